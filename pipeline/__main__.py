@@ -1,0 +1,33 @@
+"""The command `cai`: the pipeline's stages, headless. Loads torch only where a stage runs a model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pipeline import constitution_command, critique_command, models_command
+from pipeline.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit status: 0 done, 2 a mistake that the message explains, 130 stopped."""
+    parser = argparse.ArgumentParser(prog="cai", description="Constitutional AI, stage by stage.")
+    commands = parser.add_subparsers(required=True, metavar="STAGE")
+    for command in (constitution_command, critique_command, models_command):
+        command.register(commands)
+    args = parser.parse_args(argv)
+    try:
+        status: int = args.run_command(args)
+    except UserError as error:
+        print(f"cai: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except BrokenPipeError:
+        return 1  # the reader of our output went away
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

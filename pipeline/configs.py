@@ -1,0 +1,88 @@
+"""One frozen dataclass per stage. The command line, the forms and the docs are made from it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from pipeline.engines import Form
+from pipeline.errors import UserError
+
+C = TypeVar("C")
+
+
+def knob(default: Any, help: str, *, low: float | None = None, high: float | None = None) -> Any:
+    """A field with the words that explain it, and the closed range that it may have."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How chains are made (paper section 3.1), on a page or headless."""
+
+    model: str = knob("bundled", "the model that answers: bundled, a hub id, a folder, an adapter, or a run")
+    critic: str = knob("", "the model that critiques and revises; empty: the same model")
+    revisions: int = knob(2, "rounds of critique and revision", low=0, high=16)
+    seed: int = knob(0, "draws principles and samples: the same seed, the same chains", low=0, high=2**63 - 1)
+    temperature: float = knob(0.7, "0 is greedy; the paper samples at 1", low=0, high=2)
+    top_p: float = knob(1.0, "keep the most likely tokens up to this mass", low=0.01, high=1)
+    max_tokens: int = knob(256, "longest step, in tokens", low=1, high=8192)
+    form: Form | None = knob(None, "chat template or plain Human/Assistant text; empty: the model's own form")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def critic_name(self) -> str:
+        return self.critic or self.model
+
+
+def check(config: Any) -> None:
+    """Raise UserError for a value outside its field's range."""
+    for f in fields(config):
+        value, low, high = getattr(config, f.name), f.metadata.get("low"), f.metadata.get("high")
+        # Written so that NaN fails.
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            raise UserError(f"{f.name.replace('_', ' ')}: {value} is not between {low} and {high}")
+
+
+def add_arguments(parser: argparse.ArgumentParser, kind: type) -> None:
+    """Give a parser one option per field."""
+    hints = get_type_hints(kind)
+    for f in fields(kind):
+        parser.add_argument(
+            f"--{f.name.replace('_', '-')}", help=_help(f), default=f.default, **_type(hints[f.name])
+        )
+
+
+def from_arguments(kind: type[C], args: argparse.Namespace) -> C:
+    """The dataclass that a parsed command line describes. Raises UserError."""
+    return kind(**{f.name: getattr(args, f.name) for f in fields(kind)})  # type: ignore[arg-type]
+
+
+def as_arguments(config: Any) -> list[str]:
+    """The options that make this config: what a page shows as the equal command."""
+    options: list[str] = []
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if value != f.default and f.default is not MISSING:
+            options += [f"--{f.name.replace('_', '-')}", str(value)]
+    return options
+
+
+def _help(f: Field[Any]) -> str:
+    default = "" if f.default in ("", None) else f" (default {f.default})"
+    text: Mapping[str, Any] = f.metadata
+    return f"{text['help']}{default}".replace("%", "%%")
+
+
+def _type(hint: Any) -> dict[str, Any]:
+    kinds = [
+        k for k in (get_args(hint) if get_origin(hint) is not Literal else (hint,)) if k is not type(None)
+    ]
+    kind = kinds[0] if kinds else hint
+    if get_origin(kind) is Literal:
+        return {"choices": get_args(kind)}
+    return {"type": kind, "metavar": kind.__name__.upper()}

@@ -1,0 +1,176 @@
+"""`cai critique`: one chain for each prompt of a file, in a run directory.
+
+A stopped or killed run goes on where it was when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import constitution as constitutions
+from pipeline import critique, models, prompts
+from pipeline.configs import Drawing, add_arguments, from_arguments
+from pipeline.errors import UserError
+from pipeline.events import EventLog
+from pipeline.records import Chain, Constitution, Prompt, as_json
+from pipeline.rundir import RunDir, read_rows
+
+CHAINS = "chains.jsonl"
+BATCH = 64
+"""Chains that go in step. More would keep finished ones waiting for their file, fewer the model."""
+
+
+def register(subparsers: Any) -> None:
+    """Add `critique` to the command line."""
+    parser = subparsers.add_parser(
+        "critique",
+        help="write critique→revision chains for a file of prompts",
+        description="For each prompt: a response, then rounds of critique and revision under principles "
+        "drawn from the constitution. The same command again goes on with a stopped run.",
+    )
+    parser.add_argument("--constitution", required=True, help="a YAML file, or the name of a shipped one")
+    parser.add_argument(
+        "--prompts", required=True, type=Path, help="JSONL (or .gz) or one prompt a line (.txt)"
+    )
+    parser.add_argument("--run", required=True, type=Path, metavar="DIR", help="the run's directory")
+    add_arguments(parser, Drawing)
+    parser.set_defaults(run_command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
+    drawing = from_arguments(Drawing, args)
+    source = constitutions.find(args.constitution)
+    constitution = constitutions.load(source)
+    if drawing.revisions:
+        constitutions.usable(constitution, "critique")  # fails here, before a model is loaded
+    found = prompts.read(args.prompts)
+    for problem in found.problems:
+        _say(problem)
+    if found.duplicates:
+        _say(f"{args.prompts}: {found.duplicates} prompts repeat earlier ones and were merged")
+    folder = RunDir.open(
+        args.run,
+        {"stage": "critique", "constitution": constitution.version, **as_json(drawing)},
+        {"constitution.yaml": source, f"prompts{''.join(args.prompts.suffixes)}": args.prompts},
+    )
+    if (folder.outputs / CHAINS).exists():
+        raise UserError(f"{args.run}: this run is complete; choose another --run folder to draw again")
+    with EventLog(folder.events) as log:
+        try:
+            return _draw(folder, log, found.prompts, constitution, drawing)
+        except Exception as error:
+            log.emit("failed", error=str(error) or type(error).__name__)
+            raise
+
+
+def _draw(
+    folder: RunDir, log: EventLog, every: Sequence[Prompt], constitution: Constitution, drawing: Drawing
+) -> int:
+    stop = _on_signals()
+    part = folder.part(CHAINS)
+    done = {row["id"]: row for row in read_rows(part)}
+    ids = {prompt.id: critique.chain_id(prompt, constitution, drawing) for prompt in every}
+    todo = [prompt for prompt in every if ids[prompt.id] not in done]
+    log.emit("started", stage="critique", chains=len(every), done=len(done))
+    if done:
+        _say(f"going on: {len(done)} of {len(every)} chains are there")
+    engines = _load(drawing)
+    meter = _Meter(len(every), len(done))
+    with part.open("a", encoding="utf-8") as file:
+        for start in range(0, len(todo), BATCH):
+            chains = critique.draw_chains(
+                todo[start : start + BATCH], constitution, drawing, engines, meter.text, stop.is_set
+            )
+            for chain in chains:
+                done[chain.id] = as_json(chain)
+                file.write(json.dumps(done[chain.id]) + "\n")
+            file.flush()
+            _report(log, meter, chains)
+    if stop.is_set():
+        log.emit("finished", status="stopped", chains=len(done))
+        _say(f"stopped: {len(done)} of {len(every)} chains kept; the same command goes on from here")
+        return 130
+    path = folder.finish(CHAINS, (done[ids[prompt.id]] for prompt in every))
+    log.emit("artifact", path=f"outputs/{CHAINS}", rows=len(done))
+    log.emit("finished", status="done", chains=len(done))
+    print(path)  # noqa: T201
+    return 0
+
+
+def _load(drawing: Drawing) -> critique.Engines:
+    _say(f"loading {drawing.model}")
+    models.resolve(drawing.critic_name)
+    from pipeline.engines.transformers import TransformersEngine
+
+    policy = TransformersEngine(drawing.model)
+    same = drawing.critic_name == drawing.model
+    return critique.Engines(policy, policy if same else TransformersEngine(drawing.critic_name))
+
+
+def _report(log: EventLog, meter: _Meter, chains: Sequence[Chain]) -> None:
+    meter.done += len(chains)
+    if chains:
+        log.emit("progress", done=meter.done, total=meter.total, tokens_per_second=round(meter.rate(), 1))
+        log.emit("sample", chain=chains[0].id)
+    meter.show(force=True)
+    empty = sum(step.finish == "empty" for chain in chains for step in chain.steps)
+    if empty:
+        _say(f"{empty} steps stayed empty after a retry and are marked so")
+
+
+class _Meter:
+    """Progress on the terminal, at most four times a second."""
+
+    def __init__(self, total: int, done: int) -> None:
+        self.total, self.done = total, done
+        self.pieces = 0
+        self.began = self.shown = time.monotonic()
+
+    def text(self, index: int, text: str) -> None:
+        self.pieces += 1
+        self.show()
+
+    def rate(self) -> float:
+        """Pieces of text a second: tokens, but for the few that share a character."""
+        return self.pieces / max(1e-9, time.monotonic() - self.began)
+
+    def show(self, force: bool = False) -> None:
+        if not sys.stderr.isatty() or (not force and time.monotonic() - self.shown < 0.25):
+            return
+        self.shown = time.monotonic()
+        line = f"\r{self.done}/{self.total} chains · {self.rate():.0f} tokens/s "
+        sys.stderr.write(line)
+        sys.stderr.flush()
+
+
+class _Stop:
+    """Set by the first SIGINT or SIGTERM; a second one ends the process as usual."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def is_set(self) -> bool:
+        return self._asked
+
+    def __call__(self, number: int, frame: object) -> None:
+        self._asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _on_signals() -> _Stop:
+    stop = _Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return stop
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201

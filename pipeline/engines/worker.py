@@ -1,0 +1,118 @@
+"""The process that holds models for live inference: jobs in on stdin, results out on stdout.
+
+Started by `remote.Worker`. One JSON object a line each way; one job at a time; `cancel` is heard
+while a job runs. It ends when stdin closes, so a killed studio leaves no model behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import IO, Any
+
+from pipeline.engines import Context, Engine, Request
+from pipeline.errors import UserError
+from pipeline.records import parse
+
+KEPT = 2
+"""Models held at once: a policy and a critic."""
+
+Send = Callable[[dict[str, Any]], None]
+
+
+class Models:
+    """The loaded engines, the least recently used one dropped first."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Engine] = {}
+
+    def get(self, name: str) -> Engine:
+        engine = self._loaded.pop(name, None)
+        if engine is None:
+            while len(self._loaded) >= KEPT:
+                del self._loaded[next(iter(self._loaded))]
+            from pipeline.engines.transformers import TransformersEngine
+
+            engine = TransformersEngine(name)
+        self._loaded[name] = engine
+        return engine
+
+
+class Cancels:
+    """The jobs that are no longer wanted."""
+
+    def __init__(self) -> None:
+        self._ids: set[int] = set()
+
+    def add(self, job: int) -> None:
+        self._ids.add(job)
+
+    def wants(self, job: int) -> Callable[[], bool]:
+        return lambda: job in self._ids
+
+
+def perform(job: dict[str, Any], models: Models, cancels: Cancels, send: Send) -> Any:
+    """Do one job; its result is what goes back as `done`."""
+    engine = models.get(job["model"])
+    if job["op"] == "load":
+        return asdict(engine.info)
+    if job["op"] == "generate":
+        requests = [parse(Request, r) for r in job["requests"]]
+
+        def on_text(index: int, text: str) -> None:
+            send({"id": job["id"], "index": index, "text": text})
+
+        return [asdict(c) for c in engine.generate(requests, on_text, cancels.wants(job["id"]))]
+    contexts = [parse(Context, c) for c in job["contexts"]]
+    if job["op"] == "score":
+        return [asdict(s) for s in engine.score(contexts, job["continuations"])]
+    if job["op"] == "choose":
+        return engine.choose(contexts, job["options"])
+    raise UserError(f"a worker knows no {job['op']!r}")
+
+
+def listen(lines: IO[str], jobs: queue.Queue[dict[str, Any]], cancels: Cancels) -> None:
+    """Take jobs from stdin until it closes, then end the process at once, mid-token if need be."""
+    for line in lines:
+        job = json.loads(line)
+        if job["op"] == "cancel":
+            cancels.add(job["id"])
+        else:
+            jobs.put(job)
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve jobs for ever."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # whatever a library prints must not be taken for a result
+    lock = threading.Lock()
+
+    def send(message: dict[str, Any]) -> None:
+        with lock:
+            out.write(json.dumps(message) + "\n")
+            out.flush()
+
+    jobs: queue.Queue[dict[str, Any]] = queue.Queue()
+    cancels = Cancels()
+    threading.Thread(target=listen, args=(sys.stdin, jobs, cancels), daemon=True).start()
+    models = Models()
+    while True:
+        job = jobs.get()
+        try:
+            send({"id": job["id"], "done": perform(job, models, cancels, send)})
+        except UserError as error:
+            send({"id": job["id"], "error": str(error)})
+        except MemoryError:
+            send({"id": job["id"], "error": "out of memory: choose a smaller model, or release others"})
+        except RuntimeError as error:  # torch's own: out of GPU memory, a failed allocation, a bad kernel
+            send({"id": job["id"], "error": f"the model failed: {error}"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""What a model name means.
+
+`bundled`, a hub id (`org/name`), a local folder, a PEFT adapter folder, or a run directory: each
+resolves to a folder of safetensors, or to a `UserError` that says what to do. Nothing here loads a
+model; weights are never unpickled and repository code is never run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipeline import bundled
+from pipeline.errors import UserError
+
+Kind = Literal["bundled", "folder", "adapter", "run", "hub"]
+
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where a model's weights are. `revision` identifies their content."""
+
+    name: str
+    kind: Kind
+    folder: Path
+    revision: str
+    adapter: Path | None = None
+    note: str = ""
+
+
+def resolve(name: str, *, download: bool = True) -> ModelFiles:
+    """Find the files behind a model name.
+
+    With `download` false only what is on this machine counts. Raises UserError with what to do.
+    """
+    name = name.strip()
+    if not name:
+        raise UserError("no model named: try `bundled`, a hub id such as `org/name`, or a folder")
+    if name == "bundled":
+        return ModelFiles(name, "bundled", bundled.folder(), f"gguf-{bundled.SHA256[:16]}", note=bundled.CARD)
+    if name.startswith(("http://", "https://")):
+        raise UserError(f"{name}: servers are not supported yet; name a hub id, a folder or `bundled`")
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _folder(name, path.resolve())
+    if path.exists():
+        raise UserError(f"{name}: a file; name the folder that holds the model's config.json and safetensors")
+    if name.startswith((".", "~", os.sep)):
+        raise UserError(f"{name}: no such folder")
+    return _hub(name, download)
+
+
+def _folder(name: str, folder: Path) -> ModelFiles:
+    if (folder / "checkpoint").is_dir() and (folder / "config.yaml").is_file():
+        found = _folder(name, folder / "checkpoint")
+        return ModelFiles(name, "run", found.folder, found.revision, found.adapter)
+    if (folder / "adapter_config.json").is_file():
+        return _adapter(name, folder)
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{name}: no config.json or adapter_config.json in this folder, so it holds no model")
+    _require_safetensors(name, folder)
+    return ModelFiles(name, "folder", folder, _fingerprint(folder))
+
+
+def _adapter(name: str, folder: Path) -> ModelFiles:
+    _require_safetensors(name, folder)
+    try:
+        base = json.loads((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{name}: adapter_config.json does not name its base model (`base_model_name_or_path`)"
+        raise UserError(message) from error
+    if not isinstance(base, str) or Path(base).expanduser().resolve() == folder:
+        raise UserError(f"{name}: the adapter's base model {base!r} is not a model name")
+    below = resolve(base)
+    if below.adapter:
+        raise UserError(f"{name}: its base {base} is itself an adapter; merge that one first")
+    return ModelFiles(name, "adapter", below.folder, f"{below.revision}+{_fingerprint(folder)}", folder)
+
+
+def _require_safetensors(name: str, folder: Path) -> None:
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise UserError(
+            f"{name}: only pickle weights here ({', '.join(pickles[:3])}), and loading a pickle can run any "
+            "code, so it is refused. Convert it to safetensors, or choose a model that has them."
+        )
+    raise UserError(f"{name}: no *.safetensors weights in this model's folder")
+
+
+def _hub(name: str, download: bool) -> ModelFiles:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    if not HUB_ID.fullmatch(name):
+        raise UserError(f"{name}: neither a folder nor a hub id (`org/name`, or `org/name@revision`)")
+    repository, _, revision = name.partition("@")
+    try:
+        folder = snapshot_download(
+            repository,
+            revision=revision or None,
+            allow_patterns=HUB_FILES,
+            ignore_patterns=["*/*"],
+            local_files_only=not download,
+        )
+    except RepositoryNotFoundError as error:
+        message = f"{name}: no folder of this name here, and the hub has no such model (or it needs HF_TOKEN)"
+        raise UserError(message) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+        raise UserError(
+            f"{name}: no folder of this name here, not in the hub's local cache, and the hub can't be "
+            "reached. Use `bundled`, name a local folder, or try again with a network (HF_HUB_OFFLINE unset)."
+        ) from error
+    found = _folder(name, Path(folder))
+    return ModelFiles(name, "hub", found.folder, Path(folder).name, found.adapter)
+
+
+def _fingerprint(folder: Path) -> str:
+    """Identity of a folder's weights: names, sizes and both ends of each file.
+
+    Not a hash of every byte: that would take a minute on a large model, at each load.
+    """
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*config.json")]):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}:".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(1 << 20))
+            file.seek(max(0, size - (1 << 20)))
+            digest.update(file.read(1 << 20))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,44 @@
+"""`cai models`: what is on this machine, what a name means, and fetching the bundled model."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pipeline import bundled, models
+from pipeline.errors import UserError
+
+
+def register(subparsers: Any) -> None:
+    """Add `models` to the command line."""
+    parser = subparsers.add_parser("models", help="the bundled model, and what a model name means")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    get = actions.add_parser("get", help="fetch and convert the bundled model, or a hub model")
+    get.add_argument("name", help="`bundled` or a hub id")
+    get.set_defaults(run_command=_get)
+    show = actions.add_parser("show", help="where a model's weights are, and their revision")
+    show.add_argument("name", nargs="?", default="bundled")
+    show.set_defaults(run_command=_show)
+
+
+def _get(args: argparse.Namespace) -> int:
+    if args.name == "bundled":
+        bundled.get()
+    return _describe(models.resolve(args.name))
+
+
+def _show(args: argparse.Namespace) -> int:
+    if args.name == "bundled" and not bundled.available():
+        raise UserError(bundled.MISSING)
+    return _describe(models.resolve(args.name, download=False))
+
+
+def _describe(files: models.ModelFiles) -> int:
+    rows = {"model": files.name, "kind": files.kind, "folder": files.folder, "revision": files.revision}
+    if files.adapter:
+        rows["adapter"] = files.adapter
+    if files.note:
+        rows["note"] = files.note
+    for name, value in rows.items():
+        print(f"{name:9} {value}")  # noqa: T201
+    return 0

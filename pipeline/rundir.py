@@ -1,0 +1,95 @@
+"""A run's directory: config.yaml, inputs/, events.jsonl, outputs/. It is the whole contract of a run.
+
+The config is written first and never changed; outputs grow in `*.part` and are renamed when whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.errors import UserError
+from pipeline.events import cut_torn_tail
+
+
+class RunDir:
+    """One run's directory, new or resumed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.inputs = folder / "inputs"
+        self.outputs = folder / "outputs"
+        self.events = folder / "events.jsonl"
+
+    @classmethod
+    def open(cls, folder: Path, config: Mapping[str, Any], inputs: Mapping[str, Path]) -> RunDir:
+        """Start a run, or go on with one of the same config and inputs.
+
+        Raises UserError where the folder holds something else.
+        """
+        run = cls(folder)
+        # What was asked for by path is compared by content: that is what the run depends on.
+        record = {**config, "inputs": sorted(inputs)}
+        if (folder / "config.yaml").exists():
+            run._require_same(record, inputs)
+            return run
+        if folder.exists() and any(folder.iterdir()):
+            raise UserError(f"{folder}: not empty and not a run; choose another --run folder")
+        try:
+            run.inputs.mkdir(parents=True, exist_ok=True)
+            run.outputs.mkdir(exist_ok=True)
+            for name, source in inputs.items():
+                shutil.copyfile(source, run.inputs / name)
+            write_atomically(folder / "config.yaml", yaml.safe_dump(record, sort_keys=False))
+        except OSError as error:
+            raise UserError(f"{folder}: can't make a run here: {error}") from error
+        return run
+
+    def _require_same(self, record: Mapping[str, Any], inputs: Mapping[str, Path]) -> None:
+        old = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
+        changed = [f"{k}: {old.get(k)!r} there, {v!r} now" for k, v in record.items() if old.get(k) != v]
+        for name, source in inputs.items():
+            if (self.inputs / name).read_bytes() != source.read_bytes():
+                changed.append(f"inputs/{name} differs from {source}")
+        if changed:
+            raise UserError(
+                f"{self.folder}: holds another run; choose another --run folder, or repeat it as it was:\n  "
+                + "\n  ".join(changed)
+            )
+
+    def part(self, name: str) -> Path:
+        """The growing form of an output, without any torn last line."""
+        path = self.outputs / f"{name}.part"
+        cut_torn_tail(path)
+        return path
+
+    def finish(self, name: str, rows: Iterable[Mapping[str, Any]]) -> Path:
+        """Write an output whole, in its final order, and drop its growing form."""
+        path = self.outputs / name
+        write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+        self.part(name).unlink(missing_ok=True)
+        return path
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file that we wrote; none if it isn't there."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside the goal and rename: a reader sees the old file or the new one, never a half."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with scratch.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The studio: the pages where people run and watch the pipeline."""
