@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -19,11 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         status: int = args.run_command(args)
+        sys.stdout.flush()
     except UserError as error:
         print(f"cai: {error}", file=sys.stderr)  # noqa: T201
         return 2
     except BrokenPipeError:
-        return 1  # the reader of our output went away
+        # The reader of our output went away; without this Python would complain of it once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         return 130
     return status

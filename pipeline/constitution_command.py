@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import get_args
 
@@ -17,10 +16,11 @@ from pipeline.constitution_diff import diff_text
 from pipeline.errors import UserError
 from pipeline.foreign import Form, export, import_files
 from pipeline.records import Constitution
+from pipeline.rundir import write_atomically
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `constitution` and its subcommands; each sets `run`, a function from the arguments to 0."""
+    """Add `constitution` and its subcommands; each sets `run_command`, a function from the arguments to 0."""
     parser = subparsers.add_parser("constitution", help="check, compare, import and export constitutions")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     named = "a YAML file, or the name of a shipped constitution"
@@ -71,8 +71,8 @@ def run_diff(args: argparse.Namespace) -> int:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the summary of each shipped constitution."""
-    for name, path in shipped().items():
-        _say(f"{name}: {summary(load(path))}")
+    for path in shipped().values():
+        _say(summary(load(path)))
     return 0
 
 
@@ -120,20 +120,8 @@ def _refuse_existing(path: Path, force: bool) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write the whole file or nothing: a reader never sees half of it."""
-    temporary = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(text)
-        # A temporary file is readable by its owner alone; an ordinary file follows the umask.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise UserError(f"{path}: can't be written: {error.strerror}") from error
+        write_atomically(path, text)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path}: can't be written: {reason}") from error

@@ -47,7 +47,7 @@ def diff(a: Constitution, b: Constitution) -> list[Change]:
     for name, principle in after.items():
         if name not in before:
             changes.append(Change("added", name, "", None, principle.title))
-            changes += _field_changes(name, {"title": principle.title}, _fields(principle))
+            changes += _field_changes(name, _fields(Principle(name, principle.title)), _fields(principle))
             continue
         if name in moved:
             places = str(old_places.index(name) + 1), str(new_places.index(name) + 1)
@@ -134,8 +134,7 @@ def _paths(path: str, value: Any) -> Iterator[tuple[str, str]]:
 def _field_changes(principle: str | None, before: dict[str, str], after: dict[str, str]) -> Iterator[Change]:
     for path in before | after:
         old, new = before.get(path), after.get(path)
-        # The id is what tells principles apart; an added principle's defaults say nothing.
-        if old == new or path == "id":
+        if old == new:
             continue
         kind: Literal["added", "removed", "changed"]
         kind = "added" if old is None else "removed" if new is None else "changed"

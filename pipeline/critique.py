@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pipeline import constitution as constitutions
 from pipeline import templates
 from pipeline.configs import Drawing
-from pipeline.engines import Cancelled, Completion, Context, Engine, OnText, Request, Sampling, never
+from pipeline.engines import Cancelled, Completion, Context, Engine, OnText, Request, Sampling, TooLong, never
 from pipeline.records import (
     Chain,
     Constitution,
@@ -66,6 +66,11 @@ def plan(draft: Draft, constitution: Constitution, drawing: Drawing) -> Plan | N
     if at >= 1 + 2 * drawing.revisions:
         return None
     principles = constitutions.usable(constitution, "critique")
+    if at % 2 == 0:
+        # The critique's own, wherever it came from: a person may have chosen it, or changed the weights.
+        for principle in principles:
+            if principle.id == draft.steps[-1].principle:
+                return Plan("revision", principle)
     round_ = (at - 1) // 2
     principle = constitutions.draw(principles, drawing.seed, f"{draft.key}:round {round_}")
     return Plan("critique" if at % 2 else "revision", principle)
@@ -115,17 +120,29 @@ def draw_chains(
     engines: Engines,
     on_text: OnText,
     cancelled: Cancelled = never,
+    on_skip: Callable[[Prompt, TooLong], None] = lambda prompt, error: None,
 ) -> list[Chain]:
-    """Write one chain per prompt, all at once; on a cancel, none (a half-made chain trains nobody)."""
+    """Write one chain per prompt, all at once; on a cancel, only those that were already complete.
+
+    A prompt that has grown too long for the model is told to `on_skip` and left out.
+    """
+    prompts = list(prompts)
     drafts = [Draft(prompt.id, prompt.messages) for prompt in prompts]
-    while drafts and not cancelled():
-        plans = [plan(draft, constitution, drawing) for draft in drafts]
-        todo = [step for step in plans if step]
-        if not todo:
-            return [_chain(p, d, constitution, drawing) for p, d in zip(prompts, drafts, strict=True)]
-        steps = _write(drafts, todo, constitution, drawing, engines, on_text, cancelled)
+    while todo := [step for draft in drafts if (step := plan(draft, constitution, drawing))]:
+        if cancelled():
+            return []
+        try:
+            steps = _write(drafts, todo, constitution, drawing, engines, on_text, cancelled)
+        except TooLong as error:
+            on_skip(prompts.pop(error.index), error)
+            del drafts[error.index]
+            continue
         drafts = [replace(d, steps=(*d.steps, s)) for d, s in zip(drafts, steps, strict=True)]
-    return []
+    return [
+        _chain(prompt, draft, constitution, drawing)
+        for prompt, draft in zip(prompts, drafts, strict=True)
+        if draft.steps[-1].finish != "cancelled"
+    ]
 
 
 def chain_id(prompt: Prompt, constitution: Constitution, drawing: Drawing) -> str:

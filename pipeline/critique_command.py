@@ -10,13 +10,15 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline import constitution as constitutions
 from pipeline import critique, models, prompts
 from pipeline.configs import Drawing, add_arguments, from_arguments
+from pipeline.engines import TooLong
 from pipeline.errors import UserError
 from pipeline.events import EventLog
 from pipeline.records import Chain, Constitution, Prompt, as_json
@@ -56,25 +58,58 @@ def run(args: argparse.Namespace) -> int:
         _say(problem)
     if found.duplicates:
         _say(f"{args.prompts}: {found.duplicates} prompts repeat earlier ones and were merged")
+    suffixes = args.prompts.suffixes[-2:] if args.prompts.suffix == ".gz" else [args.prompts.suffix]
     folder = RunDir.open(
         args.run,
-        {"stage": "critique", "constitution": constitution.version, **as_json(drawing)},
-        {"constitution.yaml": source, f"prompts{''.join(args.prompts.suffixes)}": args.prompts},
+        # The models are found before the folder is made: a mistyped name must not claim it.
+        {
+            "stage": "critique",
+            "constitution": constitution.version,
+            **as_json(drawing),
+            **_revisions(drawing),
+        },
+        {"constitution.yaml": source, f"prompts{''.join(suffixes)}": args.prompts},
     )
-    if (folder.outputs / CHAINS).exists():
-        raise UserError(f"{args.run}: this run is complete; choose another --run folder to draw again")
-    with EventLog(folder.events) as log:
+    with EventLog(folder.events) as log, _Stop.on_signals() as stop:
+        if (folder.outputs / CHAINS).exists():
+            return _ended(folder, log)
         try:
-            return _draw(folder, log, found.prompts, constitution, drawing)
+            return _draw(folder, log, found.prompts, constitution, drawing, stop)
         except Exception as error:
             log.emit("failed", error=str(error) or type(error).__name__)
             raise
 
 
+def _revisions(drawing: Drawing) -> dict[str, str]:
+    """Which weights: a folder's may change under its name, and one run is drawn from one model."""
+    return {
+        "model_revision": models.resolve(drawing.model).revision,
+        "critic_revision": models.resolve(drawing.critic_name).revision,
+    }
+
+
+def _ended(folder: RunDir, log: EventLog) -> int:
+    """The chains are there. Refuse to draw them again, but say so first where a kill came before."""
+    if log.last == "finished":
+        raise UserError(f"{folder.folder}: this run is complete; choose another --run folder to draw again")
+    return _announce(folder, log, len(read_rows(folder.outputs / CHAINS)))
+
+
+def _announce(folder: RunDir, log: EventLog, chains: int) -> int:
+    log.emit("artifact", path=f"outputs/{CHAINS}", rows=chains)
+    log.emit("finished", status="done", chains=chains)
+    print(folder.outputs / CHAINS)  # noqa: T201
+    return 0
+
+
 def _draw(
-    folder: RunDir, log: EventLog, every: Sequence[Prompt], constitution: Constitution, drawing: Drawing
+    folder: RunDir,
+    log: EventLog,
+    every: Sequence[Prompt],
+    constitution: Constitution,
+    drawing: Drawing,
+    stop: _Stop,
 ) -> int:
-    stop = _on_signals()
     part = folder.part(CHAINS)
     done = {row["id"]: row for row in read_rows(part)}
     ids = {prompt.id: critique.chain_id(prompt, constitution, drawing) for prompt in every}
@@ -83,31 +118,35 @@ def _draw(
     if done:
         _say(f"going on: {len(done)} of {len(every)} chains are there")
     engines = _load(drawing)
+
+    def skip(prompt: Prompt, error: TooLong) -> None:
+        log.emit("skipped", prompt=prompt.id, reason=str(error))
+        _say(f"prompt {prompt.id} is left out: {error}")
+
     meter = _Meter(len(every), len(done))
     with part.open("a", encoding="utf-8") as file:
         for start in range(0, len(todo), BATCH):
             chains = critique.draw_chains(
-                todo[start : start + BATCH], constitution, drawing, engines, meter.text, stop.is_set
+                todo[start : start + BATCH], constitution, drawing, engines, meter.text, stop.is_set, skip
             )
             for chain in chains:
                 done[chain.id] = as_json(chain)
                 file.write(json.dumps(done[chain.id]) + "\n")
             file.flush()
             _report(log, meter, chains)
-    if stop.is_set():
+    if stop.is_set() and len(done) < len(every):
         log.emit("finished", status="stopped", chains=len(done))
         _say(f"stopped: {len(done)} of {len(every)} chains kept; the same command goes on from here")
         return 130
-    path = folder.finish(CHAINS, (done[ids[prompt.id]] for prompt in every))
-    log.emit("artifact", path=f"outputs/{CHAINS}", rows=len(done))
-    log.emit("finished", status="done", chains=len(done))
-    print(path)  # noqa: T201
-    return 0
+    rows = [done[ids[prompt.id]] for prompt in every if ids[prompt.id] in done]
+    if not rows:
+        raise UserError(f"{folder.folder}: no chain was written, as every prompt is too long for the model")
+    folder.finish(CHAINS, rows)
+    return _announce(folder, log, len(rows))
 
 
 def _load(drawing: Drawing) -> critique.Engines:
     _say(f"loading {drawing.model}")
-    models.resolve(drawing.critic_name)
     from pipeline.engines.transformers import TransformersEngine
 
     policy = TransformersEngine(drawing.model)
@@ -164,12 +203,17 @@ class _Stop:
         self._asked = True
         signal.signal(number, signal.SIG_DFL)
 
-
-def _on_signals() -> _Stop:
-    stop = _Stop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    return stop
+    @classmethod
+    @contextmanager
+    def on_signals(cls) -> Iterator[_Stop]:
+        """Listen while inside."""
+        stop = cls()
+        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield stop
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

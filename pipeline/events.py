@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import IO, Any, Literal, Self
 
-Kind = Literal["started", "progress", "sample", "artifact", "finished", "failed"]
+from pipeline.errors import UserError
+
+Kind = Literal["started", "progress", "sample", "skipped", "artifact", "finished", "failed"]
 VERSION = 1
 
 
 class EventLog:
-    """Appends events of one attempt at a run. `attempt` counts from 1; `seq` runs on through all."""
+    """Appends events of one attempt at a run. `attempt` counts from 1; `seq` runs on through all.
+
+    `last` is the kind of the newest event. Only one process at a time can hold a run's log, and so
+    work on the run: raises UserError where another does.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._file = path.open("a", encoding="utf-8")
+        _lock(self._file, path)
         lines = _whole_lines(path)
-        last = json.loads(lines[-1]) if lines else {"attempt": 0, "seq": 0}
+        last: dict[str, Any] = json.loads(lines[-1]) if lines else {"attempt": 0, "seq": 0, "kind": ""}
         self.attempt = last["attempt"] + 1
         self.seq = last["seq"]
-        self._file = path.open("a", encoding="utf-8")
+        self.last: str = last["kind"]
 
     def emit(self, kind: Kind, **data: Any) -> None:
         """Append one event. NaN and infinities become null: JSON has no word for them."""
@@ -36,6 +45,7 @@ class EventLog:
         }
         self._file.write(json.dumps(event) + "\n")
         self._file.flush()
+        self.last = kind
 
     def __enter__(self) -> Self:
         return self
@@ -44,6 +54,20 @@ class EventLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def _lock(file: IO[str], path: Path) -> None:
+    if sys.platform == "win32":
+        return  # no lock that ends with its process and lets others read
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise UserError(
+            f"{path.parent}: another process is at work on this run; wait for it, or stop it"
+        ) from (error)
 
 
 def cut_torn_tail(path: Path) -> None:
@@ -61,4 +85,8 @@ def _whole_lines(path: Path) -> list[bytes]:
 
 
 def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -262,21 +262,17 @@ def _lost(part: Constitution, text: str, form: Form) -> list[str]:
         principles, few_shot = _read_form(form, json.loads(text), Path("export"), set())
     except InputError as error:
         return [f"  {problem}" for problem in error.problems]
-    again = replace(part, principles=tuple(principles), few_shot=few_shot)
-    if [p.id for p in again.principles] != [p.id for p in part.principles]:
-        # Compare each with what became of it; its id is the first thing lost.
-        pairs = list(zip(part.principles, again.principles, strict=True))
-        lines = [f"  {old.id}: id" for old, new in pairs if old.id != new.id]
-        same = tuple(replace(new, id=old.id) for old, new in pairs)
-        return lines + _changed(part, replace(again, principles=same))
-    return _changed(part, again)
-
-
-def _changed(part: Constitution, again: Constitution) -> list[str]:
     fields: dict[str, list[str]] = {}
+    renamed = []
+    for old, new in zip(part.principles, principles, strict=True):
+        if old.id != new.id:
+            fields[old.id] = ["id"]
+        # The rest is compared with what became of it, whatever that is called.
+        renamed.append(replace(new, id=old.id))
+    again = replace(part, principles=tuple(renamed), few_shot=few_shot)
     for change in diff(part, again):
         owner = change.principle or "few-shot examples"
-        # keeps[0].prompt is named as keeps: the whole list goes.
+        # Of keeps[0].prompt, keeps is named: the whole list goes.
         name = re.split(r"[\[.]", change.field)[0] if change.principle else change.field
         if name not in fields.setdefault(owner, []):
             fields[owner].append(name)

@@ -19,7 +19,8 @@ _SENTENCE_END = re.compile(r"(?<=[.?!])\s")
 # tells one from the next comes after the response is named.
 _OPENING = re.compile(
     r".*?\b(?:assistant|responses?)\b(?:'s)?"
-    r"(?: (?:last|preceding|responses?|that's|that|which|is|are|was|as|if|may be|in terms of))*[, ]+"
+    r"(?: (?:last|precedings?|responses?|carefully|and|to the human|that's|that|which|is|are|was|as|if|may be"
+    r"|in terms of))*[, ]+"
 )
 _LABEL = re.compile(r"(?:\A|\n\n)(Human|Assistant|CritiqueRequest|Critique|RevisionRequest|Revision):")
 _SHORT_LABEL = re.compile(r"(?:\A|\n\n)(H|A):")
@@ -204,7 +205,8 @@ def _expect(entry: Any, expected: dict[str, type]) -> None:
             raise Malformed(f"{name}: expected {'text' if kind is str else 'a list'}")
     unknown = [name for name in entry if name not in expected]
     if unknown:
-        raise Malformed(f"{', '.join(map(ascii, unknown[:5]))}: unknown; known are {', '.join(expected)}")
+        named = ", ".join(ascii(name)[1:-1] for name in unknown[:5])
+        raise Malformed(f"{named}: unknown; known are {', '.join(expected)}")
 
 
 def _unwrapped(text: str, before: str, after: str) -> str:

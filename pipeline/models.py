@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +42,14 @@ def resolve(name: str, *, download: bool = True) -> ModelFiles:
 
     With `download` false only what is on this machine counts. Raises UserError with what to do.
     """
-    name = name.strip()
+    try:
+        return _resolve(name.strip(), download)
+    except (OSError, RuntimeError) as error:  # a folder that may not be read, a `~user` that isn't there
+        raise UserError(f"{name}: can't be used: {error}") from error
+
+
+def _resolve(name: str, download: bool, adapted: bool = False) -> ModelFiles:
+    """`adapted`: it is the base of an adapter, and so must be a whole model."""
     if not name:
         raise UserError("no model named: try `bundled`, a hub id such as `org/name`, or a folder")
     if name == "bundled":
@@ -51,43 +58,51 @@ def resolve(name: str, *, download: bool = True) -> ModelFiles:
         raise UserError(f"{name}: servers are not supported yet; name a hub id, a folder or `bundled`")
     path = Path(name).expanduser()
     if path.is_dir():
-        return _folder(name, path.resolve())
+        return _folder(name, path.resolve(), download, adapted)
     if path.exists():
         raise UserError(f"{name}: a file; name the folder that holds the model's config.json and safetensors")
     if name.startswith((".", "~", os.sep)):
         raise UserError(f"{name}: no such folder")
-    return _hub(name, download)
+    return _hub(name, download, adapted)
 
 
-def _folder(name: str, folder: Path) -> ModelFiles:
+def _folder(name: str, folder: Path, download: bool, adapted: bool) -> ModelFiles:
     if (folder / "checkpoint").is_dir() and (folder / "config.yaml").is_file():
-        found = _folder(name, folder / "checkpoint")
-        return ModelFiles(name, "run", found.folder, found.revision, found.adapter)
+        found = _weights(name, folder / "checkpoint", download, adapted)
+        return replace(found, kind="run")
+    return _weights(name, folder, download, adapted)
+
+
+def _weights(name: str, folder: Path, download: bool, adapted: bool) -> ModelFiles:
     if (folder / "adapter_config.json").is_file():
-        return _adapter(name, folder)
+        if adapted:
+            raise UserError(f"{name}: the base of an adapter, and itself an adapter; merge this one first")
+        return _adapter(name, folder, download)
     if not (folder / "config.json").is_file():
         raise UserError(f"{name}: no config.json or adapter_config.json in this folder, so it holds no model")
-    _require_safetensors(name, folder)
+    _require_safetensors(name, folder, "*.safetensors")
     return ModelFiles(name, "folder", folder, _fingerprint(folder))
 
 
-def _adapter(name: str, folder: Path) -> ModelFiles:
-    _require_safetensors(name, folder)
+def _adapter(name: str, folder: Path, download: bool) -> ModelFiles:
+    # By its exact name: beside any other file PEFT would go on to unpickle adapter_model.bin.
+    _require_safetensors(name, folder, "adapter_model.safetensors")
     try:
         base = json.loads((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
     except (ValueError, KeyError, TypeError) as error:
         message = f"{name}: adapter_config.json does not name its base model (`base_model_name_or_path`)"
         raise UserError(message) from error
-    if not isinstance(base, str) or Path(base).expanduser().resolve() == folder:
+    if not isinstance(base, str):
         raise UserError(f"{name}: the adapter's base model {base!r} is not a model name")
-    below = resolve(base)
-    if below.adapter:
-        raise UserError(f"{name}: its base {base} is itself an adapter; merge that one first")
+    try:
+        below = _resolve(base.strip(), download, adapted=True)
+    except UserError as error:
+        raise UserError(f"{name}: an adapter whose base can't be used: {error}") from error
     return ModelFiles(name, "adapter", below.folder, f"{below.revision}+{_fingerprint(folder)}", folder)
 
 
-def _require_safetensors(name: str, folder: Path) -> None:
-    if any(folder.glob("*.safetensors")):
+def _require_safetensors(name: str, folder: Path, pattern: str) -> None:
+    if any(folder.glob(pattern)):
         return
     pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
     if pickles:
@@ -95,12 +110,18 @@ def _require_safetensors(name: str, folder: Path) -> None:
             f"{name}: only pickle weights here ({', '.join(pickles[:3])}), and loading a pickle can run any "
             "code, so it is refused. Convert it to safetensors, or choose a model that has them."
         )
-    raise UserError(f"{name}: no *.safetensors weights in this model's folder")
+    raise UserError(f"{name}: no {pattern} weights in this model's folder")
 
 
-def _hub(name: str, download: bool) -> ModelFiles:
+def _hub(name: str, download: bool, adapted: bool) -> ModelFiles:
+    from httpx import HTTPError
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     if not HUB_ID.fullmatch(name):
         raise UserError(f"{name}: neither a folder nor a hub id (`org/name`, or `org/name@revision`)")
@@ -116,13 +137,15 @@ def _hub(name: str, download: bool) -> ModelFiles:
     except RepositoryNotFoundError as error:
         message = f"{name}: no folder of this name here, and the hub has no such model (or it needs HF_TOKEN)"
         raise UserError(message) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
+    except RevisionNotFoundError as error:
+        raise UserError(f"{name}: the hub has {repository}, but no revision {revision} of it") from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, HTTPError, OSError, ValueError) as error:
         raise UserError(
             f"{name}: no folder of this name here, not in the hub's local cache, and the hub can't be "
             "reached. Use `bundled`, name a local folder, or try again with a network (HF_HUB_OFFLINE unset)."
         ) from error
-    found = _folder(name, Path(folder))
-    return ModelFiles(name, "hub", found.folder, Path(folder).name, found.adapter)
+    found = _weights(name, Path(folder), download, adapted)
+    return replace(found, kind="hub", revision=Path(folder).name)
 
 
 def _fingerprint(folder: Path) -> str:

@@ -7,6 +7,7 @@ its line and the others are kept; equal prompts are merged.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import re
@@ -35,6 +36,9 @@ class PromptFile:
 
 def read(path: Path) -> PromptFile:
     """Read a prompt file. Raises InputError where nothing in it is a prompt."""
+    if path.exists() and not path.is_file():
+        # A run copies its prompts beside its results: it reads them twice, which a pipe can't.
+        raise InputError([f"{path}: is not a file"])
     found: dict[str, Prompt] = {}
     problems: list[str] = []
     duplicates = 0
@@ -42,12 +46,14 @@ def read(path: Path) -> PromptFile:
         for number, line in _lines(path):
             try:
                 prompt = _prompt(line, path)
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                if (first := found.get(prompt.id)) and first.messages != prompt.messages:
+                    raise ValueError(f"the id {prompt.id} is already another prompt's")
+            except (ValueError, KeyError, RecursionError) as error:
                 problems.append(f"{path}:{number}: {_reason(error)}")
                 continue
             duplicates += prompt.id in found
             found.setdefault(prompt.id, prompt)
-    except (OSError, EOFError, UnicodeError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError([f"{path}: can't be read: {error}"]) from error
     if not found:
         raise InputError([f"{path}: no prompts in this file", *problems[:20]])
@@ -65,21 +71,18 @@ def write(prompts: tuple[Prompt, ...], path: Path) -> None:
         file.writelines(json.dumps(as_json(prompt)) + "\n" for prompt in prompts)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with (
-        gzip.open(path, "rt", encoding="utf-8-sig")
-        if path.suffix == ".gz"
-        else path.open(encoding="utf-8-sig") as file
-    ):
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            if line.strip():
+            if line := (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).strip():
                 yield number, line
 
 
-def _prompt(line: str, path: Path) -> Prompt:
-    if path.suffix == ".txt":
-        return from_text(line)
-    row = json.loads(line)
+def _prompt(line: bytes, path: Path) -> Prompt:
+    text = line.decode("utf-8")
+    if path.name.removesuffix(".gz").endswith(".txt"):
+        return from_text(text)
+    row = json.loads(text)
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
     if "messages" in row and "id" in row and set(row) <= set(Prompt.__dataclass_fields__):
@@ -94,10 +97,13 @@ def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
         return (parse(Message, {"role": "user", "content": turns[0]}),)
     for field in ("messages", "prompt"):
         if isinstance(value := row.get(field), list):
+            if not all(isinstance(m, dict) for m in value):
+                raise ValueError(f"{field}: a message that is not an object")
             return tuple(parse(Message, {k: m[k] for k in ("role", "content")}) for m in value)
     if isinstance(transcript := row.get("chosen"), str) and transcript.lstrip().startswith("Human:"):
-        return _transcript(transcript)
+        return _transcript(well_formed(transcript))
     if isinstance(text := row.get("prompt"), str):
+        text = well_formed(text)
         return _transcript(text) if text.startswith("\n\nHuman:") else (Message("user", text.strip()),)
     raise ValueError("no prompt here: expected one of `messages`, `prompt`, `turns`, `chosen`")
 
@@ -126,6 +132,8 @@ def _reason(error: Exception) -> str:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return f"{where}: {first['msg']}"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8 text"
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON: {error.msg} at column {error.colno}"
     if isinstance(error, KeyError):

@@ -1,10 +1,12 @@
 """A run's directory: config.yaml, inputs/, events.jsonl, outputs/. It is the whole contract of a run.
 
-The config is written first and never changed; outputs grow in `*.part` and are renamed when whole.
+The config is written when its inputs are there, and never changed; outputs grow in `*.part` and are
+renamed when whole.
 """
 
 from __future__ import annotations
 
+import filecmp
 import json
 import os
 import shutil
@@ -39,9 +41,9 @@ class RunDir:
         if (folder / "config.yaml").exists():
             run._require_same(record, inputs)
             return run
-        if folder.exists() and any(folder.iterdir()):
-            raise UserError(f"{folder}: not empty and not a run; choose another --run folder")
         try:
+            if folder.exists() and not run._unborn():
+                raise UserError(f"{folder}: not empty and not a run; choose another --run folder")
             run.inputs.mkdir(parents=True, exist_ok=True)
             run.outputs.mkdir(exist_ok=True)
             for name, source in inputs.items():
@@ -51,11 +53,26 @@ class RunDir:
             raise UserError(f"{folder}: can't make a run here: {error}") from error
         return run
 
+    def _unborn(self) -> bool:
+        # Empty, or what a kill left of a run whose config was not yet written. Whoever starts a run in the
+        # background has already opened its worker.log.
+        ours = {"inputs", "outputs", "worker.log"}
+        strange = [
+            p for p in self.folder.iterdir() if p.name not in ours and not p.name.startswith(".config.")
+        ]
+        return not strange and not (self.outputs.is_dir() and any(self.outputs.iterdir()))
+
     def _require_same(self, record: Mapping[str, Any], inputs: Mapping[str, Path]) -> None:
-        old = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
+        try:
+            old = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise UserError(f"{self.folder}/config.yaml can't be read: {error}") from error
+        if not isinstance(old, dict):
+            raise UserError(f"{self.folder}/config.yaml is not the config of a run")
         changed = [f"{k}: {old.get(k)!r} there, {v!r} now" for k, v in record.items() if old.get(k) != v]
         for name, source in inputs.items():
-            if (self.inputs / name).read_bytes() != source.read_bytes():
+            kept = self.inputs / name
+            if not kept.is_file() or not filecmp.cmp(kept, source, shallow=False):
                 changed.append(f"inputs/{name} differs from {source}")
         if changed:
             raise UserError(

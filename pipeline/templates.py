@@ -37,8 +37,7 @@ def critique(
     form: Form, messages: Sequence[Message], answer: str, principle: Principle, constitution: Constitution
 ) -> Context:
     """Ask for a critique of `answer` under a principle."""
-    turns = [*_shots(constitution), *_asked(messages, answer, principle)]
-    return _context(form, turns, "Critique")
+    return _context(form, _asked(messages, answer, principle, constitution), "Critique")
 
 
 def revision(
@@ -51,8 +50,7 @@ def revision(
 ) -> Context:
     """Ask for a revision of `answer` in the light of the critique just made."""
     turns = [
-        *_shots(constitution),
-        *_asked(messages, answer, principle),
+        *_asked(messages, answer, principle, constitution),
         ("Critique", criticism),
         ("RevisionRequest", principle.revision_request or ""),
     ]
@@ -65,9 +63,18 @@ Turn = tuple[str, str]
 WRITTEN_BY_MODEL = ("Assistant", "Critique", "Revision")
 
 
-def _asked(messages: Sequence[Message], answer: str, principle: Principle) -> list[Turn]:
-    conversation = [(ROLES[m.role], m.content) for m in messages]
-    return [*conversation, ("Assistant", answer), ("CritiqueRequest", principle.critique_request or "")]
+def _asked(
+    messages: Sequence[Message], answer: str, principle: Principle, constitution: Constitution
+) -> list[Turn]:
+    system = [(ROLES[m.role], m.content) for m in messages if m.role == "system"]
+    conversation = [(ROLES[m.role], m.content) for m in messages if m.role != "system"]
+    return [
+        *system,  # before the examples: chat templates take it as the first turn only
+        *_shots(constitution),
+        *conversation,
+        ("Assistant", answer),
+        ("CritiqueRequest", principle.critique_request or ""),
+    ]
 
 
 def _shots(constitution: Constitution) -> list[Turn]:

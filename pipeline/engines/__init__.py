@@ -24,6 +24,14 @@ class EngineError(UserError):
     """A model could not be loaded or run. The message says what to do, in plain words."""
 
 
+class TooLong(EngineError):
+    """A request that does not fit into the model's context. Nothing of its batch was generated."""
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How to draw one completion. `temperature` 0 is greedy; `max_tokens` counts new tokens."""

@@ -33,6 +33,7 @@ class Row:
     new: list[int] = field(default_factory=list)
     text: str = ""
     sent: int = 0
+    anchor: int = 0
     decoded: int = 0
     finish: Finish | None = None
     began: float = 0.0
@@ -53,14 +54,15 @@ class Row:
 
     def _decode(self) -> None:
         # Decoding is not token by token: a character or a space can depend on the neighbours. So the
-        # tail since the last settled point is decoded twice, and the difference is the new text.
-        start = max(0, self.decoded - 8)
-        before = self._words(start, self.decoded)
-        after = self._words(start, len(self.new))
-        if after.endswith("\ufffd"):
-            return  # half of a character: the next token completes it, or it is never shown
+        # last settled piece is decoded again with what came since, and the difference is the new text.
+        before = self._words(self.anchor, self.decoded)
+        after = self._words(self.anchor, len(self.new))
+        # Half of a character ends in U+FFFD: the next token completes it, or it is never shown. Both
+        # ends of the piece are whole characters, so no window cuts one in its middle.
+        if len(after) <= len(before) or after.endswith("\ufffd"):
+            return
         self.text += after[len(before) :]
-        self.decoded = len(self.new)
+        self.anchor, self.decoded = self.decoded, len(self.new)
         cuts = [at for stop in self.sampling.stop if (at := self.text.find(stop)) >= 0]
         if cuts:
             self.text, self.finish = self.text[: min(cuts)], "stop"
@@ -85,7 +87,9 @@ class Row:
         finish = self.finish or "length"
         if finish != "cancelled" and not self.text.strip():
             finish = "empty"
-        return Completion(self.text, finish, len(self.new), time.perf_counter() - self.began)
+        # A row that was cancelled while it waited has not begun.
+        seconds = time.perf_counter() - self.began if self.began else 0.0
+        return Completion(self.text, finish, len(self.new), seconds)
 
 
 def decode(
@@ -132,7 +136,7 @@ class _Batch:
 
     def _growable(self) -> bool:
         # Only plain caches can be padded and joined; with others the batch runs out before the next.
-        return all(type(layer) is DynamicLayer for layer in self.cache.layers)
+        return all(type(layer) is DynamicLayer and layer.is_initialized for layer in self.cache.layers)
 
     def join(self, rows: Sequence[Row]) -> None:
         """Prefill new rows, and put them beside the running ones, which take their next token too."""
@@ -172,9 +176,20 @@ class _Batch:
                 chosen = torch.tensor(keep, device=self.mask.device)
                 self.cache.batch_select_indices(chosen)
                 self.mask, self.logits = self.mask[chosen], self.logits[chosen]
+                self._trim()
             else:
                 self.cache = None
         return done
+
+    def _trim(self) -> None:
+        # What only rows that are gone needed. Else a batch that is refilled for hours would grow with
+        # each token, to far beyond its longest sequence.
+        unused = int(self.mask.argmax(1).min())
+        if unused * 4 >= self.mask.shape[1] and self._growable():
+            self.mask = self.mask[:, unused:]
+            for layer in self.cache.layers:
+                layer.keys = layer.keys[..., unused:, :].contiguous()
+                layer.values = layer.values[..., unused:, :].contiguous()
 
 
 def prefill(
@@ -227,13 +242,15 @@ def sample(logits: Tensor, samplings: Sequence[Sampling], generators: Sequence[t
     for i, (sampling, generator) in enumerate(zip(samplings, generators, strict=True)):
         if sampling.temperature <= 0:
             continue
-        probabilities = torch.softmax(logits[i].double() / sampling.temperature, -1)
+        # Relative to the largest: divided by a tiny temperature, they would overflow.
+        relative = logits[i].double() - logits[i].max()
+        probabilities = torch.softmax(relative / sampling.temperature, -1)
         order = None
         if sampling.top_p < 1:
             probabilities, order = torch.sort(probabilities, descending=True, stable=True)
             # The smallest set whose mass reaches top_p: the first token always stays.
             before = probabilities.cumsum(-1) - probabilities
-            probabilities = probabilities.masked_fill(before >= sampling.top_p, 0.0)
+            probabilities = probabilities.masked_fill((before >= sampling.top_p) & (before > 0), 0.0)
         mass = probabilities.cumsum(-1)
         uniform = torch.rand((), generator=generator, dtype=torch.float64).to(mass.device)
         drawn = torch.searchsorted(mass, uniform * mass[-1], right=True).clamp(max=len(mass) - 1)

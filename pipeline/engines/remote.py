@@ -51,9 +51,7 @@ class Worker:
     def __init__(self, log: Path) -> None:
         self._log = log
         self._lock = threading.Lock()
-        self._ids = itertools.count(1)
-        self._process: subprocess.Popen[str] | None = None
-        self._waiting: dict[int, queue.SimpleQueue[Message]] = {}
+        self._life: _Life | None = None
 
     def call(
         self,
@@ -61,100 +59,144 @@ class Worker:
         on_text: OnText = ignore,
         cancelled: Cancelled = never,
     ) -> Any:
-        """Run a job and return its result. Raises EngineError with what the worker said, or how it died."""
-        number, inbox = self._submit(job)
-        asked: float | None = None
+        """Run a job and return its result, or None where a cancel left it without one.
+
+        Raises EngineError with what the worker said, or how it died.
+        """
+        life = self._alive()
+        number, inbox = life.submit(job)
+        begun, asked = False, 0.0
         try:
             while True:
                 with contextlib.suppress(queue.Empty):
                     message = inbox.get(timeout=POLL)
                     if "text" in message:
                         on_text(message["index"], message["text"])
+                    elif "begun" in message:
+                        begun = True
                     elif "done" in message:
                         return message["done"]
                     else:
                         raise EngineError(message["error"])
-                if asked is None and cancelled():
+                if not asked and cancelled():
                     asked = time.monotonic()
-                    self._send({"op": "cancel", "id": number})
-                if asked is not None and time.monotonic() - asked > GRACE:
-                    self.stop()
+                    life.send({"op": "cancel", "id": number})
+                if asked and not begun:
+                    return None  # it waits behind another's job, which is not to be killed for it
+                if asked and time.monotonic() - asked > GRACE:
+                    life.end()
+                    return None
+        except BaseException:
+            life.send({"op": "cancel", "id": number})  # nobody waits for it now
+            raise
         finally:
-            with self._lock:
-                self._waiting.pop(number, None)
+            life.forget(number)
 
     @property
     def pid(self) -> int | None:
         """The process, while it runs."""
-        process = self._process
-        return process.pid if process and process.poll() is None else None
+        life = self._life
+        return life.process.pid if life and life.runs else None
 
     @property
     def memory(self) -> int:
         """Bytes that the models hold now; 0 when no process runs."""
+        pid = self.pid  # once: psutil takes None for this process
         try:
-            return int(psutil.Process(self.pid).memory_info().rss) if self.pid else 0
+            return int(psutil.Process(pid).memory_info().rss) if pid else 0
         except psutil.Error:
             return 0
 
     def stop(self) -> None:
         """Kill the process: its models' memory is free when this returns. The next job starts another."""
-        process = self._process
-        if process and process.poll() is None:
-            process.kill()
-            process.wait()
+        if life := self._life:
+            life.end()
 
-    def _submit(self, job: Message) -> tuple[int, queue.SimpleQueue[Message]]:
+    def _alive(self) -> _Life:
         with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                self._start()
-            number = next(self._ids)
-            inbox = self._waiting[number] = queue.SimpleQueue()
-        self._send({**job, "id": number})
+            if self._life is None or not self._life.runs:
+                self._life = _Life(self._log)
+            return self._life
+
+
+class _Life:
+    """One life of the process: the jobs that it was given end with it, whatever is started after it."""
+
+    def __init__(self, log: Path) -> None:
+        self._ids = itertools.count(1)
+        self._inboxes: dict[int, queue.SimpleQueue[Message]] = {}
+        self._death = ""
+        # Two locks: a write that waits for a full pipe must not keep results from their inboxes.
+        self._lock, self._writing = threading.Lock(), threading.Lock()
+        try:
+            self.process = _start(log)
+        except OSError as error:
+            raise EngineError(f"the model process can't be started: {error}") from error
+        threading.Thread(target=self._read, name="worker results", daemon=True).start()
+
+    @property
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    def submit(self, job: Message) -> tuple[int, queue.SimpleQueue[Message]]:
+        number, inbox = next(self._ids), queue.SimpleQueue[Message]()
+        with self._lock:
+            if self._death:  # since it was last looked at
+                inbox.put({"error": self._death})
+            self._inboxes[number] = inbox
+        self.send({**job, "id": number})
         return number, inbox
 
-    def _start(self) -> None:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:  # a file, never a pipe: an undrained pipe stalls the worker
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "pipeline.engines.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding="utf-8",
-                start_new_session=True,  # Ctrl-C in the terminal is the studio's to handle
-                env={**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"},
-            )
-        threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
-
-    def _send(self, message: Message) -> None:
-        process = self._process
+    def send(self, message: Message) -> None:
         # A process that has just died is reported by the thread that reads from it.
-        with self._lock, contextlib.suppress(OSError, ValueError):
-            if process and process.stdin:
-                process.stdin.write(json.dumps(message) + "\n")
-                process.stdin.flush()
+        with self._writing, contextlib.suppress(OSError, ValueError):
+            if self.process.stdin:
+                self.process.stdin.write(json.dumps(message) + "\n")
+                self.process.stdin.flush()
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
+    def forget(self, number: int) -> None:
+        with self._lock:
+            self._inboxes.pop(number, None)
+
+    def end(self) -> None:
+        self.process.kill()  # does nothing to a process that has ended
+        self.process.wait()
+
+    def _read(self) -> None:
+        for line in self.process.stdout or ():
             with contextlib.suppress(ValueError):  # a line cut by a kill
                 message = json.loads(line)
                 with self._lock:
-                    inbox = self._waiting.get(message["id"])
+                    inbox = self._inboxes.get(message["id"])
                 if inbox:
                     inbox.put(message)
-        how = _death(process.wait())
+        how = _how(self.process.wait())
         with self._lock:
-            # Jobs sent to a newer process are not this one's to fail.
-            if self._process is process:
-                for inbox in self._waiting.values():
-                    inbox.put({"error": how})
-        if process.stdout:
-            process.stdout.close()
+            self._death = how
+            for inbox in self._inboxes.values():
+                inbox.put({"error": how})
+        for pipe in (self.process.stdout, self.process.stdin):
+            with contextlib.suppress(OSError):  # what was not read any more
+                if pipe:
+                    pipe.close()
 
 
-def _death(code: int) -> str:
+def _start(log: Path) -> subprocess.Popen[str]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:  # a file, never a pipe: an undrained pipe stalls the worker
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "pipeline.engines.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C in the terminal is the studio's to handle
+            env={**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"},
+        )
+
+
+def _how(code: int) -> str:
     if code == -signal.SIGKILL:
         return (
             "the model process was killed (released, or out of memory). Continue starts it again; "
@@ -181,7 +223,16 @@ class RemoteEngine:
         self, requests: Sequence[Request], on_text: OnText = ignore, cancelled: Cancelled = never
     ) -> list[Completion]:
         job = {"op": "generate", "model": self._name, "requests": [asdict(r) for r in requests]}
-        return [parse(Completion, c) for c in self._worker.call(job, on_text, cancelled)]
+        streamed = [""] * len(requests)
+
+        def keep(index: int, text: str) -> None:
+            streamed[index] += text
+            on_text(index, text)
+
+        done = self._worker.call(job, keep, cancelled)
+        if done is None:
+            return [Completion(text, "cancelled", 0, 0.0) for text in streamed]
+        return [parse(Completion, c) for c in done]
 
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:
         job = {"op": "score", "contexts": [asdict(c) for c in contexts], "continuations": list(continuations)}

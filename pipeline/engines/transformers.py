@@ -6,11 +6,15 @@ computed in fp32 even then: in bf16 many options tie.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -26,11 +30,18 @@ from pipeline.engines import (
     OnText,
     Request,
     Score,
+    TooLong,
     ignore,
     never,
 )
 from pipeline.engines.decoding import Row, decode, prefill
 from pipeline.records import well_formed
+
+LOCAL = {"trust_remote_code": False, "local_files_only": True}
+CAUSES = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError)
+"""What transformers raises for a damaged folder: a config that is no config, or does not fit its weights."""
+SCORED_AT_ONCE = 1 << 27
+"""Logits that `score` holds at a time: 0.5 GB in fp32."""
 
 
 class TransformersEngine:
@@ -45,17 +56,10 @@ class TransformersEngine:
         files = models.resolve(name)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = dtype or (torch.bfloat16 if _fast_in_bf16(device) else torch.float32)
-        options = {"trust_remote_code": False, "local_files_only": True}
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(files.adapter or files.folder, **options)
-            model = AutoModelForCausalLM.from_pretrained(
-                files.folder, dtype=dtype, use_safetensors=True, **options
-            ).to(device)
-            if files.adapter:
-                from peft import PeftModel
-
-                model = PeftModel.from_pretrained(model, files.adapter, local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            self.tokenizer = AutoTokenizer.from_pretrained(_tokenizer_folder(files), **LOCAL)
+            model = _load(files, dtype).to(device)
+        except (OSError, SafetensorError, *CAUSES) as error:
             raise EngineError(f"{name} could not be loaded: {error}") from error
         self.model = model.eval()
         self.slots = slots
@@ -93,12 +97,15 @@ class TransformersEngine:
         for i, (before, after) in enumerate(pairs):
             if not after:
                 raise EngineError(f"score: continuation {i} has no tokens")
-            self._room(len(before) + len(after))
+            self._room(i, len(before) + len(after))
         order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
+        longest = max((len(after) for _, after in pairs), default=0)
+        size = SCORED_AT_ONCE // ((longest + 1) * self.model.get_output_embeddings().weight.shape[0])
+        size = max(1, min(size, self.slots))
         scores: dict[int, Score] = {}
         with _fp32_logits(self.model):
-            for start in range(0, len(order), self.slots):
-                some = order[start : start + self.slots]
+            for start in range(0, len(order), size):
+                some = order[start : start + size]
                 scores.update(zip(some, self._score_batch([pairs[i] for i in some]), strict=True))
         return [scores[i] for i in range(len(pairs))]
 
@@ -112,28 +119,33 @@ class TransformersEngine:
     def encode(self, context: Context) -> list[int]:
         """The tokens that the model sees. No text of a message can make a special token."""
         if not context.messages:
-            text = context.prefill
-            return [*self._beginning(), *self._tokens(text)]
+            ids = [*self._beginning(), *self._tokens(context.prefill)]
+            if not ids:
+                raise EngineError(f"{self.info.name}: an empty prompt")
+            return ids
         if not self.tokenizer.chat_template:
             raise EngineError(f"{self.info.name} has no chat template: use the plain form (`--form plain`)")
         # Marks stand for the texts while the template runs, so that only the template's own words are
         # read as special tokens.
-        mark = "\u241ftext{}\u241f"
-        turns = [{"role": m.role, "content": mark.format(i)} for i, m in enumerate(context.messages)]
-        rendered = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        ids: list[int] = []
+        turns = [{"role": m.role, "content": f"\u241ftext{i}\u241f"} for i, m in enumerate(context.messages)]
+        try:
+            rendered = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:  # many refuse a system turn, or turns that do not alternate
+            raise EngineError(f"{self.info.name}: its chat template refuses these turns: {error}") from error
+        # In the template's order, which is not always ours: some move the system's words to the last turn.
+        first, *rest = re.split("\u241ftext([0-9]+)\u241f", rendered)
+        shown = [int(i) for i in rest[::2]]
         for i, message in enumerate(context.messages):
-            before, found, rendered = rendered.partition(mark.format(i))
-            if not found:
-                raise EngineError(
-                    f"{self.info.name}: its chat template has no place for a {message.role} turn"
-                )
-            ids += self._special(before) + self._tokens(message.content)
-        return ids + self._special(rendered) + self._tokens(context.prefill)
+            if i not in shown:
+                raise EngineError(f"{self.info.name}: its chat template drops a {message.role} turn")
+        ids = self._special(first)
+        for i, after in zip(shown, rest[1::2], strict=True):
+            ids += self._tokens(context.messages[i].content) + self._special(after)
+        return ids + self._tokens(context.prefill)
 
     def _row(self, index: int, request: Request) -> Row:
         ids = self.encode(request.context)
-        self._room(len(ids) + request.sampling.max_tokens)
+        self._room(index, len(ids) + request.sampling.max_tokens)
         # The draw is on the CPU on every device: the same seed, the same stream.
         generator = torch.Generator().manual_seed(request.sampling.seed)
         return Row(index, ids, request.sampling, self.tokenizer, self._ends(), generator)
@@ -147,11 +159,12 @@ class TransformersEngine:
             chosen = predicted.gather(1, torch.tensor(after, device=row.device)[:, None])
             yield Score(float(chosen.double().sum()), len(after))
 
-    def _room(self, tokens: int) -> None:
+    def _room(self, index: int, tokens: int) -> None:
         if tokens > self.limit:
-            raise EngineError(
+            raise TooLong(
+                index,
                 f"the prompt with its answer takes {tokens} tokens, and {self.info.name} holds {self.limit}: "
-                "shorten the prompt, use fewer few-shot examples, or lower max tokens"
+                "shorten the prompt, use fewer few-shot examples, or lower max tokens",
             )
 
     def _ends(self) -> frozenset[int]:
@@ -160,7 +173,7 @@ class TransformersEngine:
         return frozenset(i for i in (*ids, self.tokenizer.eos_token_id) if i is not None)
 
     def _beginning(self) -> list[int]:
-        first = self.tokenizer.build_inputs_with_special_tokens([])[:1]
+        first: list[int] = self.tokenizer("")["input_ids"][:1]
         return first if first == [self.tokenizer.bos_token_id] else []
 
     def _special(self, text: str) -> list[int]:
@@ -174,6 +187,26 @@ class TransformersEngine:
         return ids
 
 
+def _tokenizer_folder(files: models.ModelFiles) -> Path:
+    # TRL saves the tokenizer beside an adapter, PEFT alone does not.
+    own = files.adapter and (files.adapter / "tokenizer_config.json").is_file()
+    return files.adapter if files.adapter and own else files.folder
+
+
+def _load(files: models.ModelFiles, dtype: torch.dtype) -> Any:
+    model, report = AutoModelForCausalLM.from_pretrained(
+        files.folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **LOCAL
+    )
+    # transformers fills these with random numbers and only warns: a preference model would "speak".
+    if missing := sorted(report["missing_keys"]):
+        raise ValueError(f"its weights lack {', '.join(missing[:3])}: it is no (or half a) language model")
+    if files.adapter:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, files.adapter, local_files_only=True)
+    return model
+
+
 def _fast_in_bf16(device: str) -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -184,12 +217,16 @@ def _fast_in_bf16(device: str) -> bool:
 @contextmanager
 def _fp32_logits(model: Any) -> Iterator[None]:
     """Compute the last projection in fp32 while inside."""
+    head = model.get_output_embeddings()
+    if head.weight.dtype == torch.float32:
+        yield
+        return
 
-    def project(head: Any, args: tuple[Tensor, ...], _: Tensor) -> Tensor:
+    def project(_: Any, args: tuple[Tensor, ...], __: Tensor) -> Tensor:
         bias = None if head.bias is None else head.bias.float()
         return functional.linear(args[0].float(), head.weight.float(), bias)
 
-    hook = model.get_output_embeddings().register_forward_hook(project)
+    hook = head.register_forward_hook(project)
     try:
         yield
     finally:

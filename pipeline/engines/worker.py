@@ -11,6 +11,7 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, Any
@@ -58,6 +59,9 @@ class Cancels:
 
 def perform(job: dict[str, Any], models: Models, cancels: Cancels, send: Send) -> Any:
     """Do one job; its result is what goes back as `done`."""
+    send({"id": job["id"], "begun": True})
+    if cancels.wants(job["id"])():
+        return None  # while it waited: not even its model is loaded
     engine = models.get(job["model"])
     if job["op"] == "load":
         return asdict(engine.info)
@@ -79,7 +83,10 @@ def perform(job: dict[str, Any], models: Models, cancels: Cancels, send: Send) -
 def listen(lines: IO[str], jobs: queue.Queue[dict[str, Any]], cancels: Cancels) -> None:
     """Take jobs from stdin until it closes, then end the process at once, mid-token if need be."""
     for line in lines:
-        job = json.loads(line)
+        try:
+            job = json.loads(line)
+        except ValueError:
+            break  # a studio that was killed while it wrote
         if job["op"] == "cancel":
             cancels.add(job["id"])
         else:
@@ -111,6 +118,7 @@ def main() -> None:
         except MemoryError:
             send({"id": job["id"], "error": "out of memory: choose a smaller model, or release others"})
         except RuntimeError as error:  # torch's own: out of GPU memory, a failed allocation, a bad kernel
+            traceback.print_exc()  # into the log
             send({"id": job["id"], "error": f"the model failed: {error}"})
 
 

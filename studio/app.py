@@ -1,0 +1,106 @@
+"""The app: the list of pages, and the FastAPI application around them. Nothing else."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+from fastapi import FastAPI, Request
+from starlette.routing import Mount
+
+from studio.auth import Accounts, LoginWall
+from studio.components.header import header
+from studio.context import Studio
+from studio.guard import Guard, site
+from studio.pages import chains, constitution, overview
+from studio.theme import studio_theme
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Page:
+    """One screen, at its path below the root."""
+
+    path: str
+    title: str
+    build: Callable[[gr.Blocks, Studio], None]
+
+
+PAGES = (
+    Page("", "Overview", overview.build),
+    Page("constitution", "Constitution", constitution.build),
+    Page("chains", "Chains", chains.build),
+)
+
+
+def build(
+    studio: Studio,
+    accounts: Accounts | None = None,
+    host: str = "127.0.0.1",
+    root_path: str = "",
+) -> FastAPI:
+    """The whole studio as one ASGI app; with accounts, nobody comes in without logging in.
+
+    `host` is the address it is served on, `root_path` where a proxy publishes it: a path, or the full
+    address.
+    """
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    if accounts is not None:
+        app.add_middleware(LoginWall, accounts=accounts, secure=root_path.startswith("https:"))
+    app.add_middleware(Guard, site=site(host, root_path))  # added last: runs first
+    with warnings.catch_warnings():
+        # Gradio says at every multi-page mount that it won't render on the server: it was not asked to.
+        warnings.filterwarnings("ignore", message="SSR mode is not supported")
+        _mount(app, _blocks(studio, logout=accounts is not None), root_path, logged_in=accounts is not None)
+    app.state.gradio = next(route.app for route in app.routes if isinstance(route, Mount))
+    return app
+
+
+def _mount(app: FastAPI, blocks: gr.Blocks, root_path: str, logged_in: bool) -> None:
+    gr.mount_gradio_app(
+        app,
+        blocks,
+        path="/",
+        root_path=root_path.rstrip("/") or None,
+        # The wall has checked the person already; Gradio only needs the name for `request.username`.
+        auth_dependency=_name if logged_in else None,
+        theme=studio_theme(),
+        head=_head(),
+        favicon_path=str(HERE / "favicon.svg"),
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size="64mb",
+        allowed_paths=[],
+        ssr_mode=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+    )
+
+
+def _head() -> str:
+    """Our style sheet as it is: what Gradio takes as `css` it rewrites to reach below its own root only."""
+    return f"<style>{(HERE / 'studio.css').read_text(encoding='utf-8')}</style>"
+
+
+def _blocks(studio: Studio, logout: bool) -> gr.Blocks:
+    with gr.Blocks(title="CAI Studio", analytics_enabled=False) as blocks:
+        _page(blocks, studio, PAGES[0], logout)
+    for page in PAGES[1:]:
+        with blocks.route(page.title, f"/{page.path}"):
+            _page(blocks, studio, page, logout)
+    return blocks
+
+
+def _page(blocks: gr.Blocks, studio: Studio, page: Page, logout: bool) -> None:
+    header(blocks, studio, page.path, page.title, logout)
+    page.build(blocks, studio)
+
+
+def _name(request: Request) -> str | None:
+    return request.scope.get("user")

@@ -1,0 +1,27 @@
+"""What went wrong, where the person looks: in the page, escaped, until the next try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+
+from pipeline.errors import UserError
+
+
+@dataclass
+class Problem:
+    """The message as HTML; empty when all went well."""
+
+    html: str = ""
+
+
+@contextmanager
+def told() -> Iterator[Problem]:
+    """Turn a UserError of the block into a message for the page. Bugs pass through."""
+    problem = Problem()
+    try:
+        yield problem
+    except UserError as error:
+        problem.html = f'<div class="cai-error" role="alert">{escape(str(error))}</div>'

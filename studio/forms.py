@@ -1,0 +1,54 @@
+"""Controls made from a config dataclass, and the dataclass made from their values.
+
+The same fields and words serve the command line (`pipeline.configs`), so a page and `cai` can't differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import gradio as gr
+
+from pipeline.errors import UserError
+
+C = TypeVar("C")
+
+
+def controls(kind: type, names: Iterable[str], choices: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """One labelled control per named field; `choices` are suggestions for a text field."""
+    hints, by_name = get_type_hints(kind), {f.name: f for f in fields(kind)}
+    return {name: _control(by_name[name], hints[name], choices.get(name)) for name in names}
+
+
+def read(kind: type[C], values: Mapping[str, Any]) -> C:
+    """The dataclass that the controls' values describe. Raises UserError for what is out of range."""
+    hints = get_type_hints(kind)
+    return kind(**{name: _value(hints[name], value, name) for name, value in values.items()})
+
+
+def _control(f: Any, hint: Any, choices: Sequence[str] | None) -> Any:
+    look = {"label": f.name.replace("_", " ").capitalize(), "info": f.metadata["help"], "value": f.default}
+    low, high = f.metadata["low"], f.metadata["high"]
+    options = [k for k in get_args(hint) if get_origin(k) is Literal]
+    if options:
+        return gr.Dropdown(
+            [("the model's own", ""), *get_args(options[0])], **{**look, "value": f.default or ""}
+        )
+    if choices is not None:
+        return gr.Dropdown(list(choices), allow_custom_value=True, **look)
+    if hint is int:
+        return gr.Number(minimum=low, maximum=high, precision=0, min_width=110, **look)
+    if hint is float:
+        return gr.Number(minimum=low, maximum=high, step=0.05, min_width=110, **look)
+    return gr.Textbox(**look)
+
+
+def _value(hint: Any, value: Any, name: str) -> Any:
+    if value is None and hint in (int, float):
+        raise UserError(f"{name.replace('_', ' ')}: a number is missing")
+    if hint in (int, float):
+        return hint(value)
+    text = str(value or "").strip()
+    return text if hint is str else text or None

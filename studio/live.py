@@ -1,0 +1,220 @@
+"""Chains being written now, each in a thread of its own, whatever tab looks on.
+
+A `Writing` is one of them; `LiveChains` starts, stops and goes on with those that are stored. A step
+is in the store before the next one begins, so a crash loses at most the text of the step at hand.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pipeline.configs import Drawing
+from pipeline.critique import Draft, Engines, Plan, extend
+from pipeline.engines import Engine
+from pipeline.engines.remote import RemoteEngine, Worker
+from pipeline.errors import UserError
+from pipeline.records import Constitution, Prompt, Step
+from studio.store import chains, constitutions
+from studio.store.chains import NewChain, StoredChain
+from studio.store.database import Store
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a chain in the making shows at one moment. `serial` grows with every change."""
+
+    serial: int = 0
+    doing: str = ""
+    plan: Plan | None = None
+    text: str = ""
+    steps: tuple[Step, ...] = ()
+    status: chains.Status = "running"
+    detail: str = ""
+
+
+class Writing:
+    """One chain being written. `keep` gets each step as it ends, `end` the outcome."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        constitution: Constitution,
+        drawing: Drawing,
+        load: Callable[[str], Engine],
+        keep: Callable[[int, Step], None] = lambda position, step: None,
+        end: Callable[[chains.Status, str], None] = lambda status, detail: None,
+    ) -> None:
+        self._draft, self._constitution, self._drawing = draft, constitution, drawing
+        self._load, self._keep, self._end = load, keep, end
+        self._stopped = threading.Event()
+        self._changed = threading.Condition()
+        self._moment = Moment(steps=draft.steps)
+        self._thread = threading.Thread(target=self._run, name="writing", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask for an end within one token. What there is, is kept."""
+        self._stopped.set()
+        self._show(doing="stopping")
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end."""
+        self._thread.join(timeout)
+
+    def moment(self, seen: int = -1, timeout: float = 0.0) -> Moment:
+        """The present state; waits up to `timeout` seconds for one later than `seen`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._moment.serial > seen, timeout)
+            return self._moment
+
+    def _run(self) -> None:
+        status: chains.Status = "failed"
+        detail = "the studio failed here: its terminal shows why"
+        try:
+            engines = self._engines()
+            for step in extend(
+                self._draft,
+                self._constitution,
+                self._drawing,
+                engines,
+                on_plan=lambda plan: self._show(plan=plan, text="", doing="waiting for the model"),
+                on_text=self._append,
+                cancelled=self._stopped.is_set,
+            ):
+                self._keep(len(self._moment.steps), step)
+                self._show(steps=(*self._moment.steps, step), plan=None, text="", doing="")
+            status, detail = ("stopped" if self._stopped.is_set() else "finished"), ""
+        except UserError as error:
+            detail = str(error)
+        finally:
+            # Told even when a bug ends the thread: a chain must not seem to run for ever.
+            self._end(status, detail)
+            self._show(status=status, detail=detail, plan=None, text="", doing="")
+
+    def _engines(self) -> Engines:
+        self._show(doing=f"loading {self._drawing.model}")
+        policy = self._load(self._drawing.model)
+        if self._drawing.critic_name == self._drawing.model:
+            return Engines(policy, policy)
+        self._show(doing=f"loading {self._drawing.critic_name}")
+        return Engines(policy, self._load(self._drawing.critic_name))
+
+    def _append(self, index: int, text: str) -> None:
+        self._show(text=self._moment.text + text, doing="")
+
+    def _show(self, **changes: object) -> None:
+        with self._changed:
+            self._moment = replace(self._moment, serial=self._moment.serial + 1, **changes)  # type: ignore[arg-type]
+            self._changed.notify_all()
+
+
+class LiveChains:
+    """The chains of a session that are being written, and the one model process that they share."""
+
+    def __init__(self, store: Store, worker: Worker) -> None:
+        self._store = store
+        self.worker = worker
+        self._lock = threading.Lock()
+        self._writing: dict[str, Writing] = {}
+
+    def load(self, model: str) -> Engine:
+        """A model in the worker. Raises UserError."""
+        return RemoteEngine(self.worker, model)
+
+    def start(self, prompt: Prompt, constitution: Constitution, drawing: Drawing, author: str) -> str:
+        """Begin a chain and return its id."""
+        chain = NewChain(
+            id=chains.new_id(self._store),
+            prompt_id=prompt.id,
+            messages=prompt.messages,
+            constitution=constitution.version,
+            constitution_name=constitution.name,
+            model=drawing.model,
+            critic=drawing.critic_name,
+            seed=drawing.seed,
+            revisions=drawing.revisions,
+            temperature=drawing.temperature,
+            top_p=drawing.top_p,
+            max_tokens=drawing.max_tokens,
+            form=drawing.form or "",
+            author=author,
+        )
+        chains.start_chain(self._store, chain)
+        self._write(chain, (), constitution)
+        return chain.id
+
+    def go_on(self, id: str) -> None:
+        """Write the rest of a chain that stopped, failed or was interrupted; a cut step is written anew."""
+        chain = chains.load_chain(self._store, id)
+        if chain is None:
+            raise UserError("there is no such chain in this session")
+        constitution = constitutions.load_version(self._store, chain.constitution)
+        self._write(chain, whole_steps(chain), constitution)
+
+    def stop(self, id: str) -> None:
+        """Stop a chain within one token; nothing happens if it is not being written."""
+        if writing := self.writing(id):
+            writing.stop()
+
+    def writing(self, id: str) -> Writing | None:
+        """The chain's writing, while it goes on."""
+        with self._lock:
+            return self._writing.get(id)
+
+    def close(self) -> None:
+        """Stop them all, keep what there is, and free the model."""
+        with self._lock:
+            running = list(self._writing.values())
+        for writing in running:
+            writing.stop()
+        for writing in running:
+            writing.join(2.0)
+        self.worker.stop()
+
+    def _write(self, chain: NewChain, steps: tuple[Step, ...], constitution: Constitution) -> None:
+        def end(status: chains.Status, detail: str) -> None:
+            try:
+                chains.add_event(self._store, chain.id, status, detail)
+            finally:
+                with self._lock:
+                    self._writing.pop(chain.id, None)
+
+        writing = Writing(
+            Draft(chain.prompt_id, chain.messages, steps),
+            constitution,
+            drawing_of(chain),
+            self.load,
+            keep=lambda position, step: chains.add_step(self._store, chain.id, position, step),
+            end=end,
+        )
+        with self._lock:
+            if chain.id in self._writing:
+                return  # another tab was faster
+            self._writing[chain.id] = writing
+        chains.add_event(self._store, chain.id, "running")
+        writing.start()
+
+
+def drawing_of(chain: NewChain) -> Drawing:
+    """How a stored chain is drawn."""
+    return Drawing(
+        model=chain.model,
+        critic=chain.critic,
+        revisions=chain.revisions,
+        seed=chain.seed,
+        temperature=chain.temperature,
+        top_p=chain.top_p,
+        max_tokens=chain.max_tokens,
+        form=chain.form or None,  # type: ignore[arg-type]
+    )
+
+
+def whole_steps(chain: StoredChain) -> tuple[Step, ...]:
+    """The steps that the rest can build on: all but a last one that was cut short."""
+    steps = chain.steps
+    return steps[:-1] if steps and steps[-1].finish == "cancelled" else steps

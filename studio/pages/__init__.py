@@ -1,0 +1,1 @@
+"""The screens: one module each, with one `build(blocks, studio)`."""

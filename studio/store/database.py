@@ -1,0 +1,262 @@
+"""One session's database: who may open it, how it is read, how it is written.
+
+Reads and writes each take a cursor of their own, since a connection shared by threads silently
+returns wrong rows. Writes go one at a time through `tx()`. What `tx()` has committed is on the disk:
+DuckDB syncs its log at each commit, so a killed studio loses nothing that it had announced.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+
+from pipeline.errors import UserError
+from studio.store import lock, migrate
+from studio.store.errors import MigrationFailed, SessionBroken, SessionBusy, SessionNewer
+
+__all__ = [
+    "MigrationFailed",
+    "Reader",
+    "SessionBroken",
+    "SessionBusy",
+    "SessionNewer",
+    "Store",
+    "Tx",
+    "clean",
+    "moment",
+]
+
+Rows = list[tuple[Any, ...]]
+Params = Sequence[object] | Mapping[str, object]
+
+LOCK = "studio.lock"
+CONFIG = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "memory_limit": "2GB",  # DuckDB's own is 80% of the machine, which the models need; it spills to disk
+}
+
+
+class Reader(Protocol):
+    """What a query needs: the store itself, or a transaction that sees its own writes."""
+
+    def query(self, sql: str, params: Params = ()) -> Rows:
+        """Run one statement; all rows at once."""
+        ...
+
+
+class Tx:
+    """One open transaction."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self.failed = False
+
+    def query(self, sql: str, params: Params = ()) -> Rows:
+        """Run one statement, reading or writing; all rows at once."""
+        try:
+            return _run(self._cursor, sql, params)
+        except BaseException:
+            self.failed = True
+            raise
+
+
+class Store:
+    """An open session. Safe to use from any number of threads; one process only."""
+
+    def __init__(self, folder: Path, connection: Any) -> None:
+        self.folder = folder
+        self._connection = connection
+        self._write = threading.Lock()
+        self._writer: int | None = None
+        self._idle = threading.Condition()
+        self._cursors = 0
+        self._closed = False
+
+    @classmethod
+    def open(cls, folder: Path, migrations: Sequence[migrate.Migration] | None = None) -> Store:
+        """Open the session in `folder` (made if missing), its tables brought up to date.
+
+        Raises SessionBusy if a process has it open, SessionBroken if its file can't be read, SessionNewer
+        if a newer studio wrote it, MigrationFailed, or UserError if the folder can't be written.
+        """
+        folder = folder.absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.take(folder / LOCK, folder.name)
+        except OSError as error:
+            raise UserError(f"Can't write in {folder}: {error.strerror or error}") from error
+        try:
+            known = migrate.shipped() if migrations is None else migrations
+            return cls(folder, _open_up_to_date(folder, known))
+        except BaseException:
+            lock.release(folder / LOCK)
+            raise
+
+    def close(self) -> None:
+        """Wait for what is running, fold the log into the file, let others open it. Twice is harmless."""
+        if self._writer == threading.get_ident():
+            raise RuntimeError("close() inside tx() would wait for itself")
+        with self._idle:
+            if self._closed:
+                return
+            self._closed = True
+            # DuckDB refuses to close a connection while one of its cursors works.
+            self._idle.wait_for(lambda: self._cursors == 0)
+            self._connection.close()
+        lock.release(self.folder / LOCK)
+
+    def query(self, sql: str, params: Params = ()) -> Rows:
+        """Read what is committed now; all rows at once. To write, use `tx()`."""
+        with self._cursor() as cursor:
+            return _run(cursor, sql, params)
+
+    @contextmanager
+    def tx(self) -> Iterator[Tx]:
+        """A transaction: all of it is committed, or on any exception none, and the exception goes on.
+
+        One at a time over all threads; keep it short, and start no other inside.
+        """
+        if self._writer == threading.get_ident():
+            raise RuntimeError("tx() inside tx() would wait for itself: pass the open one on")
+        with self._write, self._cursor() as cursor:
+            self._writer = threading.get_ident()
+            try:
+                yield from _transaction(cursor)
+            finally:
+                self._writer = None
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        with self._idle:
+            if self._closed:
+                raise RuntimeError(f"the session {self.folder.name} is closed")
+            cursor = self._connection.cursor()
+            self._cursors += 1
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+            with self._idle:
+                self._cursors -= 1
+                self._idle.notify_all()
+
+
+def clean(text: str) -> str:
+    """Text as the store keeps it: any Unicode, but half surrogate pairs become U+FFFD.
+
+    Every parameter passes through here: DuckDB takes only what UTF-8 can hold, and what people paste
+    now and then holds half an emoji.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def moment(microseconds: int) -> datetime:
+    """A TIMESTAMPTZ read through `epoch_us()`: read directly it would need the package pytz."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def _run(cursor: Any, sql: str, params: Params) -> Rows:
+    bound: Any
+    if isinstance(params, Mapping):
+        bound = {key: clean(value) if isinstance(value, str) else value for key, value in params.items()}
+    else:
+        bound = [clean(value) if isinstance(value, str) else value for value in params]
+    rows: Rows = cursor.execute(sql, bound or None).fetchall()
+    return rows
+
+
+def _transaction(cursor: Any) -> Iterator[Tx]:
+    tx = Tx(cursor)
+    cursor.execute("BEGIN")
+    try:
+        yield tx
+        if tx.failed:
+            # DuckDB's COMMIT would roll back here without a word.
+            raise RuntimeError("a statement of this transaction failed: its error must not be swallowed")
+        cursor.execute("COMMIT")
+    except BaseException:
+        with suppress(duckdb.Error):  # the first error is the one to show
+            cursor.execute("ROLLBACK")
+        raise
+
+
+def _open_up_to_date(folder: Path, known: Sequence[migrate.Migration]) -> Any:
+    if not (folder / migrate.FILE).exists():
+        _create(folder, known)
+    con = _connect(folder, migrate.FILE)
+    try:
+        todo = migrate.pending(con, folder, known)
+        if todo:
+            con.execute("CHECKPOINT")
+            con.close()
+            backup = migrate.back_up(folder, todo[0].number)
+            con = _connect(folder, migrate.FILE)
+            migrate.apply(con, todo, backup)
+            con.execute("CHECKPOINT")
+        _harden(con, folder)
+    except duckdb.Error as error:
+        con.close()
+        raise _explained(folder, error) from error
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+def _create(folder: Path, known: Sequence[migrate.Migration]) -> None:
+    """Build the file aside and rename it: a studio killed meanwhile leaves no half session."""
+    file = folder / migrate.FILE
+    if file.with_name(f"{file.name}.wal").exists():
+        what = "it is gone, but its log is still there. Did someone move it?"
+        raise SessionBroken(file, what, migrate.newest_backup(folder))
+    new = folder / f"{file.name}.new"
+    for leftover in (new, new.with_name(f"{new.name}.wal")):
+        leftover.unlink(missing_ok=True)
+    con = _connect(folder, new.name)
+    try:
+        migrate.apply(con, known, None)
+        con.execute("CHECKPOINT")
+    finally:
+        con.close()
+    os.replace(new, file)
+
+
+def _connect(folder: Path, name: str) -> Any:
+    try:
+        return duckdb.connect(str(folder / name), config=CONFIG)
+    except duckdb.Error as error:
+        raise _explained(folder, error) from error
+
+
+def _harden(con: Any, folder: Path) -> None:
+    """From here on, no statement reads or writes files outside the session, or loads an extension."""
+    inside = str(folder).replace("'", "''")
+    con.execute(f"SET allowed_directories = ['{inside}']")
+    con.execute("SET enable_external_access = false")
+    con.execute("SET lock_configuration = true")
+
+
+def _explained(folder: Path, error: duckdb.Error) -> UserError:
+    """DuckDB's failure to open a file, as what a person can do about it."""
+    text = str(error)
+    if re.search(r"Could not set lock|used by another process", text):
+        pid = re.search(r"PID (\d+)", text)
+        return lock.busy(folder.name, int(pid[1]) if pid else None)
+    if re.search(r"Permission denied|Read-only file system|No space left", text):
+        return UserError(f"Can't open the session {folder}: {text}")
+    if re.search(r"version number|newer version of DuckDB|newer DuckDB", text):
+        return SessionNewer(folder / migrate.FILE, text)
+    return SessionBroken(folder / migrate.FILE, text, migrate.newest_backup(folder))

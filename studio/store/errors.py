@@ -1,0 +1,54 @@
+"""What can be wrong with a session as a whole, each with what to do about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.errors import UserError
+
+
+class SessionBusy(UserError):
+    """Another process (or another part of this one) has the session open.
+
+    `pid` is None where neither the lock file nor DuckDB could tell it.
+    """
+
+    def __init__(self, session: str, pid: int | None, holder: str) -> None:
+        super().__init__(
+            f"The session “{session}” is already open in {holder}. "
+            "Use that one, or stop it first, or open a session of another name."
+        )
+        self.session = session
+        self.pid = pid
+
+
+class SessionBroken(UserError):
+    """The session's file can't be read. It is left as it was found.
+
+    `backup` is the newest copy that the studio made by itself, if there is one.
+    """
+
+    def __init__(self, file: Path, what: str, backup: Path | None) -> None:
+        help_ = (
+            f"The newest backup is {backup}. To go back to it, move {file.name} and {file.name}.wal "
+            f"(if there is one) out of the folder, then copy the backup there as {file.name}."
+            if backup
+            else f"There is no backup. Move {file.name} out of the folder to start an empty session."
+        )
+        super().__init__(f"Can't read {file}: {what}\nThe file was left as it is. {help_}")
+        self.file = file
+        self.backup = backup
+
+
+class SessionNewer(UserError):
+    """The session was last opened by a newer studio, whose tables this one doesn't know."""
+
+    def __init__(self, file: Path, what: str) -> None:
+        super().__init__(
+            f"{file} was written by a newer version of CAI Studio ({what}). "
+            "Upgrade this one (pip install --upgrade cai-studio), or open another session."
+        )
+
+
+class MigrationFailed(UserError):
+    """A session could not be brought up to date; it stays as it was before the failing change."""

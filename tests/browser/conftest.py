@@ -1,0 +1,110 @@
+"""A real studio in a process of its own, and a real Chromium that tattles."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def studio_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a studio with a fresh session, shared by a module's tests."""
+    environment = {**os.environ, "CAI_HOME": str(tmp_path_factory.mktemp("home"))}
+    environment.pop("CAI_AUTH", None)
+    command = [sys.executable, "-m", "studio", "--no-browser", "--port", "0", "--session", "test"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as studio:
+        try:
+            assert studio.stdout is not None
+            found = re.search(r"http://\S+", studio.stdout.readline())  # said once it answers
+            assert found, "the studio did not start"
+            yield found[0]
+        finally:
+            studio.terminate()
+            try:
+                studio.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                studio.kill()
+
+
+# Not for the whole session: while Playwright runs, no other test of this thread could use asyncio.run.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium; without one the test is skipped, or fails where REQUIRE_BROWSER is set."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        reason = f"none of {', '.join(BROWSERS)} is installed"
+        if os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def problems() -> list[str]:
+    """What the page did that it should not have. A test may take out what it provoked itself."""
+    return []
+
+
+def _watch(page: Page, host: str, problems: list[str]) -> None:
+    """Note requests to other hosts, errors in the console (policy violations are there) and crashes."""
+
+    def requested(url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != host:
+            problems.append(f"request to {url}")
+
+    def said(kind: str, text: str) -> None:
+        if kind == "error":
+            problems.append(f"console: {text}")
+
+    page.on("request", lambda request: requested(request.url))
+    page.on("console", lambda message: said(message.type, message.text))
+    page.on("pageerror", lambda error: problems.append(f"uncaught {error}"))
+    page.on("crash", lambda _: problems.append("the page crashed"))
+
+
+@pytest.fixture
+def page(
+    browser: Browser, studio_url: str, problems: list[str], request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """A fresh tab of 1280 × 800, light unless the test is given `scheme` or `width` by parameter."""
+    given = getattr(request, "param", None) or {}
+    scheme, width = given.get("scheme", "light"), given.get("width", 1280)
+    context = browser.new_context(
+        base_url=studio_url,
+        color_scheme=scheme,
+        reduced_motion="reduce",
+        viewport={"width": width, "height": {1920: 1080}.get(width, 800)},
+    )
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    _watch(page, urlsplit(studio_url).netloc, problems)
+    yield page
+    context.close()
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def shot(page: Page) -> Callable[[str], None]:
+    """Takes a named screenshot into the folder that SCREENSHOTS names; none where it names none."""
+
+    def take(name: str) -> None:
+        folder = os.environ.get("SCREENSHOTS")
+        if folder:
+            page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+    return take
