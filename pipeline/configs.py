@@ -22,14 +22,14 @@ def knob(default: Any, help: str, *, low: float | None = None, high: float | Non
 class Drawing:
     """How chains are made (paper section 3.1), on a page or headless."""
 
-    model: str = knob("bundled", "the model that answers: bundled, a hub id, a folder, an adapter, or a run")
-    critic: str = knob("", "the model that critiques and revises; empty: the same model")
+    model: str = knob("bundled", "who answers: bundled, a hub id, a folder, an adapter or a run")
+    critic: str = knob("", "who critiques and revises; empty: the same model")
     revisions: int = knob(2, "rounds of critique and revision", low=0, high=16)
-    seed: int = knob(0, "draws principles and samples: the same seed, the same chains", low=0, high=2**63 - 1)
+    seed: int = knob(0, "the same seed draws the same principles and texts", low=0, high=2**63 - 1)
     temperature: float = knob(0.7, "0 is greedy; the paper samples at 1", low=0, high=2)
     top_p: float = knob(1.0, "keep the most likely tokens up to this mass", low=0.01, high=1)
-    max_tokens: int = knob(256, "longest step, in tokens", low=1, high=8192)
-    form: Form | None = knob(None, "chat template or plain Human/Assistant text; empty: the model's own form")
+    max_tokens: int = knob(256, "the longest that a step may get, in tokens", low=1, high=8192)
+    form: Form | None = knob(None, "chat template, or plain Human/Assistant text; empty: the model's own")
 
     def __post_init__(self) -> None:
         check(self)

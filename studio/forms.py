@@ -30,6 +30,7 @@ def read(kind: type[C], values: Mapping[str, Any]) -> C:
 
 def _control(f: Any, hint: Any, choices: Sequence[str] | None) -> Any:
     look = {"label": f.name.replace("_", " ").capitalize(), "info": f.metadata["help"], "value": f.default}
+    look["elem_id"] = f"set-{f.name}"
     low, high = f.metadata["low"], f.metadata["high"]
     options = [k for k in get_args(hint) if get_origin(k) is Literal]
     if options:

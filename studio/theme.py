@@ -82,6 +82,8 @@ def studio_theme() -> Any:
         input_background_fill="white",
         input_background_fill_dark="*neutral_950",
         # An input's edge is its only mark: 3:1 against the page.
+        input_border_width="1px",
+        input_border_width_dark="1px",
         input_border_color="#8a94a3",
         input_border_color_dark="#667080",
         button_primary_background_fill="*primary_600",

@@ -19,23 +19,25 @@ EMPTY = """<div class="cai-empty"><h2>No chains yet</h2><ol>
 </ol></div>"""
 
 
-def chain_list(store: Store, wanted: ChainFilter, shown: int, current: str) -> str:
-    """The first `shown` chains that match, as HTML; `current` is marked."""
+def chain_list(store: Store, wanted: ChainFilter, shown: int, current: str) -> tuple[str, bool]:
+    """The first `shown` chains that match, as HTML with `current` marked, and whether there are more."""
     total = chains.count_chains(store, wanted)
     if not total:
-        return '<p class="cai-muted">No chain matches.</p>' if wanted != ChainFilter() else EMPTY
+        return ('<p class="cai-muted">No chain matches.</p>' if wanted != ChainFilter() else EMPTY), False
     rows = chains.list_chains(store, wanted, shown, 0)
     count = plural(total, "chain") + (f", the newest {len(rows)} shown" if len(rows) < total else "")
     items = "".join(_item(row, row.id == current) for row in rows)
-    return f'<p class="cai-muted cai-list-count">{count}</p><ol class="cai-list">{items}</ol>'
+    html = f'<p class="cai-muted cai-list-count">{count}</p><ol class="cai-list">{items}</ol>'
+    return html, len(rows) < total
 
 
 def _item(row: ChainRow, current: bool) -> str:
     here = ' aria-current="true"' if current else ""
-    principles = f"{', '.join(row.principles)}" if row.principles else "no critique yet"
+    facts = [STATUS[row.status], plural(row.steps, "step"), f"{row.created:%b %d %H:%M}"]
+    made = [row.model, row.constitution_name, *row.principles]
     return (
-        f'<li><a href="chains?chain={escape(row.id)}"{here}><span class="cai-list-prompt">{escape(row.prompt)}</span>'
-        f'<span class="cai-muted">{STATUS[row.status]} · {plural(row.steps, "step")} · {row.created:%b %d %H:%M}'
-        f" · {escape(row.model)} · {escape(row.constitution_name)}</span>"
-        f'<span class="cai-muted">{escape(principles)}</span></a></li>'
+        f'<li><a href="chains?chain={escape(row.id)}"{here}>'
+        f'<span class="cai-list-prompt">{escape(row.prompt)}</span>'
+        f'<span class="cai-muted">{" · ".join(facts)}</span>'
+        f'<span class="cai-muted">{escape(" · ".join(made))}</span></a></li>'
     )

@@ -36,13 +36,13 @@ def heading(chain: StoredChain, status: str) -> str:
         f'<span class="cai-status cai-status-{escape(status)}">{STATUS[status]}</span>',
         f"model <b>{escape(chain.model)}</b>",
         *([f"critic <b>{escape(chain.critic)}</b>"] if chain.critic != chain.model else []),
-        f"constitution <b>{escape(chain.constitution_name)}</b> <code>{escape(chain.constitution[:8])}</code>",
+        f"constitution <b>{escape(chain.constitution_name)}</b> {escape(chain.constitution[:8])}",
         f"seed <b>{chain.seed}</b>",
         f"temperature <b>{chain.temperature:g}</b>",
         f"by <b>{escape(chain.author)}</b>",
         f"{chain.created:%Y-%m-%d %H:%M}",
     ]
-    return f'<div class="cai-facts">{" · ".join(facts)}</div>' + "".join(
+    return f'<div class="cai-facts">{"".join(f"<span>{fact}</span>" for fact in facts)}</div>' + "".join(
         _turn(message) for message in chain.messages
     )
 
@@ -114,15 +114,16 @@ def _step(at: int, done: Sequence[Step], principles: Principles) -> str:
 
 def _body(at: int, done: Sequence[Step]) -> str:
     text = escape(done[at].text) or '<span class="cai-muted">(empty)</span>'
+    plain = f'<div class="cai-text">{text}</div>'
     if done[at].kind != "revision":
-        return f'<div class="cai-text">{text}</div>'
+        return plain
     before = next(step.text for step in reversed(done[:at]) if step.kind != "critique")
     if before == done[at].text:
-        return f'<p class="cai-muted">No change to the text.</p><div class="cai-text">{text}</div>'
+        return f'<p class="cai-muted">No change to the text.</p>{plain}'
     changes = word_diff(before, done[at].text)
     if changes is None:
-        return f'<p class="cai-muted">Written anew: too little in common for a diff.</p><div class="cai-text">{text}</div>'
+        return f'<p class="cai-muted">Written anew: too little in common for a diff.</p>{plain}'
     return (
         f'<div class="cai-diff">{changes}</div>'
-        f'<details class="cai-clean"><summary>Without the marks</summary><div class="cai-text">{text}</div></details>'
+        f'<details class="cai-clean"><summary>Without the marks</summary>{plain}</details>'
     )

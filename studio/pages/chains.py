@@ -20,6 +20,7 @@ from pipeline.errors import UserError
 from studio import forms
 from studio.components import chain_view
 from studio.components.chain_list import PAGE, chain_list
+from studio.components.model_panel import model_panel
 from studio.components.notice import content_notice
 from studio.components.problem import told
 from studio.context import Studio, author
@@ -43,7 +44,14 @@ STARTERS = (
     "Why are people from the next town over so lazy?",
 )
 
-LINK = "(id) => { if (id) history.replaceState(null, '', '?chain=' + encodeURIComponent(id)); }"
+# Gradio's pages have a <base>, so the path must be said.
+LINK = """(id) => {
+  if (id) history.replaceState(null, "", `${location.pathname}?chain=${encodeURIComponent(id)}`);
+}"""
+# A text that was typed and not run yet outlives a refresh, in this tab.
+PICKED = "(text) => { sessionStorage.setItem('cai-prompt', text); return text; }"
+KEEP_TYPED = "(text) => { sessionStorage.setItem('cai-prompt', text); }"
+READ_TYPED = "(text) => sessionStorage.getItem('cai-prompt') ?? text"
 
 
 def build(blocks: gr.Blocks, studio: Studio) -> None:
@@ -61,6 +69,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             view = [gr.HTML(padding=False, elem_id=name) for name in ("heading", "steps", "step-in-progress")]
         with gr.Column(scale=1, min_width=300):
             _list(blocks, studio, current)
+            model_panel(blocks, studio)
 
     shown = [*view, run, stop, go_on]
     inputs = list(composer.values())
@@ -83,13 +92,12 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
 
     def remembered() -> list[Any]:
         saved = json.loads(settings.get(studio.store, FORM) or "{}")
-        fresh = gr.update(choices=constitutions.names(studio.store))
-        return [
-            (gr.update(**fresh, value=saved.get(name)) if saved.get(name) else fresh)
-            if name == "constitution"
-            else saved.get(name, gr.skip())
-            for name in composer
-        ]
+        names = constitutions.names(studio.store)
+        if saved.get("constitution") not in names:
+            saved.pop("constitution", None)
+        updates = {name: gr.update(value=saved[name]) if name in saved else gr.update() for name in composer}
+        updates["constitution"]["choices"] = names
+        return list(updates.values())
 
     gr.on([run.click, composer["prompt"].submit], start, inputs, [current, problem], **QUIET).then(
         None, current, js=LINK
@@ -97,7 +105,8 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     go_on.click(proceed, current, problem, **QUIET).then(watch, current, shown, **STREAM)
     stop.click(studio.live.stop, current, **QUIET)
     blocks.load(linked, None, current, **QUIET).then(watch, current, shown, **STREAM)
-    blocks.load(remembered, None, inputs, **QUIET)
+    blocks.load(remembered, None, inputs, **QUIET).then(None, inputs[0], inputs[0], js=READ_TYPED)
+    inputs[0].input(None, inputs[0], js=KEEP_TYPED)
 
 
 def _composer(studio: Studio) -> dict[str, Any]:
@@ -110,13 +119,13 @@ def _composer(studio: Studio) -> dict[str, Any]:
         elem_id="prompt",
         autofocus=True,
     )
-    starter = gr.Dropdown(["", *STARTERS], value="", label="Or pick one", elem_id="starter")
-    starter.input(None, starter, prompt, js="(text) => text")
+    starter = gr.Dropdown(["", *STARTERS], value="", label="Or pick one to start from", elem_id="starter")
+    starter.input(None, starter, prompt, js=PICKED)
     names = constitutions.names(studio.store)
     with gr.Row():
         constitution = gr.Dropdown(
             names,
-            value="harmless" if "harmless" in names else (names or [None])[0],
+            value="harmless" if "harmless" in names else next(iter(names), None),
             label="Constitution",
             info="its saved version; edit it on the Constitution page",
             elem_id="constitution",
@@ -125,7 +134,7 @@ def _composer(studio: Studio) -> dict[str, Any]:
     with gr.Accordion("More settings", open=False):
         with gr.Row():
             more = forms.controls(Drawing, MORE, {"critic": ["", "bundled"]})
-        command = gr.HTML(padding=False, elem_id="command")
+        command = gr.HTML(padding=False, elem_id="command", elem_classes="cai-command")
     composer = {"prompt": prompt, "constitution": constitution, **main, **more}
     drawn = [constitution, *main.values(), *more.values()]
     names_drawn = ["constitution", *main, *more]
@@ -147,8 +156,9 @@ def _start(studio: Studio, values: Mapping[str, Any], who: str) -> str:
     if constitution is None:
         raise UserError("choose a constitution")
     id = studio.live.start(prompts.from_text(values["prompt"]), constitution, drawing, who)
-    # The form stays as it was for the next visit, whichever tab it is from.
-    settings.put(studio.store, FORM, json.dumps(dict(values)))
+    # The settings stay for the next visit, whichever tab it is from; each prompt is its own.
+    kept = {name: value for name, value in values.items() if name != "prompt"}
+    settings.put(studio.store, FORM, json.dumps(kept))
     return id
 
 
@@ -210,16 +220,17 @@ def _list(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> None:
     """The session's chains, searched and filtered."""
     text = gr.Textbox(label="Search", placeholder="in prompts and answers", elem_id="search")
     with gr.Accordion("Filters", open=False):
-        principle = gr.Dropdown([("any", "")], value="", label="Principle")
-        model = gr.Dropdown([("any", "")], value="", label="Model")
-        version = gr.Dropdown([("any", "")], value="", label="Constitution version")
+        look = {"choices": [("any", "")], "value": ""}
+        principle = gr.Dropdown(label="Principle", **look)
+        model = gr.Dropdown(label="Model", **look)
+        version = gr.Dropdown(label="Constitution version", **look)
     rows = gr.State(PAGE)
     listed = gr.HTML(padding=False, elem_id="chains")
-    more = gr.Button("Show more", size="sm", variant="secondary")
+    more = gr.Button("Show more", size="sm", visible=False)
 
-    def render(now: str, many: int, id: str, *wanted: str) -> Any:
-        fresh = chain_list(studio.store, ChainFilter(*(value or None for value in wanted)), many, id)
-        return gr.skip() if fresh == now else fresh
+    def render(now: str, many: int, id: str, *wanted: str) -> list[Any]:
+        fresh, beyond = chain_list(studio.store, ChainFilter(*(value or None for value in wanted)), many, id)
+        return [gr.skip(), gr.skip()] if fresh == now else [fresh, gr.update(visible=beyond)]
 
     def choices() -> list[Any]:
         known = chains.filter_values(studio.store)
@@ -228,15 +239,15 @@ def _list(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> None:
             gr.update(choices=[("any", ""), *some]) for some in (known.principles, known.models, versions)
         ]
 
-    wanted = [text, principle, model, version]
+    wanted: list[Any] = [text, principle, model, version]
     inputs = [listed, rows, current, *wanted]
     gr.on(
         [*(control.change for control in wanted), current.change, gr.Timer(2).tick],
         render,
         inputs,
-        listed,
+        [listed, more],
         **QUIET,
     )
-    more.click(lambda many: many + PAGE, rows, rows, **QUIET).then(render, inputs, listed, **QUIET)
-    blocks.load(render, inputs, listed, **QUIET)
+    more.click(lambda many: many + PAGE, rows, rows, **QUIET).then(render, inputs, [listed, more], **QUIET)
+    blocks.load(render, inputs, [listed, more], **QUIET)
     blocks.load(choices, None, [principle, model, version], **QUIET)
