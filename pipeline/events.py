@@ -67,7 +67,7 @@ def _lock(file: IO[str], path: Path) -> None:
         file.close()
         raise UserError(
             f"{path.parent}: another process is at work on this run; wait for it, or stop it"
-        ) from (error)
+        ) from error
 
 
 def cut_torn_tail(path: Path) -> None:

@@ -2,9 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from pipeline import bundled
+from pipeline.engines import (
+    Cancelled,
+    Completion,
+    Context,
+    Form,
+    ModelInfo,
+    OnText,
+    Request,
+    Score,
+    ignore,
+    never,
+)
+from pipeline.records import Constitution, Principle
+
+
+class ScriptedEngine:
+    """An engine that says what it is told to, word by word, and records what it was asked.
+
+    `texts` are given out in order, one a request; then `last` for ever. An empty one is `empty`.
+    """
+
+    def __init__(self, *texts: str, name: str = "scripted", form: Form = "chat", last: str = "fine") -> None:
+        self.requests: list[Request] = []
+        self.info = ModelInfo(name, "r1", "scripted", "float32", "cpu", form, 0)
+        self._texts: Iterator[str] = chain(texts, repeat(last))
+
+    def generate(
+        self, requests: Sequence[Request], on_text: OnText = ignore, cancelled: Cancelled = never
+    ) -> list[Completion]:
+        self.requests += requests
+        return [self._say(i, next(self._texts), on_text, cancelled) for i in range(len(requests))]
+
+    def _say(self, index: int, text: str, on_text: OnText, cancelled: Cancelled) -> Completion:
+        said = ""
+        for piece in text.split(" ") if text else ():
+            if cancelled():
+                return Completion(said, "cancelled", len(said.split()), 0.0)
+            piece = f" {piece}" if said else piece
+            said += piece
+            on_text(index, piece)
+        return Completion(said, "stop" if said.strip() else "empty", len(said.split()), 0.0)
+
+    def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:
+        return [Score(-float(len(text)), len(text.split())) for text in continuations]
+
+    def choose(self, contexts: Sequence[Context], options: Sequence[str]) -> list[list[float]]:
+        return [[1 / len(options)] * len(options) for _ in contexts]
+
+
+@pytest.fixture
+def scripted() -> Callable[..., ScriptedEngine]:
+    """Make a scripted engine: `scripted("one text", "the next", form="plain")`."""
+    return ScriptedEngine
 
 
 @pytest.fixture
@@ -14,3 +72,76 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not here: {folder}")
     return folder
+
+
+@pytest.fixture
+def principled() -> Constitution:
+    """Three principles, one of them heavy, one that only feedback can use."""
+    return Constitution(
+        name="test",
+        principles=(
+            Principle(
+                "harm", "Harmless", critique_request="What is harmful?", revision_request="Remove harm."
+            ),
+            Principle(
+                "honest",
+                "Honest",
+                weight=3.0,
+                critique_request="What is false?",
+                revision_request="Be honest.",
+            ),
+            Principle("kind", "Kind", comparison="Which is kinder?"),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def bundled_folder() -> Path:
+    """The bundled model on this disk."""
+    if not bundled.available():
+        pytest.skip(f"needs the bundled model: {bundled.MISSING}")
+    return bundled.folder()
+
+
+@pytest.fixture(scope="session")
+def bundled_engine(bundled_folder: Path) -> Any:
+    """The bundled model, loaded."""
+    from pipeline.engines.transformers import TransformersEngine
+
+    return TransformersEngine("bundled")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(bundled_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random two-layer model and the bundled tokenizer: loads at once, talks nonsense."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = AutoTokenizer.from_pretrained(bundled_folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.3,  # else all tokens are nearly as likely, and rounding decides
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(tiny_model: Path) -> Any:
+    """The tiny model in fp32, three sequences at a time."""
+    import torch
+
+    from pipeline.engines.transformers import TransformersEngine
+
+    return TransformersEngine(str(tiny_model), slots=3, dtype=torch.float32)

@@ -1,7 +1,7 @@
 """The engine on transformers: any checkpoint, adapters included, on CPU or GPU.
 
-bf16 where the processor is faster in it, fp32 elsewhere. The logits behind `score` and `choose` are
-computed in fp32 even then: in bf16 many options tie.
+bf16 where the processor is faster in it, fp32 elsewhere. `score` and `choose` compute in fp32 even then:
+in bf16 many options tie, and a probability moves by 0.01 with what else is in its batch.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from typing import Any
 
 import torch
 from jinja2 import TemplateError
-from safetensors import SafetensorError
 from torch import Tensor
-from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
@@ -38,8 +36,6 @@ from pipeline.engines.decoding import Row, decode, prefill
 from pipeline.records import well_formed
 
 LOCAL = {"trust_remote_code": False, "local_files_only": True}
-CAUSES = (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError)
-"""What transformers raises for a damaged folder: a config that is no config, or does not fit its weights."""
 SCORED_AT_ONCE = 1 << 27
 """Logits that `score` holds at a time: 0.5 GB in fp32."""
 
@@ -59,8 +55,8 @@ class TransformersEngine:
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(_tokenizer_folder(files), **LOCAL)
             model = _load(files, dtype).to(device)
-        except (OSError, SafetensorError, *CAUSES) as error:
-            raise EngineError(f"{name} could not be loaded: {error}") from error
+        except Exception as error:  # a damaged folder makes the libraries raise nearly anything
+            raise EngineError(f"{name} could not be loaded: {error or type(error).__name__}") from error
         self.model = model.eval()
         self.slots = slots
         self.pad = self.tokenizer.pad_token_id or 0
@@ -103,7 +99,7 @@ class TransformersEngine:
         size = SCORED_AT_ONCE // ((longest + 1) * self.model.get_output_embeddings().weight.shape[0])
         size = max(1, min(size, self.slots))
         scores: dict[int, Score] = {}
-        with _fp32_logits(self.model):
+        with _in_fp32(self.model):
             for start in range(0, len(order), size):
                 some = order[start : start + size]
                 scores.update(zip(some, self._score_batch([pairs[i] for i in some]), strict=True))
@@ -215,19 +211,30 @@ def _fast_in_bf16(device: str) -> bool:
 
 
 @contextmanager
-def _fp32_logits(model: Any) -> Iterator[None]:
-    """Compute the last projection in fp32 while inside."""
-    head = model.get_output_embeddings()
-    if head.weight.dtype == torch.float32:
-        yield
-        return
+def _in_fp32(model: Any) -> Iterator[None]:
+    """Compute in fp32 while inside, whatever the weights are kept in.
 
-    def project(_: Any, args: tuple[Tensor, ...], __: Tensor) -> Tensor:
-        bias = None if head.bias is None else head.bias.float()
-        return functional.linear(args[0].float(), head.weight.float(), bias)
+    Each module's weights are widened while it runs, so that the memory of only one is needed twice.
+    """
+    kept: dict[Tensor, Tensor] = {}
 
-    hook = head.register_forward_hook(project)
+    def widen(module: Any, _: Any) -> None:
+        for weight in module.parameters(recurse=False):
+            if weight.dtype in (torch.bfloat16, torch.float16):
+                kept[weight] = weight.data
+                weight.data = weight.data.float()
+
+    def narrow(module: Any, *_: Any) -> None:
+        for weight in module.parameters(recurse=False):
+            if weight in kept:
+                weight.data = kept.pop(weight)
+
+    hooks = [module.register_forward_pre_hook(widen) for module in model.modules()]
+    hooks += [module.register_forward_hook(narrow) for module in model.modules()]
     try:
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+        for weight, data in kept.items():  # a module that raised
+            weight.data = data

@@ -96,11 +96,16 @@ def test_a_mistake_is_told_in_the_page(chains: Page) -> None:
     page = chains
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("type a prompt first")
-    page.locator("#set-model input").fill("no/such-model")
-    page.locator("#set-model input").press("Enter")
+    model = page.locator("#set-model input")
+    model.fill("no/such-model")
+    model.press("Enter")
     draw(page, "Hello.", tokens=8)
     expect(page.locator("#step-in-progress")).to_contain_text("no/such-model", timeout=SLOW)
     expect(page.locator("#heading")).to_contain_text("failed")
+    model.fill("bundled")
+    model.press("Enter")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#heading")).to_contain_text("finished", timeout=SLOW)
 
 
 def test_the_list_is_searched_and_a_typed_prompt_outlives_a_refresh(chains: Page) -> None:

@@ -1,0 +1,198 @@
+"""The live model process: same text as here, and no harm done by its death."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from pipeline.engines import Context, EngineError, Request, Sampling
+from pipeline.engines.remote import RemoteEngine, Worker
+from pipeline.records import Message
+
+LONG = 400
+
+
+def say(text: str, max_tokens: int = 8, **sampling: Any) -> list[Request]:
+    context = Context(messages=(Message("user", text),))
+    return [Request(context, Sampling(max_tokens=max_tokens, **sampling))]
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """One process for the tests that leave it alive; those that kill it cost the next a new one."""
+    worker = Worker(tmp_path_factory.mktemp("worker") / "logs" / "inference.log")
+    yield worker
+    worker.stop()
+
+
+@pytest.fixture
+def remote(worker: Worker, tiny_model: Path) -> RemoteEngine:
+    return RemoteEngine(worker, str(tiny_model))
+
+
+def test_it_writes_and_scores_as_an_engine_here(remote: RemoteEngine, tiny_model: Path) -> None:
+    from pipeline.engines.transformers import TransformersEngine
+
+    local = TransformersEngine(str(tiny_model))
+    assert remote.info == local.info
+    heard: list[str] = []
+    [there] = remote.generate(say("Hi", seed=3), lambda i, text: heard.append(text))
+    [here] = local.generate(say("Hi", seed=3))
+    assert (there.text, there.finish, there.tokens) == (here.text, here.finish, here.tokens)
+    assert "".join(heard) == there.text
+    contexts = [Context(prefill="a b"), Context(prefill="c")]
+    assert remote.score(contexts, [" x", " y"]) == local.score(contexts, [" x", " y"])
+    assert remote.choose(contexts, ["x", "y"]) == local.choose(contexts, ["x", "y"])
+
+
+def test_a_mistake_is_told_and_the_process_lives_on(worker: Worker, remote: RemoteEngine) -> None:
+    pid = worker.pid
+    with pytest.raises(EngineError, match="/nowhere: no such folder"):
+        RemoteEngine(worker, "/nowhere")
+    with pytest.raises(EngineError, match="an empty prompt"):
+        remote.generate([Request(Context(), Sampling())])
+    assert remote.generate(say("Hi"))[0].text
+    assert worker.pid == pid is not None
+
+
+def test_a_cancel_ends_within_a_second_with_what_there_is(remote: RemoteEngine) -> None:
+    heard: list[str] = []
+    asked: list[float] = []
+
+    def cancelled() -> bool:
+        if len(heard) >= 3 and not asked:
+            asked.append(time.monotonic())
+        return bool(asked)
+
+    [done] = remote.generate(say("Hi", LONG), lambda i, text: heard.append(text), cancelled)
+    assert done.finish == "cancelled"
+    assert done.text.startswith("".join(heard[:3]))
+    assert time.monotonic() - asked[0] < 1
+
+
+def test_a_queued_job_is_cancelled_without_harm_to_the_one_that_runs(remote: RemoteEngine) -> None:
+    began, done = threading.Event(), []
+    first = threading.Thread(
+        target=lambda: done.extend(remote.generate(say("Hi", LONG, seed=1), lambda i, text: began.set()))
+    )
+    first.start()
+    assert began.wait(20)
+    [second] = remote.generate(say("Hi", LONG), cancelled=lambda: True)
+    assert (second.text, second.finish) == ("", "cancelled")
+    assert first.is_alive()
+    first.join()
+    assert done[0].finish in ("length", "stop")
+
+
+def test_two_threads_each_get_their_own_text(remote: RemoteEngine) -> None:
+    alone = [remote.generate(say(str(i), seed=i))[0].text for i in range(4)]
+    together: dict[int, tuple[str, str]] = {}
+
+    def write(i: int) -> None:
+        heard: list[str] = []
+        [done] = remote.generate(say(str(i), seed=i), lambda _, text: heard.append(text))
+        together[i] = (done.text, "".join(heard))
+
+    threads = [threading.Thread(target=write, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == {i: (text, text) for i, text in enumerate(alone)}
+
+
+def test_a_listener_that_fails_cancels_its_job(remote: RemoteEngine) -> None:
+    def fail(index: int, text: str) -> None:
+        raise ValueError("the page is gone")
+
+    with pytest.raises(ValueError, match="the page is gone"):
+        remote.generate(say("Hi", LONG), fail)
+    began = time.monotonic()
+    assert remote.generate(say("Hi", 1))[0].tokens == 1
+    assert time.monotonic() - began < 1
+
+
+def test_a_kill_in_mid_stream_is_told_and_the_next_call_has_a_new_process(
+    worker: Worker, remote: RemoteEngine
+) -> None:
+    pid = worker.pid
+    assert pid is not None
+    with pytest.raises(EngineError, match="was killed"):
+        remote.generate(say("Hi", LONG), lambda i, text: psutil.Process(pid).kill())
+    assert remote.generate(say("Hi"))[0].text
+    assert worker.pid not in (None, pid)
+
+
+def test_stop_frees_at_once_and_ends_what_runs_and_waits(worker: Worker, remote: RemoteEngine) -> None:
+    assert worker.memory > 100e6
+    began, ends = threading.Event(), []
+
+    def write() -> None:
+        try:
+            remote.generate(say("Hi", LONG), lambda i, text: began.set())
+        except EngineError as error:
+            ends.append(str(error))
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert began.wait(20)
+    pid = worker.pid
+    worker.stop()
+    assert (worker.pid, worker.memory) == (None, 0)
+    # A new process at once must not keep the old one's jobs from hearing of its end.
+    worker._alive()
+    for thread in threads:
+        thread.join(5)
+    assert len(ends) == 3
+    assert pid is not None
+    assert not psutil.pid_exists(pid)
+    worker.stop()
+    worker.stop()
+
+
+@pytest.mark.parametrize("last", [b"", b'{"op": "gener'])
+def test_it_ends_with_its_studio(tmp_path: Path, last: bytes) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.engines.worker"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    assert process.stdin is not None
+    process.stdin.write(last)
+    process.stdin.close()
+    assert process.wait(20) == 0
+
+
+def test_a_process_that_can_not_start_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EngineError, match="can't be started"):
+        RemoteEngine(Worker(tmp_path / "file" / "log"), "bundled")
+
+
+def test_a_bug_ends_the_process_and_its_log_has_the_reason(tmp_path: Path) -> None:
+    worker = Worker(tmp_path / "log")
+    with pytest.raises(EngineError, match=r"ended \(status 1\)"):
+        worker.call({"op": "load"})
+    assert "KeyError: 'model'" in (tmp_path / "log").read_text()
+
+
+def test_a_job_that_does_not_heed_its_cancel_is_killed_and_its_text_kept(
+    worker: Worker, remote: RemoteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.engines.remote.GRACE", 0.2)
+    heard: list[str] = []
+
+    def freeze(index: int, text: str) -> None:
+        heard.append(text)
+        psutil.Process(worker.pid).suspend()
+
+    [done] = remote.generate(say("Hi", LONG), freeze, lambda: bool(heard))
+    assert (done.text, done.finish) == ("".join(heard), "cancelled")
+    assert worker.pid is None
