@@ -74,8 +74,10 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     shown = [*view, run, stop, go_on]
     inputs = list(composer.values())
 
-    def start(request: gr.Request, *values: Any) -> tuple[Any, str]:
+    def start(request: gr.Request, id: str, *values: Any) -> tuple[Any, str]:
         with told() as mistake:
+            if studio.live.writing(id):  # two chains would stream into one view
+                raise UserError("this chain is still being written: stop it first, or open another tab")
             return _start(studio, dict(zip(composer, values, strict=True)), author(request)), ""
         return gr.skip(), mistake.html
 
@@ -99,9 +101,9 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         updates["constitution"]["choices"] = names
         return list(updates.values())
 
-    gr.on([run.click, composer["prompt"].submit], start, inputs, [current, problem], **QUIET).then(
-        None, current, js=LINK
-    ).then(watch, current, shown, **STREAM)
+    gr.on(
+        [run.click, composer["prompt"].submit], start, [current, *inputs], [current, problem], **QUIET
+    ).then(None, current, js=LINK).then(watch, current, shown, **STREAM)
     go_on.click(proceed, current, problem, **QUIET).then(watch, current, shown, **STREAM)
     stop.click(studio.live.stop, current, **QUIET)
     blocks.load(linked, None, current, **QUIET).then(watch, current, shown, **STREAM)
@@ -213,7 +215,7 @@ def _ended(chain: StoredChain, principles: chain_view.Principles) -> list[Any]:
 
 def _can(stop: bool = False, go_on: bool = False) -> list[Any]:
     """The buttons Run, Stop and Continue as they may be pressed now."""
-    return [gr.skip(), gr.update(interactive=stop), gr.update(interactive=go_on)]
+    return [gr.update(interactive=not stop), gr.update(interactive=stop), gr.update(interactive=go_on)]
 
 
 def _list(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> None:
