@@ -115,7 +115,7 @@ def _composer(studio: Studio) -> dict[str, Any]:
     # Held-out prompts are for measuring: nobody should meet them here and train on the answers.
     offered = [p for kind in prompts.SETS.values() for p in prompts.starter(kind) if p.split == "train"]
     texts = [prompt.messages[-1].content for prompt in offered if len(prompt.messages) == 1]
-    starter = gr.Dropdown(["", *texts], value="", label="Or pick one: type to search", elem_id="starter")
+    starter = gr.Dropdown(["", *texts], value="", label="Or pick one (type to find)", elem_id="starter")
     starter.input(None, starter, prompt, js=PICKED)
     names = constitutions.names(studio.store)
     with gr.Row():
