@@ -92,9 +92,11 @@ class Writing:
         except UserError as error:
             detail = str(error)
         finally:
-            # Told even when a bug ends the thread: a chain must not seem to run for ever.
-            self._end(status, detail)
-            self._show(status=status, detail=detail, plan=None, text="", doing="")
+            # Told even when a bug or a full disk ends the thread: a chain must not seem to run for ever.
+            try:
+                self._end(status, detail)
+            finally:
+                self._show(status=status, detail=detail, plan=None, text="", doing="")
 
     def _engines(self) -> Engines:
         self._show(doing=f"loading {self._drawing.model}")
@@ -196,8 +198,13 @@ class LiveChains:
             if chain.id in self._writing:
                 return  # another tab was faster
             self._writing[chain.id] = writing
-        chains.add_event(self._store, chain.id, "running")
-        writing.start()
+        try:
+            chains.add_event(self._store, chain.id, "running")
+            writing.start()
+        except BaseException:
+            with self._lock:
+                del self._writing[chain.id]
+            raise
 
 
 def drawing_of(chain: NewChain) -> Drawing:

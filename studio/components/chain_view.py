@@ -120,10 +120,7 @@ def _body(at: int, done: Sequence[Step]) -> str:
     before = next(step.text for step in reversed(done[:at]) if step.kind != "critique")
     if before == done[at].text:
         return f'<p class="cai-muted">No change to the text.</p>{plain}'
-    changes = word_diff(before, done[at].text)
-    if changes is None:
-        return f'<p class="cai-muted">Written anew: too little in common for a diff.</p>{plain}'
     return (
-        f'<div class="cai-diff">{changes}</div>'
+        f'<div class="cai-diff">{word_diff(before, done[at].text)}</div>'
         f'<details class="cai-clean"><summary>Without the marks</summary>{plain}</details>'
     )

@@ -145,14 +145,7 @@ def _what(change: Change) -> str:
     before, after = change.before, change.after
     if change.kind == "moved":
         return f"from {escape(before or '')} to {escape(after or '')}"
-    if before is not None and after is not None:
-        words = word_diff(before, after)
-        if words is not None:
-            return f'<div class="cai-diff">{words}</div>'
-    # Nothing in common, or nothing on one side: the whole of each.
-    gone = f"<del>{escape(before)}</del>" if before is not None else ""
-    come = f"<ins>{escape(after)}</ins>" if after is not None else ""
-    return f'<div class="cai-diff">{gone}{"<br>" if gone and come else ""}{come}</div>'
+    return f'<div class="cai-diff">{word_diff(before or "", after or "")}</div>'
 
 
 def _choices(versions: Sequence[Version], draft: bool) -> list[tuple[str, str]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.critique import Plan
 from pipeline.records import Principle, Step
 from studio.components import chain_view
-from studio.components.diff import LONGEST, word_diff
+from studio.components.diff import word_diff
 from studio.live import Moment
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\"'"
@@ -33,7 +38,7 @@ def test_a_revision_shows_what_it_took_out_and_put_in() -> None:
         Step("revision", "Ask for the lock."),
     )
     html = chain_view.steps(steps, {})
-    assert "<del>Pick</del><ins>Ask for</ins> the lock." in html
+    assert "<del>Pick </del><ins>Ask for </ins>the lock." in html
 
 
 def test_a_step_says_how_it_ended() -> None:
@@ -44,11 +49,24 @@ def test_a_step_says_how_it_ended() -> None:
     assert "the model wrote nothing, twice" in html
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [("apples and pears", "wholly other words here"), ("a " * LONGEST, "b " * LONGEST)]
-)
-def test_no_diff_where_it_would_not_help(before: str, after: str) -> None:
-    assert word_diff(before, after) is None
+def test_a_text_written_anew_is_shown_as_two_blocks() -> None:
+    assert (
+        word_diff("apples, pears", "wholly other words")
+        == "<del>apples, pears</del><br><ins>wholly other words</ins>"
+    )
+
+
+@pytest.mark.timeout(20)  # it took minutes
+def test_a_models_loops_are_compared_at_once() -> None:
+    loop = "I am here to help you. It is too easy to read, and I am sorry. " * 150
+    assert "<ins>" in word_diff(loop, loop.replace("sorry", "glad") + "The end.")
+
+
+@given(st.text(), st.text())
+def test_a_diff_holds_both_texts(before: str, after: str) -> None:
+    html = word_diff(before, after)
+    assert unescape(re.sub(r"<del>.*?</del>|</?ins>|<br>", "", html, flags=re.S)) == after
+    assert unescape(re.sub(r"<ins>.*?</ins>|</?del>|<br>", "", html, flags=re.S)) == before
 
 
 def test_equal_texts_have_no_marks() -> None:
