@@ -44,7 +44,9 @@ RESTORE = f"""(name, copy, here) => [confirm(
 # To the page of another session; or, while the studio closes one and opens the next, wait for the new app.
 GO = """async (going) => {
   if (!going) return;
-  if (going !== MOVING) { location.assign(`${location.pathname}?name=${encodeURIComponent(going)}`); return; }
+  // Once this event is over: a page that leaves in the middle of one complains.
+  const leave = (query) => setTimeout(() => location.assign(location.pathname + query), 50);
+  if (going !== MOVING) { leave(`?name=${encodeURIComponent(going)}`); return; }
   for (;;) {
     await new Promise((done) => setTimeout(done, 300));
     try {
@@ -52,7 +54,7 @@ GO = """async (going) => {
       if (answer.app_id !== window.gradio_config.app_id) break;
     } catch { /* between the two */ }
   }
-  location.assign(location.pathname);
+  leave("");
 }"""
 # No session can be called this.
 MOVING = "→"
@@ -96,7 +98,7 @@ def _import(studio: Studio) -> None:
         file = gr.File(
             label=f"Import a file *{archive.SUFFIX}, up to 64 MB",
             file_types=[".zip"],
-            height=120,
+            height=150,
             elem_id="file",
         )
         name = gr.Textbox(
@@ -242,6 +244,7 @@ def _with_store(studio: Studio, name: str, work: Callable[[Store], Path]) -> Pat
 
 
 def _copies(studio: Studio, name: str) -> Any:
+    """What the dropdown of backups shows: the newest is chosen."""
     found = backups.list_backups(studio.folder.parent / name)
     choices = [
         (f"{b.made.astimezone():%Y-%m-%d %H:%M:%S} · {b.why} · {backups.size_text(b.size)}", b.file.name)

@@ -25,9 +25,8 @@ from typing import Any
 import duckdb
 
 from pipeline.errors import UserError
-from studio.store.backups import sync
+from studio.store.backups import snapshot, sync
 from studio.store.database import Store
-from studio.store.migrate import BACKUPS
 from studio.store.sessions import RESERVED
 
 FORMAT = "cai-session"
@@ -81,13 +80,11 @@ def export_session(store: Store, out: Path, checkpoints: bool = False) -> Path:
     The zip gets its name when it is whole and on the disk. Raises UserError.
     """
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    snapshot = store.folder / BACKUPS / f"export-{os.getpid()}-{datetime.now(UTC):%H%M%S%f}.part"
+    copy = snapshot(store)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        snapshot.parent.mkdir(exist_ok=True)
-        store.snapshot(snapshot)
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-            manifest = _fill(archive, snapshot, store.folder, checkpoints)
+            manifest = _fill(archive, copy, store.folder, checkpoints)
             archive.writestr(MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
         sync(part)
         os.replace(part, out)
@@ -95,13 +92,13 @@ def export_session(store: Store, out: Path, checkpoints: bool = False) -> Path:
     except OSError as error:
         raise UserError(f"Can't write {out}: {error.strerror or error}") from error
     finally:
-        snapshot.unlink(missing_ok=True)
+        copy.unlink(missing_ok=True)
         part.unlink(missing_ok=True)
     return out
 
 
-def _fill(archive: zipfile.ZipFile, snapshot: Path, folder: Path, checkpoints: bool) -> Manifest:
-    with duckdb.connect(str(snapshot), read_only=True) as con:
+def _fill(archive: zipfile.ZipFile, copy: Path, folder: Path, checkpoints: bool) -> Manifest:
+    with duckdb.connect(str(copy), read_only=True) as con:
         applied = con.execute("SELECT number, name, sha256 FROM migrations ORDER BY number").fetchall()
         tables = [_add_table(archive, con, table, columns) for table, columns in columns_of(con).items()]
     # After the rows: a run that goes on has in its files at least what the rows say of it.

@@ -46,11 +46,8 @@ def back_up(store: Store) -> Path:
     """
     folder = store.folder / BACKUPS
     file = folder / f"session-{datetime.now(UTC).strftime(STAMP)}.duckdb"
-    part = file.with_suffix(".part")
+    part = snapshot(store)
     try:
-        folder.mkdir(exist_ok=True)
-        _sweep(folder)
-        store.snapshot(part)
         sync(part)
         os.replace(part, file)
         sync(folder)
@@ -60,6 +57,25 @@ def back_up(store: Store) -> Path:
         part.unlink(missing_ok=True)
     _prune(folder, "")
     return file
+
+
+def snapshot(store: Store) -> Path:
+    """A database of its own with all that an open session holds now, for the caller to move or remove."""
+    folder = store.folder / BACKUPS
+    # With the pid: what a killed studio left can be told from what another thread writes now.
+    part = folder / f"{os.getpid()}-{datetime.now(UTC).strftime(STAMP)}.part"
+    try:
+        folder.mkdir(exist_ok=True)
+        for old in folder.glob("*.part*"):
+            if not old.name.startswith(f"{os.getpid()}-"):
+                old.unlink(missing_ok=True)
+        store.snapshot(part)
+    except OSError as error:
+        raise UserError(f"Can't write in {folder}: {error.strerror or error}") from error
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return part
 
 
 def list_backups(folder: Path) -> list[Backup]:
@@ -181,11 +197,3 @@ def _prune(folder: Path, why: str) -> None:
     for old in copies[KEEP:]:
         old.file.unlink(missing_ok=True)
         old.file.with_name(f"{old.file.name}.wal").unlink(missing_ok=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed studio left half-written; not what another thread writes now."""
-    started = lock.Holder.me().started
-    for part in folder.glob("*.part*"):
-        if part.stat().st_mtime < started:
-            part.unlink(missing_ok=True)
