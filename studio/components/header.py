@@ -24,11 +24,10 @@ LOGO = (
 
 # Another tab may have opened another session: what this one shows is then of a session that is closed.
 RELOAD = """
-const serial = () => element.querySelector(".cai-session")?.dataset.serial;
-const shown = serial();
 new MutationObserver(() => {
-  if (serial() !== undefined && serial() !== shown) location.replace(location.pathname);
-}).observe(element, {childList: true, subtree: true});
+  const serial = element.querySelector(".cai-session")?.dataset.serial;
+  if (serial !== undefined && serial !== "SERIAL") location.replace(location.pathname);
+}).observe(element, {childList: true, subtree: true, attributes: true});
 """
 
 
@@ -43,9 +42,10 @@ def header(blocks: gr.Blocks, studio: Studio, path: str, title: str, logout: boo
         fresh = render(request)
         return gr.skip() if fresh == shown else fresh
 
+    tab = json.dumps(f"{title} · {studio.session} · CAI Studio")
     bar = gr.HTML(
         render(),
-        js_on_load=f"document.title = {json.dumps(f'{title} · {studio.session} · CAI Studio')};{RELOAD}",
+        js_on_load=f"document.title = {tab};{RELOAD.replace('SERIAL', str(studio.mover.serial))}",
         padding=False,
         elem_classes="cai-bar",
     )

@@ -24,6 +24,8 @@ from studio.store.database import Store
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 WORK = {"show_progress": "minimal", "api_visibility": "private", "concurrency_id": "sessions"}
+# What may end with another page goes without the queue: its stream would be cut, and the browser complain.
+LEAVE = {"queue": False, "show_progress": "minimal", "api_visibility": "private"}
 UNPACKED = 2 << 30  # bytes; an upload is 64 MB at most, and more goes over the command line
 
 LEAD = """<h2 class="cai-title">Sessions</h2>
@@ -90,7 +92,7 @@ def _new(studio: Studio) -> None:
             return ["", sessions.create_session(studio.folder.parent, name.strip()).name]
         return [mistake.html, ""]
 
-    gr.on([create.click, name.submit], make, name, [problem, going], **WORK).then(None, going, js=GO)
+    gr.on([create.click, name.submit], make, name, [problem, going], **LEAVE).then(None, going, js=GO)
 
 
 def _import(studio: Studio) -> None:
@@ -120,7 +122,7 @@ def _import(studio: Studio) -> None:
             return ["", folder.name]
         return [mistake.html, ""]
 
-    take.click(make, [file, name], [problem, going], **WORK).then(None, going, js=GO)
+    take.click(make, [file, name], [problem, going], **LEAVE).then(None, going, js=GO)
 
 
 def _chosen(blocks: gr.Blocks, studio: Studio, listed: gr.HTML, news: gr.HTML) -> None:
@@ -179,11 +181,11 @@ def _chosen(blocks: gr.Blocks, studio: Studio, listed: gr.HTML, news: gr.HTML) -
         return run
 
     said = [problem, going]
-    open_.click(acting(_open), name, said, js=OPEN, **WORK).then(None, going, js=GO)
-    gr.on([rename.click, title.submit], acting(_rename), [name, title, here], said, js=RENAME, **WORK).then(
+    open_.click(acting(_open), name, said, js=OPEN, **LEAVE).then(None, going, js=GO)
+    gr.on([rename.click, title.submit], acting(_rename), [name, title, here], said, js=RENAME, **LEAVE).then(
         None, going, js=GO
     )
-    restore.click(acting(_restore), [name, copies, here], said, js=RESTORE, **WORK).then(None, going, js=GO)
+    restore.click(acting(_restore), [name, copies, here], said, js=RESTORE, **LEAVE).then(None, going, js=GO)
     keep.click(back_up, name, [problem, news, copies, listed], **WORK)
     export.click(export_, [name, weights], [problem, download], **WORK)
     blocks.load(show, None, [listed, name, head, open_, title, copies], **QUIET)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,21 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
+MOVE = 20_000  # ms, for a session to close and another to open, on a busy machine
+WHILE_MOVING = re.compile(r"Connection errored out|Failed to load resource|AbortError")
 LOOKS = [{"scheme": scheme, "width": width} for scheme in ("light", "dark") for width in (1280, 1920)]
+
+
+@pytest.fixture(autouse=True)
+def moved(problems: list[str], page: Page) -> Iterator[None]:
+    """While one session closes and the next opens, what the page asks of the studio may fail."""
+    yield
+    problems[:] = [problem for problem in problems if not WHILE_MOVING.search(problem)]
 
 
 def in_header(page: Page, name: str) -> None:
     """The studio has that session open, and the page is ready."""
-    expect(page.locator(".cai-session b")).to_have_text(name)
+    expect(page.locator(".cai-session b")).to_have_text(name, timeout=MOVE)
     expect(page.locator("#chosen")).to_contain_text(name)
 
 
@@ -42,8 +51,12 @@ def open_(page: Page, name: str) -> None:
     in_header(page, name)
 
 
-def counted(page: Page, name: str) -> str:
-    return page.get_by_role("row", name=name).locator("td").first.inner_text()
+def run_a_chain(page: Page) -> None:
+    page.goto("/chains")
+    page.get_by_role("button", name="Show it").click()
+    page.locator("#prompt textarea").fill("Why is the sky blue?")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#chains")).to_contain_text("Why is the sky blue?")
 
 
 @pytest.mark.parametrize("page", LOOKS, indirect=True)
@@ -66,7 +79,7 @@ def test_a_session_is_made_opened_and_left_again(page: Page) -> None:
     open_(page, "second")
     # The tab that looks at the session of before comes along by itself.
     expect(other.locator(".cai-session b")).to_have_text("second")
-    expect(other).to_have_title("Chains · second · CAI Studio")
+    expect(other).to_have_title("Chains · second · CAI Studio", timeout=MOVE)
     other.close()
     open_(page, first)
     expect(page.get_by_role("row", name="second")).to_contain_text("3 versions")
@@ -93,11 +106,10 @@ def test_what_is_backed_up_can_be_put_back_and_what_was_exported_imported(page: 
     open_(page, "work")
     page.get_by_role("button", name="Back up now").click()
     expect(page.locator("#news")).to_contain_text("Backed up")
-    page.goto("/constitution")
-    edit_a_principle(page)
+    run_a_chain(page)
     page.goto("/sessions")
     in_header(page, "work")
-    expect(page.get_by_role("row", name="work")).to_contain_text("4 versions")
+    expect(page.get_by_role("row", name="work")).to_contain_text("1 chain")
 
     page.get_by_role("button", name="Export to a file").click()
     with page.expect_download() as download:
@@ -107,13 +119,13 @@ def test_what_is_backed_up_can_be_put_back_and_what_was_exported_imported(page: 
     assert file.name == "work.cai.zip"
 
     page.get_by_role("button", name="Restore").click()
-    expect(page.locator("#news")).to_contain_text("Restored")
+    expect(page.locator("#news")).to_contain_text("Restored", timeout=MOVE)
     in_header(page, "work")
-    expect(page.get_by_role("row", name="work")).to_contain_text("3 versions")
+    expect(page.get_by_role("row", name="work")).to_contain_text("0 chains")
 
     page.get_by_label("Name", exact=True).fill("play")
     page.get_by_role("button", name="Rename").click()
-    expect(page.locator("#news")).to_contain_text("Renamed “work” to “play”")
+    expect(page.locator("#news")).to_contain_text("Renamed “work” to “play”", timeout=MOVE)
     in_header(page, "play")
 
     page.locator("#file input[type=file]").set_input_files(file)
@@ -122,7 +134,9 @@ def test_what_is_backed_up_can_be_put_back_and_what_was_exported_imported(page: 
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.locator("#chosen")).to_contain_text("copy")
     open_(page, "copy")
-    expect(page.get_by_role("row", name="copy")).to_contain_text("4 versions")
+    expect(page.get_by_role("row", name="copy")).to_contain_text("1 chain")
+    page.goto("/chains")
+    expect(page.locator("#chains")).to_contain_text("Why is the sky blue?")
 
 
 def test_mistakes_are_told_in_the_page(page: Page, tmp_path: Path) -> None:

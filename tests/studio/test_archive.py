@@ -25,7 +25,16 @@ from studio.store.database import Store
 from studio.store.sessions import list_sessions, session_folder
 from studio.store.unpacking import import_session
 
-NASTY = ["a\0b", "😀 \u202e", "half \ud83d", "'; DROP TABLE chains; --", "\r\n\u2028\t", "<script>", "", "null"]
+NASTY = [
+    "a\0b",
+    "😀 \u202e",
+    "half \ud83d",
+    "'; DROP TABLE chains; --",
+    "\r\n\u2028\t",
+    "<script>",
+    "",
+    "null",
+]
 
 
 @pytest.fixture
@@ -60,7 +69,7 @@ def rows(store: Store) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table, as text."""
     tables = [name for (name,) in store.query("SELECT table_name FROM duckdb_tables()")]
     tables.remove("migrations")
-    return {name: store.query(f"SELECT COLUMNS(*)::VARCHAR FROM {name} ORDER BY ALL") for name in tables}
+    return {name: store.query(f"SELECT COLUMNS(*)::VARCHAR FROM {name} ORDER BY ALL") for name in tables}  # noqa: S608
 
 
 Files = dict[str, bytes]
