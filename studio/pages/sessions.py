@@ -153,15 +153,15 @@ def _chosen(blocks: gr.Blocks, studio: Studio, listed: gr.HTML, news: gr.HTML) -
             session_list.heading(studio, chosen),
             gr.update(visible=chosen != studio.session),
             chosen,
-            _copies(studio, chosen),
+            *_copies(studio, chosen),
         ]
 
     def back_up(chosen: str) -> list[Any]:
         with told() as mistake:
             kept = _with_store(studio, chosen, backups.back_up)
             listed_now = session_list.session_list(studio, chosen)
-            return ["", _status(f"Backed up: {kept.name}"), _copies(studio, chosen), listed_now]
-        return [mistake.html, "", gr.skip(), gr.skip()]
+            return ["", _status(f"Backed up: {kept.name}"), listed_now, *_copies(studio, chosen)]
+        return [mistake.html, "", gr.skip(), gr.skip(), gr.skip()]
 
     def export_(chosen: str, checkpoints: bool) -> list[Any]:
         with told() as mistake:
@@ -186,9 +186,9 @@ def _chosen(blocks: gr.Blocks, studio: Studio, listed: gr.HTML, news: gr.HTML) -
         None, going, js=GO
     )
     restore.click(acting(_restore), [name, copies, here], said, js=RESTORE, **LEAVE).then(None, going, js=GO)
-    keep.click(back_up, name, [problem, news, copies, listed], **WORK)
+    keep.click(back_up, name, [problem, news, listed, copies, restore], **WORK)
     export.click(export_, [name, weights], [problem, download], **WORK)
-    blocks.load(show, None, [listed, name, head, open_, title, copies], **QUIET)
+    blocks.load(show, None, [listed, name, head, open_, title, copies, restore], **QUIET)
 
 
 def _open(studio: Studio, name: str) -> str:
@@ -245,14 +245,15 @@ def _with_store(studio: Studio, name: str, work: Callable[[Store], Path]) -> Pat
         store.close()
 
 
-def _copies(studio: Studio, name: str) -> Any:
-    """What the dropdown of backups shows: the newest is chosen."""
+def _copies(studio: Studio, name: str) -> list[Any]:
+    """The dropdown of backups, the newest chosen, and whether Restore can be pressed."""
     found = backups.list_backups(studio.folder.parent / name)
     choices = [
         (f"{b.made.astimezone():%Y-%m-%d %H:%M:%S} · {b.why} · {backups.size_text(b.size)}", b.file.name)
         for b in found
     ]
-    return gr.update(choices=choices, value=choices[0][1] if choices else None)
+    chosen = choices[0][1] if choices else None
+    return [gr.update(choices=choices, value=chosen), gr.update(interactive=bool(choices))]
 
 
 def _download_folder() -> Path:

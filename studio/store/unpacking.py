@@ -35,6 +35,7 @@ FILES = 100_000
 MANIFEST_LIMIT = 64 << 20  # bytes
 ASIDE = ".import-"
 BATCH = 5000  # rows
+LINE = 64 << 20  # bytes of a row
 
 
 def import_session(archive: Path, home: Path, name: str | None = None, limit: int = LIMIT) -> Path:
@@ -163,7 +164,7 @@ def _build(source: zipfile.ZipFile, manifest: Manifest, aside: Path) -> None:
         _move_sequences(con)
         con.execute("COMMIT")
         con.execute("CHECKPOINT")
-    except (duckdb.Error, ValueError, RecursionError) as error:
+    except (duckdb.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(f"This archive is damaged: {_first(error)}") from error
     finally:
         con.close()
@@ -199,7 +200,9 @@ def _load(con: Any, table: str, columns: dict[str, str], file: Path, said: int |
 def _batches(file: Path, columns: list[str]) -> Iterator[list[list[Any]]]:
     batch: list[list[Any]] = []
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(iter(lambda: lines.readline(LINE + 1), b""), 1):
+            if len(line) > LINE:
+                raise UserError(f"This archive is refused: {file.name} line {number} is too long.")
             row = json.loads(line)
             if not isinstance(row, dict) or list(row) != columns:
                 raise UserError(f"This archive is damaged: {file.name} line {number} is no row of it.")

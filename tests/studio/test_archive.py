@@ -265,6 +265,13 @@ def bad_kind(manifest: dict[str, Any], files: Files) -> None:
     files["tables/chain_events.jsonl"] = files["tables/chain_events.jsonl"].replace(b"finished", b"flying")
 
 
+def wrong_types(manifest: dict[str, Any], files: Files) -> None:
+    row = {"seq": 10**30, "key": {"a": [1]}, "value": [], "time": True}
+    files["tables/settings.jsonl"] = json.dumps(row).encode() + b"\n"
+    for member in manifest["members"]:
+        member["rows"] = 1 if "settings" in member["name"] else member["rows"]
+
+
 def deep(manifest: dict[str, Any], files: Files) -> None:
     files["tables/settings.jsonl"] = b"[" * 100_000
 
@@ -289,6 +296,7 @@ def unlisted(manifest: dict[str, Any], files: Files) -> None:
         (lost_row, "rows, not"),
         (bad_row, "line 1 is no row"),
         (bad_kind, "damaged"),
+        (wrong_types, "damaged"),
         (deep, "damaged"),
         (strange_table, "tables differ in 'cats'"),
         (unlisted, "differ in 'runs/r/more'"),
@@ -298,6 +306,11 @@ def test_what_does_not_fit_is_refused(
     exported: Path, home: Path, change: Callable[[dict[str, Any], Files], None], match: str
 ) -> None:
     refused(changed(exported, change), home, match)
+
+
+def test_a_line_without_end_is_refused(exported: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacking, "LINE", 20)
+    refused(exported, home, "line 1 is too long")
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path, home: Path, store: Store) -> None:
