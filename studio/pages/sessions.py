@@ -249,7 +249,7 @@ def _copies(studio: Studio, name: str) -> list[Any]:
     """The dropdown of backups, the newest chosen, and whether Restore can be pressed."""
     found = backups.list_backups(studio.folder.parent / name)
     choices = [
-        (f"{b.made.astimezone():%Y-%m-%d %H:%M:%S} · {b.why} · {backups.size_text(b.size)}", b.file.name)
+        (f"{b.made.astimezone():%Y-%m-%d %H:%M:%S} · {backups.size_text(b.size)} · {b.why}", b.file.name)
         for b in found
     ]
     chosen = choices[0][1] if choices else None

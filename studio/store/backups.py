@@ -26,7 +26,7 @@ from studio.store.migrate import BACKUPS, FILE
 KEEP = 10  # copies asked for; and as many that restores put aside
 STAMP = "%Y%m%dT%H%M%S%f"
 COPY = re.compile(r"session-(?P<stamp>\d{8}T\d{12})(?P<why>-before-\d+|-replaced)?\.duckdb")
-WHY = {"": "asked for", "-replaced": "put aside by a restore"}
+WHY = {"": "asked for", "-replaced": "replaced"}
 
 
 @dataclass(frozen=True)
