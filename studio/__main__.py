@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="cai-studio",
         description="Constitutional AI by hand and eye, in the browser.",
+        epilog="`cai-studio sessions --help`: make, rename, back up, export and import sessions.",
     )
     options.add_argument(
         "--session", default="default", metavar="NAME", help="the workspace to open or start"
@@ -64,10 +66,15 @@ def _port(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the studio; returns the exit status."""
-    options = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    options = None if words[:1] == ["sessions"] else parser().parse_args(words)
     # One SIGTERM must close the store as a Ctrl-C does, also before the server stands.
     signal.signal(signal.SIGTERM, _leave)
     try:
+        if options is None:
+            from studio.sessions_command import run as keep_sessions
+
+            return keep_sessions(words[1:])
         return run(options)
     except UserError as error:
         _say(f"cai-studio: {error}")
@@ -121,11 +128,11 @@ def _serve(
     sock: socket.socket,
     closers: contextlib.ExitStack,
 ) -> None:
-    from studio.context import Studio
+    from studio.context import Studio, moved
     from studio.store.sessions import home, session_folder
 
-    studio = Studio.open(session_folder(home(), options.session), options.session)
-    closers.callback(studio.close)
+    studio: Studio | None = Studio.open(session_folder(home(), options.session), options.session)
+    closers.callback(lambda: studio.close() if studio else None)
     # What people upload stays theirs, and goes with the process; Gradio's default is a shared folder.
     uploads = closers.enter_context(tempfile.TemporaryDirectory(prefix="cai-studio-"))
     os.environ["GRADIO_TEMP_DIR"] = uploads
@@ -136,16 +143,19 @@ def _serve(
     with without_stub_writing():
         from studio.app import build
 
-    app = build(studio, accounts, options.host, options.root_path)
     url = _address(options.host, sock.getsockname()[1], options.root_path)
 
-    def ready() -> None:
-        sys.stdout.write(f"CAI Studio · session {options.session} · {url}\n")
+    def ready(studio: Studio) -> None:
+        sys.stdout.write(f"CAI Studio · session {studio.session} · {url}\n")
         sys.stdout.flush()
-        if not options.no_browser:
+        if not options.no_browser and studio.mover.serial == 0:
             open_browser(url, options.window, note=lambda text: _say(f"cai-studio: {text}"))
 
-    serve(app, sock, ready)
+    while studio is not None:
+        app = build(studio, accounts, options.host, options.root_path)
+        serve(app, sock, partial(ready, studio), studio.mover.leave)
+        studio.close()
+        studio = moved(studio)
 
 
 def _keep_quiet() -> None:

@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from string import Template
 from urllib.parse import parse_qs, urlsplit
@@ -58,6 +58,10 @@ class Accounts:
     """The people who may come in, by name."""
 
     passwords: Mapping[str, str]
+    # Here, not in the wall: opening another session builds the app anew, and nobody should log in again.
+    # Cookies don't know ports: a name of its own keeps two studios on one machine apart.
+    cookie: str = field(default_factory=lambda: f"cai-{secrets.token_hex(4)}")
+    tokens: dict[str, str] = field(default_factory=dict, repr=False)
 
     def admits(self, name: str, password: str) -> bool:
         """Whether the password is that person's, in a time that tells nothing about either."""
@@ -94,9 +98,7 @@ class LoginWall:
         self.app = app
         self.accounts = accounts
         self.secure = secure
-        # Cookies don't know ports: a name of its own keeps two studios on one machine apart.
-        self.cookie = f"cai-{secrets.token_hex(4)}"
-        self.tokens: dict[str, str] = {}
+        self.cookie, self.tokens = accounts.cookie, accounts.tokens
         self.guessing = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Self
 
 from pipeline import constitution
 from pipeline.engines.remote import Worker
+from pipeline.errors import UserError
 from studio.live import LiveChains
+from studio.moving import Mover
+from studio.progress import progress
 from studio.store import chains, constitutions
 from studio.store.database import Store
+from studio.store.migrate import FILE
+from studio.store.sessions import session_folder
+from studio.summary import keep_summary
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -23,6 +29,7 @@ class Studio:
     store: Store
     session: str
     folder: Path
+    mover: Mover = field(default_factory=Mover)
     live: LiveChains = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,9 +46,34 @@ class Studio:
         return cls(store, session, folder)
 
     def close(self) -> None:
-        """Stop what runs, keep what there is, free the model, and close the store."""
+        """Stop what runs, keep what there is, free the model, and close the store. Twice is harmless."""
         self.live.close()
+        if self.store.closed:
+            return
+        held = progress(self.store)
         self.store.close()
+        keep_summary(self.folder, held)
+
+
+def moved(studio: Studio) -> Studio | None:
+    """What to serve after `studio`, which is closed by now; None when nobody asked for another session.
+
+    When the move fails, it is the session of before again, with the reason for its page.
+    """
+    move = studio.mover.move
+    if move is None:
+        return None
+    serial = studio.mover.serial + 1
+    try:
+        news = move.between()
+        opened = Studio.open(session_folder(studio.folder.parent, move.session), move.session)
+        opened.mover = Mover(serial, news)
+    except UserError as error:
+        if not (studio.folder / FILE).exists():
+            raise  # there is no way back, and opening would make an empty session of that name
+        opened = Studio.open(studio.folder, studio.session)
+        opened.mover = Mover(serial, str(error), failed=True)
+    return opened
 
 
 def author(request: gr.Request) -> str:

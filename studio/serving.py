@@ -12,7 +12,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
 
@@ -76,8 +76,11 @@ def _refused(host: str, port: int, error: OSError) -> UserError:
     return UserError(f"--host {host} is no address of this machine ({error.strerror})")
 
 
-def serve(app: FastAPI, sock: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `on_ready` runs once the server answers."""
+def serve(app: FastAPI, sock: socket.socket, on_ready: Callable[[], None], leave: threading.Event) -> None:
+    """Serve until SIGINT, SIGTERM or `leave`; `on_ready` runs once the server answers.
+
+    The socket stays open: who comes before the next app is served waits, and is not turned away.
+    """
     import uvicorn
 
     config = uvicorn.Config(
@@ -92,22 +95,23 @@ def serve(app: FastAPI, sock: socket.socket, on_ready: Callable[[], None]) -> No
     server = uvicorn.Server(config)
 
     async def run() -> None:
-        serving = asyncio.create_task(server.serve(sockets=[sock]))
+        serving = asyncio.create_task(server.serve(sockets=[sock.dup()]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.01)
         if server.started:
             on_ready()
-        watching = asyncio.create_task(_end_streams(server, app))
+        watching = asyncio.create_task(_end_streams(server, app, leave))
         await serving
         watching.cancel()
 
     asyncio.run(run())
 
 
-async def _end_streams(server: object, app: FastAPI) -> None:
+async def _end_streams(server: Any, app: FastAPI, leave: threading.Event) -> None:
     """Tell Gradio's endless streams that the server goes down, or it would wait for them."""
-    while not getattr(server, "should_exit", False):
+    while not server.should_exit:
         await asyncio.sleep(0.05)
+        server.should_exit = server.should_exit or leave.is_set()
     app.state.gradio.stop_event.set()
 
 

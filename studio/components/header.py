@@ -22,20 +22,30 @@ LOGO = (
 )
 
 
+# Another tab may have opened another session: what this one shows is then of a session that is closed.
+RELOAD = """
+new MutationObserver(() => {
+  const serial = element.querySelector(".cai-session")?.dataset.serial;
+  if (serial !== undefined && serial !== "SERIAL") location.replace(location.pathname);
+}).observe(element, {childList: true, subtree: true, attributes: true});
+"""
+
+
 def header(blocks: gr.Blocks, studio: Studio, path: str, title: str, logout: bool) -> None:
     """Put the header on the page at `path`, keep its counts fresh, and title the browser's tab."""
 
     def render(request: gr.Request | None = None) -> str:
         user = request.username if request is not None and logout else None
-        return header_html(studio.session, path, title, progress(studio.store), user)
+        return header_html(studio.session, path, title, progress(studio.store), user, studio.mover.serial)
 
     def refresh(shown: str, request: gr.Request) -> object:
         fresh = render(request)
         return gr.skip() if fresh == shown else fresh
 
+    tab = json.dumps(f"{title} · {studio.session} · CAI Studio")
     bar = gr.HTML(
         render(),
-        js_on_load=f"document.title = {json.dumps(f'{title} · {studio.session} · CAI Studio')};",
+        js_on_load=f"document.title = {tab};{RELOAD.replace('SERIAL', str(studio.mover.serial))}",
         padding=False,
         elem_classes="cai-bar",
     )
@@ -45,7 +55,9 @@ def header(blocks: gr.Blocks, studio: Studio, path: str, title: str, logout: boo
     gr.Timer(REFRESH).tick(refresh, bar, bar, **quiet)
 
 
-def header_html(session: str, path: str, title: str, now: Progress, user: str | None = None) -> str:
+def header_html(
+    session: str, path: str, title: str, now: Progress, user: str | None = None, serial: int = 0
+) -> str:
     """The header as HTML, with the page's `h1` for who reads by headings: the stepper shows it already.
 
     Links are relative to the page's `<base>`, so they hold under any root path.
@@ -54,6 +66,7 @@ def header_html(session: str, path: str, title: str, now: Progress, user: str | 
     steps = _step("constitution", "Constitution", plural(now.versions, "version"), path)
     steps += _step("chains", "Chains", plural(now.chains, "chain"), path)
     here = ' aria-current="page"' if path == "" else ""
+    at_sessions = ' aria-current="page"' if path == "sessions" else ""
     leave = ""
     if user is not None:
         leave = (
@@ -63,7 +76,8 @@ def header_html(session: str, path: str, title: str, now: Progress, user: str | 
     return f"""<header class="cai-header">
 <h1 class="cai-unseen">{escape(title)}</h1>
 <a class="cai-brand" href="./"{here}>{LOGO}<span>CAI Studio</span></a>
-<span class="cai-session"><span class="cai-muted">session</span> <b>{escape(session)}</b></span>
+<a class="cai-session" href="sessions" data-serial="{serial}"{at_sessions} title="All sessions">\
+<span class="cai-muted">session</span> <b>{escape(session)}</b></a>
 <nav class="cai-nav" aria-label="The loop"><ol class="cai-stepper">{steps}</ol></nav>
 <a class="cai-next" href="{action.path}" title="{escape(action.why)}"><span class="cai-muted">Next</span>
 {escape(action.label)} <span aria-hidden="true">→</span></a>{leave}

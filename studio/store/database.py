@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -101,6 +102,11 @@ class Store:
             lock.release(folder / LOCK)
             raise
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     def close(self) -> None:
         """Wait for what is running, fold the log into the file, let others open it. Twice is harmless."""
         if self._writer == threading.get_ident():
@@ -133,6 +139,31 @@ class Store:
                 yield from _transaction(cursor)
             finally:
                 self._writer = None
+
+    def snapshot(self, file: Path) -> None:
+        """Write what is committed now as a database of its own: one moment of it, while others write on.
+
+        `file` lies inside the session's folder and must not exist. Never a copy of the file itself: closing
+        any handle on that one drops the lock DuckDB holds on it (POSIX).
+        """
+        alias = f"snapshot_{secrets.token_hex(8)}"
+        inside = str(file).replace("'", "''")
+        with self._cursor() as cursor:
+            ((name,),) = cursor.execute("SELECT current_database()").fetchall()
+            cursor.execute(f"ATTACH '{inside}' AS {alias}")
+            try:
+                cursor.execute("BEGIN")
+                try:
+                    cursor.execute(f'COPY FROM DATABASE "{name}" TO {alias}')
+                    cursor.execute("COMMIT")
+                except BaseException:
+                    with suppress(duckdb.Error):
+                        cursor.execute("ROLLBACK")
+                    raise
+            except duckdb.Error as error:
+                raise UserError(f"Can't write a copy of the session to {file}: {error}") from error
+            finally:
+                cursor.execute(f"DETACH {alias}")  # folds its log into the file
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:

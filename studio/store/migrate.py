@@ -129,8 +129,10 @@ def back_up(folder: Path, before: int) -> Path:
 
 
 def newest_backup(folder: Path) -> Path | None:
-    """The last copy made by `back_up`, if any."""
-    return next(reversed(_backups(folder)), None)
+    """The last copy that was made of the session, before a migration or on request, if any."""
+    # The stamp comes first in the name. What a restore put aside may be broken: it is no way back.
+    copies = (folder / BACKUPS).glob("session-*.duckdb")
+    return max((copy for copy in copies if not copy.stem.endswith("-replaced")), default=None)
 
 
 def _backups(folder: Path) -> list[Path]:

@@ -1,15 +1,20 @@
-"""Where sessions lie on the disk, and what they may be called."""
+"""Where sessions lie on the disk, what they may be called, and what is known of them unopened."""
 
 from __future__ import annotations
 
 import os
 import re
 import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import platformdirs
 
 from pipeline.errors import UserError
+from studio.store import lock
+from studio.store.backups import held, require_idle, sync
+from studio.store.database import LOCK, Store
 from studio.store.migrate import FILE
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -40,9 +45,77 @@ def session_folder(home: Path, name: str) -> Path:
     return home / name
 
 
+@dataclass(frozen=True)
+class SessionInfo:
+    """A session seen from outside: bytes on the disk, last change, and the pid of who has it open."""
+
+    name: str
+    size: int
+    used: datetime
+    pid: int | None
+
+
 def list_sessions(home: Path) -> list[str]:
     """The names of the sessions in `home`, in alphabetical order."""
-    return sorted(file.parent.name for file in home.glob(f"*/{FILE}"))
+    # A folder whose name won't do is none of ours: an import that is not done yet, say.
+    names = (file.parent.name for file in home.glob(f"*/{FILE}"))
+    return sorted(name for name in names if NAME.fullmatch(name))
+
+
+def describe(home: Path, name: str) -> SessionInfo:
+    """What can be known without opening the session."""
+    folder = existing(home, name)
+    files = [file.stat() for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
+    database = [file.stat() for file in folder.glob(f"{FILE}*")]  # its log too: it is what grows
+    used = datetime.fromtimestamp(max(stat.st_mtime for stat in database), UTC)
+    holder = lock.read(folder / LOCK)
+    pid = holder.pid if holder and holder.alive() else None
+    return SessionInfo(name, sum(stat.st_size for stat in files), used, pid)
+
+
+def existing(home: Path, name: str) -> Path:
+    """The folder of a session that is there. Raises UserError if it is not."""
+    folder = session_folder(home, name)
+    if not (folder / FILE).exists():
+        known = ", ".join(list_sessions(home)) or "none yet"
+        raise UserError(f"There is no session “{name}”. There is: {known}.")
+    return folder
+
+
+def free(home: Path, name: str) -> Path:
+    """The folder that a new session of that name will have. Raises UserError if the name is taken."""
+    folder = session_folder(home, name)
+    # Some disks take “A” and “a” for one name; the list of sessions should not depend on which.
+    entries = home.iterdir() if home.is_dir() else ()
+    if any(entry.name.lower() == name.lower() and not _unborn(entry) for entry in entries):
+        raise UserError(f"The name “{name}” is taken; choose another.")
+    return folder
+
+
+def _unborn(entry: Path) -> bool:
+    """Whether this is only what a kill left of a session that was being made."""
+    return entry.is_dir() and {file.name for file in entry.iterdir()} <= {LOCK, f"{FILE}.new"}
+
+
+def create_session(home: Path, name: str) -> Path:
+    """Make an empty session; returns its folder. Raises UserError if the name is taken."""
+    folder = free(home, name)
+    Store.open(folder).close()
+    return folder
+
+
+def rename_session(home: Path, old: str, new: str) -> Path:
+    """Give a closed session another name; returns its new folder. Raises SessionBusy while it is open."""
+    folder, goal = existing(home, old), free(home, new)
+    with held(folder):
+        require_idle(folder)
+        try:
+            os.rename(folder, goal)
+        except OSError as error:
+            raise UserError(f"Can't rename {folder}: {error.strerror or error}") from error
+        lock.release(goal / LOCK)  # it moved along
+    sync(home)
+    return goal
 
 
 def _is_checkout(folder: Path) -> bool:

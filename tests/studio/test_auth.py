@@ -9,12 +9,13 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from pipeline.errors import UserError
 from studio import auth
 from studio.app import build
-from studio.auth import Accounts, read_accounts
+from studio.auth import Accounts, LoginWall, read_accounts
 from studio.context import Studio, author
 
 HOME = "http://127.0.0.1:7860"
@@ -166,3 +167,18 @@ def test_an_unknown_name_never_matches_an_empty_password() -> None:
 def test_the_author_is_the_login() -> None:
     assert author(gr.Request(username="ana")) == "ana"
     assert author(gr.Request()) == "local"
+
+
+def test_a_login_outlives_the_move_to_another_session() -> None:
+    """Which builds the app anew around the same accounts."""
+    accounts = Accounts({"ana": "x"})
+    before = TestClient(LoginWall(_whoever, accounts), base_url=HOME, follow_redirects=False)
+    log_in(before, password="x")
+    after = TestClient(LoginWall(_whoever, accounts), base_url=HOME, cookies=dict(before.cookies))
+    assert after.get("/").text == "ana"
+    wall = LoginWall(_whoever, Accounts({"ana": "x"}))
+    assert TestClient(wall, base_url=HOME, cookies=dict(before.cookies)).get("/").status_code == 401
+
+
+async def _whoever(scope: Any, receive: Any, send: Any) -> None:
+    await PlainTextResponse(scope["user"] or "nobody")(scope, receive, send)

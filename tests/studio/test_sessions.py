@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import platformdirs
 import pytest
 
 from pipeline.errors import UserError
-from studio.store import sessions
-from studio.store.database import Store
+from studio.store import sessions, settings
+from studio.store.database import SessionBusy, Store
 
 
 def test_cai_home_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -53,4 +54,46 @@ def test_the_list_holds_what_was_opened(tmp_path: Path) -> None:
     for name in ("beta", "alpha"):
         Store.open(sessions.session_folder(tmp_path, name)).close()
     (tmp_path / "empty").mkdir()
+    assert sessions.list_sessions(tmp_path) == ["alpha", "beta"]
+
+
+def test_a_folder_that_is_no_session_is_not_listed(tmp_path: Path) -> None:
+    Store.open(tmp_path / ".import-1-ab").close()
+    assert sessions.list_sessions(tmp_path) == []
+
+
+def test_a_new_session_is_empty_and_its_name_taken_from_then_on(tmp_path: Path) -> None:
+    assert sessions.create_session(tmp_path, "alpha") == tmp_path / "alpha"
+    for name in ("alpha", "Alpha"):
+        with pytest.raises(UserError, match="is taken"):
+            sessions.create_session(tmp_path, name)
+
+
+def test_what_a_kill_left_of_a_new_session_takes_no_name(tmp_path: Path) -> None:
+    (tmp_path / "alpha").mkdir()
+    (tmp_path / "alpha" / "session.duckdb.new").write_bytes(b"half")
+    sessions.create_session(tmp_path, "alpha")
+    assert sessions.list_sessions(tmp_path) == ["alpha"]
+
+
+def test_a_renamed_session_keeps_its_rows_and_opens(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "alpha")
+    settings.put(store, "a", "1")
+    with pytest.raises(SessionBusy, match="this very process"):
+        sessions.rename_session(tmp_path, "alpha", "beta")
+    store.close()
+    store = Store.open(sessions.rename_session(tmp_path, "alpha", "beta"))
+    assert settings.get(store, "a") == "1"
+    assert sessions.describe(tmp_path, "beta").pid == os.getpid()
+    store.close()
+    assert sessions.list_sessions(tmp_path) == ["beta"]
+    assert sessions.describe(tmp_path, "beta").pid is None
+
+
+@pytest.mark.parametrize(("old", "new"), [("alpha", "beta"), ("alpha", "../x"), ("gone", "x"), ("..", "x")])
+def test_a_rename_that_will_not_do_changes_nothing(tmp_path: Path, old: str, new: str) -> None:
+    for name in ("alpha", "beta"):
+        sessions.create_session(tmp_path, name)
+    with pytest.raises(UserError):
+        sessions.rename_session(tmp_path, old, new)
     assert sessions.list_sessions(tmp_path) == ["alpha", "beta"]

@@ -1,0 +1,192 @@
+"""A session as one file to hand on: `NAME.cai.zip`. This module writes it; `unpacking` reads it.
+
+    manifest.json          what this is, the migrations its tables had, rows, sizes and hashes
+    tables/<table>.jsonl   a row a line; what JSON has no type for is DuckDB's text of it
+    runs/<id>/...          the runs, without checkpoints unless asked for, and without logs
+
+Member names are relative, and neither the manifest nor a name says where the session lay. Logs stay
+behind: they tell about the machine. What people and models wrote is in there as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from pipeline.errors import UserError
+from studio.store.backups import snapshot, sync
+from studio.store.database import Store
+from studio.store.sessions import RESERVED
+
+FORMAT = "cai-session"
+VERSION = 1
+MANIFEST = "manifest.json"
+SUFFIX = ".cai.zip"
+LEDGER = "migrations"  # in the manifest; the table itself is made anew by the import
+CHECKPOINTS = "checkpoint"  # how the folders of model weights begin in a run
+LOGS = frozenset({".log", ".lock", ".pid"})
+CHUNK = 1 << 20
+ROWS = 2000  # fetched at a time
+# JSON has these; of any other type the text goes in, which DuckDB reads back to the same value.
+PLAIN = frozenset({"VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "DOUBLE", "FLOAT"})
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A migration that the tables went through."""
+
+    number: int
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of the archive. `rows` only for a table."""
+
+    name: str
+    bytes: int
+    sha256: str
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an archive says of itself. `members` are all its files but this one."""
+
+    session: str
+    made: str
+    studio: str
+    migrations: tuple[Applied, ...]
+    members: tuple[Member, ...]
+    format: str = FORMAT
+    version: int = VERSION
+
+
+def export_session(store: Store, out: Path, checkpoints: bool = False) -> Path:
+    """Write an open session to the zip file `out`, as it is at one moment; an older file is replaced.
+
+    The zip gets its name when it is whole and on the disk. Raises UserError.
+    """
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    copy = snapshot(store)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            manifest = _fill(archive, copy, store.folder, checkpoints)
+            archive.writestr(MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
+        sync(part)
+        os.replace(part, out)
+        sync(out.parent)
+    except OSError as error:
+        raise UserError(f"Can't write {out}: {error.strerror or error}") from error
+    finally:
+        copy.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+    return out
+
+
+def _fill(archive: zipfile.ZipFile, copy: Path, folder: Path, checkpoints: bool) -> Manifest:
+    with duckdb.connect(str(copy), read_only=True) as con:
+        applied = con.execute("SELECT number, name, sha256 FROM migrations ORDER BY number").fetchall()
+        tables = [_add_table(archive, con, table, columns) for table, columns in columns_of(con).items()]
+    # After the rows: a run that goes on has in its files at least what the rows say of it.
+    files = [_add(archive, name, _chunks(file)) for name, file in _run_files(folder, checkpoints)]
+    return Manifest(
+        session=folder.name,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        studio=_studio_version(),
+        migrations=tuple(Applied(*row) for row in applied),
+        members=(*tables, *files),
+    )
+
+
+def columns_of(con: Any) -> dict[str, dict[str, str]]:
+    """The session's tables in alphabetical order: column name → type."""
+    rows = con.execute(
+        "SELECT c.table_name, c.column_name, c.data_type FROM duckdb_columns() c "
+        "JOIN duckdb_tables() t USING (database_name, schema_name, table_oid) "
+        "WHERE NOT c.internal AND c.table_name <> ? ORDER BY c.table_name, c.column_index",
+        [LEDGER],
+    ).fetchall()
+    tables: dict[str, dict[str, str]] = {}
+    for table, column, kind in rows:
+        tables.setdefault(table, {})[column] = kind
+    return tables
+
+
+def _add_table(archive: zipfile.ZipFile, con: Any, table: str, columns: dict[str, str]) -> Member:
+    wanted = ", ".join(
+        f'"{name}"' if kind in PLAIN else f'CAST("{name}" AS VARCHAR)' for name, kind in columns.items()
+    )
+    order = "ORDER BY seq" if "seq" in columns else ""
+    con.execute(f'SELECT {wanted} FROM "{table}" {order}')  # noqa: S608 - names of our own tables
+    count = 0
+
+    def lines() -> Iterator[bytes]:
+        nonlocal count
+        while rows := con.fetchmany(ROWS):
+            count += len(rows)
+            yield "".join(_line(dict(zip(columns, row, strict=True))) for row in rows).encode()
+
+    member = _add(archive, f"tables/{table}.jsonl", lines())
+    return Member(member.name, member.bytes, member.sha256, count)
+
+
+def _line(row: dict[str, Any]) -> str:
+    # JSON has no NaN: as text, which DuckDB takes for the number that it is.
+    plain = {k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _add(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> Member:
+    digest, size = hashlib.sha256(), 0
+    with archive.open(name, "w", force_zip64=True) as out:
+        for chunk in chunks:
+            out.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    return Member(name, size, digest.hexdigest())
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        while chunk := source.read(CHUNK):
+            yield chunk
+
+
+def _run_files(folder: Path, checkpoints: bool) -> Iterator[tuple[str, Path]]:
+    """The files of the runs that go into the archive, with their names in it."""
+    for file in sorted((folder / "runs").rglob("*")):
+        inside = file.relative_to(folder)
+        weights = any(part.startswith(CHECKPOINTS) for part in inside.parts[:-1])
+        hidden = any(part.startswith(".") for part in inside.parts)
+        ours = not file.is_symlink() and file.is_file() and not hidden
+        if ours and file.suffix not in LOGS and (checkpoints or not weights):
+            if not all(map(safe_part, inside.parts)):
+                raise UserError(f"Can't export {inside}: not every system takes that name; rename it.")
+            yield inside.as_posix(), file
+
+
+def safe_part(part: str) -> bool:
+    """Whether a part of a path means the same on every system, and nothing but itself."""
+    bad = any(sign in part for sign in '\\/:*?"<>|') or not part.isprintable()
+    return not (bad or part.startswith(".") or part.endswith((".", " ")) or RESERVED.fullmatch(part))
+
+
+def _studio_version() -> str:
+    try:
+        return version("cai-studio")
+    except PackageNotFoundError:
+        return "unknown"

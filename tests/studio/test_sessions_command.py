@@ -1,0 +1,100 @@
+"""`cai-studio sessions`: the same as the page, from a terminal."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from studio.__main__ import main
+from studio.store import settings
+from studio.store.database import Store
+
+Say = Callable[..., str]
+
+
+@pytest.fixture
+def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Run `cai-studio sessions ...` in a home of its own; returns what it said, after checking the status."""
+    monkeypatch.setenv("CAI_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str, status: int = 0) -> str:
+        assert main(["sessions", *words]) == status
+        said = capsys.readouterr()
+        return said.out if status == 0 else said.err
+
+    return run
+
+
+def test_make_keep_and_hand_on(say: Say, tmp_path: Path) -> None:
+    assert "No sessions" in say("list")
+    say("create", "alpha")
+    store = Store.open(tmp_path / "sessions" / "alpha")
+    settings.put(store, "a", "1")
+    store.close()
+    assert "backups/session-" in say("backup", "alpha")
+    assert "asked for" in say("backup", "alpha", "--list")
+    assert "-replaced" in say("restore", "alpha")
+    say("export", "alpha")
+    say("import", "alpha.cai.zip", "--name", "beta")
+    say("rename", "beta", "gamma")
+    assert [line.split()[0] for line in say("list").splitlines()] == ["alpha", "gamma"]
+    store = Store.open(tmp_path / "sessions" / "gamma")
+    assert settings.get(store, "a") == "1"
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("create", "../x"),
+        ("create", "alpha"),
+        ("rename", "missing", "x"),
+        ("rename", "alpha", "ALPHA"),
+        ("backup", "missing"),
+        ("restore", "alpha"),
+        ("restore", "missing"),
+        ("export", "missing"),
+        ("import", "missing.zip"),
+    ],
+)
+def test_mistakes_are_told_in_one_line_without_a_traceback(say: Say, words: tuple[str, ...]) -> None:
+    say("create", "alpha")
+    said = say(*words, status=2)
+    assert said.startswith("cai-studio: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_session_that_a_studio_has_open_says_which(say: Say, tmp_path: Path) -> None:
+    say("create", "alpha")
+    code = (
+        "import sys, pathlib\n"
+        "from studio.store.database import Store\n"
+        "store = Store.open(pathlib.Path(sys.argv[1])); print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "sessions" / "alpha")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        for words in (("rename", "alpha", "x"), ("backup", "alpha"), ("export", "alpha")):
+            assert f"process {other.pid}" in say(*words, status=2)
+        assert f"open in process {other.pid}" in say("list")
+        other.communicate("")
+
+
+def test_it_answers_without_gradio() -> None:
+    code = (
+        "import sys; from studio.__main__ import main; main(['sessions', 'list'])\n"
+        "sys.exit(str({'gradio', 'fastapi', 'torch'} & set(sys.modules) or ''))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
