@@ -48,4 +48,7 @@ class Member:
 def family(store: Reader, id: str) -> list[Member]:
     """The chain and all its kin, oldest first; alone if it has none, empty if there is no such chain."""
     rows = store.query(FAMILY, {"id": id})
-    return [Member(*row[:7], moment(row[7]), *row[8:]) for row in rows]
+    return [
+        Member(id, parent, at, kind, writer, seed, author, moment(created), status, verdict)
+        for id, parent, at, kind, writer, seed, author, created, status, verdict in rows
+    ]

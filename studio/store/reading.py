@@ -61,6 +61,7 @@ class Queue:
 
     @property
     def judged(self) -> int:
+        """How many of all are accepted or rejected."""
         return len(self.entries) - self.count("none")
 
     def position(self, id: str) -> int | None:

@@ -76,8 +76,8 @@ def undo(store: Store, author: str) -> str | None:
         if others:
             raise UserError(f"{others[0][0]} has judged this chain since: judge it anew instead")
         before = tx.query(
-            "SELECT verdict, note, author FROM verdicts "
-            f"WHERE chain = ? AND seq < ? AND {STANDING} ORDER BY seq DESC LIMIT 1",  # noqa: S608
+            f"SELECT verdict, note, author FROM verdicts WHERE chain = ? AND seq < ? AND {STANDING} "  # noqa: S608
+            "ORDER BY seq DESC LIMIT 1",
             [chain, seq],
         )
         _append(tx, chain, Verdict(*before[0]) if before else Verdict(author=author), seq)
