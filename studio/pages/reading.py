@@ -66,15 +66,24 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             update.update({"choices": offered[name]} if name in offered else {})
         return [_show(studio, query.get("chain"), wanted), _figures(studio, wanted), *updates]
 
-    def narrow(*values: str) -> list[Any]:
-        wanted = chain_filters.read(values)
-        return [_show(studio, None, wanted), _figures(studio, wanted), ""]
+    def narrow(request: gr.Request, *values: str) -> list[Any]:
+        wanted, shown = chain_filters.read(values), str(request.query_params.get("chain", ""))
+        kept = shown if reading.queue(studio.store, wanted).position(shown) else None
+        return [_show(studio, kept, wanted), _figures(studio, wanted), ""]
 
     def act(event: gr.EventData, request: gr.Request, *values: str) -> list[Any]:
         return _act(studio, event._data, author(request), chain_filters.read(values))
 
     blocks.load(arrive, None, [view, figures, *filters], **QUIET)
-    gr.on([control.input for control in filters], narrow, filters, [view, figures, said], **QUIET)
+    gr.on(
+        # A text that is pasted with the mouse is no `input` to Gradio, but it is a change.
+        [filters[0].change, *(control.input for control in filters[1:])],
+        narrow,
+        filters,
+        [view, figures, said],
+        trigger_mode="always_last",  # or what is typed while an answer is on its way would be lost
+        **QUIET,
+    )
     bar.act(act, filters, [view, figures, said], trigger_mode="multiple", **QUIET)
 
 
