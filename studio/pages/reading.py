@@ -171,7 +171,7 @@ def _exporting(studio: Studio, filters: list[Any]) -> None:
         with gr.Row():
             form = gr.Radio(FORMS, value="messages", label="What a row holds", elem_id="export-form")
             kind = gr.Radio(["JSONL", "Parquet"], value="JSONL", label="File", elem_id="export-kind")
-            start = gr.Button("Export", variant="primary", elem_id="export", min_width=120)
+            start = gr.Button("Export", variant="primary", elem_id="export", scale=0, min_width=140)
         problem = gr.HTML(padding=False, elem_id="export-said")
         file = gr.File(label="Download", visible=False, interactive=False, elem_id="export-file")
 
