@@ -166,8 +166,9 @@ def test_an_export_downloads_and_opens(reading: Page, tmp_path: Path, form: str,
     path = tmp_path / download.value.suggested_filename
     download.value.save_as(path)
     if kind == "Parquet":
-        back = duckdb.from_parquet(str(path))
-        rows = [dict(zip(back.columns, row, strict=True)) for row in back.fetchall()]
+        with duckdb.connect() as con:
+            back = con.from_parquet(str(path))
+            rows = [dict(zip(back.columns, row, strict=True)) for row in back.fetchall()]
     else:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         assert len(pandas.read_json(path, lines=True)) == 3
