@@ -178,7 +178,7 @@ def _exporting(studio: Studio, filters: list[Any]) -> None:
     def export(form: exports.Form, kind: str, *values: str) -> list[Any]:
         with told() as mistake:
             path, count = _export(studio, form, kind == "Parquet", chain_filters.read(values))
-            words = f"{plural(count, 'accepted chain')}, of those that the search and the filters above let through."
+            words = f"{plural(count, 'accepted chain')}: all that the search and the filters let through."
             line = f'<p class="cai-muted" role="status">{words}</p>'
             return [line, gr.update(value=str(path), visible=True)]
         return [mistake.html, gr.update(value=None, visible=False)]
