@@ -86,7 +86,7 @@ def _download(target: Path) -> None:
     options = ["install", "--quiet", "--no-deps", "--target", str(target), PACKAGE]
     if importlib.util.find_spec("pip"):
         command = [sys.executable, "-m", "pip", *options]
-    elif uv := shutil.which("uv"):
+    elif uv := os.environ.get("UV") or shutil.which("uv"):  # `uv run` names itself
         command = [uv, "pip", *options, "--python", sys.executable]
     else:
         raise UserError(

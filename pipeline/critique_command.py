@@ -39,7 +39,10 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("--constitution", required=True, help="a YAML file, or the name of a shipped one")
     parser.add_argument(
-        "--prompts", required=True, type=Path, help="JSONL (or .gz) or one prompt a line (.txt)"
+        "--prompts",
+        required=True,
+        type=Path,
+        help="a prompt file (text, JSONL, JSON, CSV, Parquet), or a shipped set: red-team, helpful:heldout",
     )
     parser.add_argument("--run", required=True, type=Path, metavar="DIR", help="the run's directory")
     add_arguments(parser, Drawing)
@@ -48,16 +51,19 @@ def register(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
+    with prompts.find(args.prompts) as args.prompts:
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     drawing = from_arguments(Drawing, args)
     source = constitutions.find(args.constitution)
     constitution = constitutions.load(source)
     if drawing.revisions:
         constitutions.usable(constitution, "critique")  # fails here, before a model is loaded
     found = prompts.read(args.prompts)
-    for problem in found.problems:
-        _say(problem)
-    if found.duplicates:
-        _say(f"{args.prompts}: {found.duplicates} prompts repeat earlier ones and were merged")
+    for line in found.report():
+        _say(line)
     suffixes = args.prompts.suffixes[-2:] if args.prompts.suffix == ".gz" else [args.prompts.suffix]
     folder = RunDir.open(
         args.run,

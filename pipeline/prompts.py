@@ -1,28 +1,39 @@
-"""Read prompt files: plain text, or JSONL (also gzipped) in the forms of the ecosystem.
+"""Prompts: files in the forms of the ecosystem, and the shipped sets.
 
-A row may be our own record (`messages`), a `prompt` (text or messages), MT-bench `turns` (the first
-is taken), or an hh-rlhf transcript (`chosen`: its last answer is dropped). A bad row is reported with
-its line and the others are kept; equal prompts are merged.
+A file is text (a prompt a line), JSONL, a JSON array, CSV, TSV or Parquet; all but Parquet may be gzipped.
+A bad row is reported with its line and the others are kept; equal prompts are merged. The sets lie in
+`prompt_sets/`, in the project's own words. Commands: `cai prompts import`, `list` and `show`.
 """
 
 from __future__ import annotations
 
-import codecs
-import gzip
 import json
-import re
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from pydantic import ValidationError
+from pipeline.errors import InputError, UserError
+from pipeline.prompt_forms import from_messages, from_row
+from pipeline.prompt_rows import reason, rows
+from pipeline.records import Message, Prompt, as_json, well_formed
+from pipeline.rundir import write_atomically
 
-from pipeline.errors import InputError
-from pipeline.records import Message, Prompt, as_json, content_id, parse, well_formed
+Kind = Literal["red_team", "helpful"]
+Split = Literal["train", "heldout"]
+SETS: dict[str, Kind] = {"red-team": "red_team", "helpful": "helpful"}
+"""The shipped sets, by the name that stands for a file."""
 
-_TURN = re.compile(r"\n\n(Human|Assistant): ?")
+SPLITS: tuple[Split, ...] = ("train", "heldout")
+
+OnProgress = Callable[[int, float], None]
+"""Told how many rows are read, and how much of the file that is, 0 to 1."""
+
+_MOST = 20  # problems told one by one
 
 
 @dataclass(frozen=True)
@@ -33,109 +44,97 @@ class PromptFile:
     problems: tuple[str, ...]
     duplicates: int
 
+    def report(self) -> list[str]:
+        """What a person should know of the reading: the first problems, then counts."""
+        lines = _first(self.problems)
+        if self.duplicates:
+            lines.append(f"repeats of earlier prompts, merged: {self.duplicates:,}")
+        return lines
 
-def read(path: Path) -> PromptFile:
+
+def read(path: Path, on_progress: OnProgress = lambda rows, done: None) -> PromptFile:
     """Read a prompt file. Raises InputError where nothing in it is a prompt."""
     if path.exists() and not path.is_file():
         # A run copies its prompts beside its results: it reads them twice, which a pipe can't.
         raise InputError([f"{path}: is not a file"])
     found: dict[str, Prompt] = {}
     problems: list[str] = []
-    duplicates = 0
-    try:
-        for number, line in _lines(path):
-            try:
-                prompt = _prompt(line, path)
-                if (first := found.get(prompt.id)) and first.messages != prompt.messages:
-                    raise ValueError(f"the id {prompt.id} is already another prompt's")
-            except (ValueError, KeyError, RecursionError) as error:
-                problems.append(f"{path}:{number}: {_reason(error)}")
-                continue
-            duplicates += prompt.id in found
-            found.setdefault(prompt.id, prompt)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError([f"{path}: can't be read: {error}"]) from error
+    duplicates = count = 0
+    for count, row in enumerate(rows(path), 1):
+        if count % 1000 == 0:
+            on_progress(count, row.at)
+        if row.problem:
+            problems.append(f"{path}:{row.line}: {row.problem}")
+            continue
+        try:
+            prompt = from_row(row.value, path.name)
+            if (first := found.get(prompt.id)) and first.messages != prompt.messages:
+                raise ValueError(f"the id {prompt.id} is already another prompt's")
+        except (ValueError, KeyError, RecursionError) as error:
+            problems.append(f"{path}:{row.line}: {reason(error)}")
+            continue
+        duplicates += prompt.id in found
+        found.setdefault(prompt.id, prompt)
+    on_progress(count, 1.0)
     if not found:
-        raise InputError([f"{path}: no prompts in this file", *problems[:20]])
+        raise InputError([f"{path}: no prompts in this file", *_first(problems)])
     return PromptFile(tuple(found.values()), tuple(problems), duplicates)
+
+
+def _first(problems: list[str] | tuple[str, ...]) -> list[str]:
+    more = len(problems) - _MOST
+    return [*problems[:_MOST], *([f"bad rows besides these: {more:,}"] if more > 0 else [])]
 
 
 def from_text(text: str) -> Prompt:
     """A prompt typed by hand. Raises ValueError where it is empty."""
-    return _from_messages((Message("user", well_formed(text).strip()),))
+    return from_messages((Message("user", well_formed(text).strip()),))
 
 
-def write(prompts: tuple[Prompt, ...], path: Path) -> None:
-    """Write prompts as our own JSONL."""
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(as_json(prompt)) + "\n" for prompt in prompts)
+def mark(
+    prompts: Iterable[Prompt], kind: Kind | None = None, split: Split | None = None, tags: Iterable[str] = ()
+) -> tuple[Prompt, ...]:
+    """The prompts with this kind and split, where given, and these tags besides their own."""
+    return tuple(
+        replace(
+            prompt,
+            kind=kind or prompt.kind,
+            split=split or prompt.split,
+            tags=tuple(dict.fromkeys((*prompt.tags, *tags))),
+        )
+        for prompt in prompts
+    )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if line := (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).strip():
-                yield number, line
+def write(prompts: Iterable[Prompt], path: Path) -> None:
+    """Write prompts as our own JSONL, whole or not at all."""
+    write_atomically(path, "".join(json.dumps(as_json(prompt)) + "\n" for prompt in prompts))
 
 
-def _prompt(line: bytes, path: Path) -> Prompt:
-    text = line.decode("utf-8")
-    if path.name.removesuffix(".gz").endswith(".txt"):
-        return from_text(text)
-    row = json.loads(text)
-    if not isinstance(row, dict):
-        raise ValueError("not a JSON object")
-    if "messages" in row and "id" in row and set(row) <= set(Prompt.__dataclass_fields__):
-        prompt = parse(Prompt, row)
-        _from_messages(prompt.messages)
-        return prompt
-    return _from_messages(_messages(row), source=path.name)
+@cache
+def starter(kind: Kind) -> tuple[Prompt, ...]:
+    """The shipped prompts of a kind, training ones first, then those held out."""
+    [name] = (name for name, of in SETS.items() if of == kind)
+    return read(Path(__file__).with_name("prompt_sets") / f"{name}.jsonl").prompts
 
 
-def _messages(row: dict[str, Any]) -> tuple[Message, ...]:
-    if isinstance(turns := row.get("turns"), list) and turns:
-        return (parse(Message, {"role": "user", "content": turns[0]}),)
-    for field in ("messages", "prompt"):
-        if isinstance(value := row.get(field), list):
-            if not all(isinstance(m, dict) for m in value):
-                raise ValueError(f"{field}: a message that is not an object")
-            return tuple(parse(Message, {k: m[k] for k in ("role", "content")}) for m in value)
-    if isinstance(transcript := row.get("chosen"), str) and transcript.lstrip().startswith("Human:"):
-        return _transcript(well_formed(transcript))
-    if isinstance(text := row.get("prompt"), str):
-        text = well_formed(text)
-        return _transcript(text) if text.startswith("\n\nHuman:") else (Message("user", text.strip()),)
-    raise ValueError("no prompt here: expected one of `messages`, `prompt`, `turns`, `chosen`")
+@contextmanager
+def find(name_or_path: str | Path) -> Iterator[Path]:
+    """A prompt file: a file as it is, or a shipped set's split as a file for as long as it is used.
 
-
-def _transcript(text: str) -> tuple[Message, ...]:
-    parts = _TURN.split(text if text.startswith("\n\n") else f"\n\n{text.lstrip()}")
-    turns = [
-        Message("user" if who == "Human" else "assistant", said.strip())
-        for who, said in zip(parts[1::2], parts[2::2], strict=True)
-    ]
-    while turns and turns[-1].role == "assistant":
-        turns.pop()
-    return tuple(turns)
-
-
-def _from_messages(messages: tuple[Message, ...], source: str = "") -> Prompt:
-    if not messages or messages[-1].role != "user":
-        raise ValueError("a prompt's last message must be the user's")
-    if not messages[-1].content.strip():
-        raise ValueError("an empty prompt")
-    return Prompt(id=content_id([as_json(m) for m in messages]), messages=messages, source=source)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return f"{where}: {first['msg']}"
-    if isinstance(error, UnicodeDecodeError):
-        return "not UTF-8 text"
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg} at column {error.colno}"
-    if isinstance(error, KeyError):
-        return f"a message without {error}"
-    return str(error) or type(error).__name__
+    `red-team` and `red-team:train` are its training prompts, `red-team:heldout` the others. Raises
+    UserError that lists the sets.
+    """
+    name, _, split = str(name_or_path).partition(":")
+    if os.path.isfile(name_or_path) or (name not in SETS and {os.sep, "."} & set(str(name_or_path))):
+        yield Path(name_or_path)
+        return
+    if name not in SETS:
+        raise UserError(f"{name_or_path}: is neither a file nor a shipped prompt set ({', '.join(SETS)})")
+    split = split or "train"
+    if split not in SPLITS:
+        raise UserError(f"{name_or_path}: {name} has the splits {' and '.join(SPLITS)}, as {name}:heldout")
+    with tempfile.TemporaryDirectory(prefix="cai-") as folder:
+        path = Path(folder) / f"{name}-{split}.jsonl"
+        write((p for p in starter(SETS[name]) if p.split == split), path)
+        yield path

@@ -123,9 +123,9 @@ def draft(store: Reader, name: str) -> Draft | None:
     history = _History(store, name)
     if not history.live:
         return None
+    # The row that the history ends with, not the newest by now: another thread may have saved between.
     [(seq, body, author, saved)] = store.query(
-        "SELECT seq, body, author, epoch_us(saved) FROM drafts WHERE name = ? ORDER BY seq DESC LIMIT 1",
-        [name],
+        "SELECT seq, body, author, epoch_us(saved) FROM drafts WHERE seq = ?", [history.rows[-1][0]]
     )
     return Draft(
         seq, name, json.loads(body), author, moment(saved), history.can_undo, history.above is not None

@@ -74,7 +74,9 @@ def _watch(page: Page, host: str, problems: list[str]) -> None:
             problems.append(f"request to {url}")
 
     def said(kind: str, text: str) -> None:
-        if kind == "error":
+        # A reload cuts the streams of the page, and Gradio's client says so here.
+        cut = "AbortError" in text or "Connection errored out" in text
+        if kind == "error" and not cut:
             problems.append(f"console: {text}")
 
     page.on("request", lambda request: requested(request.url))

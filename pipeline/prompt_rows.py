@@ -1,0 +1,259 @@
+"""The rows of a prompt file, whatever holds them: text, JSONL, a JSON array, CSV, TSV, Parquet.
+
+Rows come one at a time, so a large file needs little memory (only a JSON array is read whole), and a
+row that can't be read is told with its line while the next ones still come.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import importlib
+import io
+import json
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from pydantic import ValidationError
+
+from pipeline.errors import InputError, UserError
+from pipeline.prompt_forms import COLUMNS, MAX_ROW, TEXT_COLUMNS
+
+MAX_ARRAY = 256_000_000
+"""The largest JSON array in bytes: unlike JSONL, it has to be in memory whole."""
+
+_NOT_TEXT = {
+    codecs.BOM_UTF16_LE: "it looks like UTF-16: save it as UTF-8",
+    codecs.BOM_UTF16_BE: "it looks like UTF-16: save it as UTF-8",
+    b"PK\x03\x04": "it looks like a spreadsheet or an archive: save the sheet as CSV, or unpack it",
+}
+_GAP = re.compile(r"[\s,]*")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of bytes that are not UTF-8
+
+
+class Row(NamedTuple):
+    """One row: its value (text, or what JSON holds), or the problem that kept it from being read."""
+
+    line: int
+    at: float  # how much of the file is read, 0 to 1
+    value: object = None
+    problem: str = ""
+
+
+Form = Callable[[Any, Path, Callable[[], float]], Iterator[Row]]
+"""Reads an open file; is told its path, for messages, and how much of it is read by now."""
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """The rows of a file. Raises InputError where the file as a whole can't be read."""
+    name = path.name.lower().removesuffix(".gz")
+    packed = name != path.name.lower()
+    try:
+        with path.open("rb") as raw:
+            if name.endswith(".parquet"):
+                yield from _parquet(raw, path)
+                return
+            size = max(1, os.fstat(raw.fileno()).st_size)
+            with gzip.open(raw) if packed else nullcontext(raw) as file:
+                form = _form(name, file.peek(1024), path)
+                yield from form(file, path, lambda: min(1.0, raw.tell() / size))
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError([f"{path}: can't be read: {error}"]) from error
+
+
+def _form(name: str, head: bytes, path: Path) -> Form:
+    for start, hint in _NOT_TEXT.items():
+        if head.startswith(start):
+            raise InputError([f"{path}: no prompts in this file: {hint}"])
+    if name.endswith(".txt"):
+        return _text
+    if name.endswith((".csv", ".tsv")):
+        return _table
+    head = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if re.match(rb"\{\s*\n", head):
+        what = "it is one JSON object over many lines; expected a list of rows, or one object a line"
+        raise InputError([f"{path}:1: no prompts in this file: {what}"])
+    # hh-rlhf's red-team attempts are an array in a file that is called .jsonl.gz.
+    return _array if head.startswith(b"[") else _json_lines
+
+
+def reason(error: Exception) -> str:
+    """Why a row is not a prompt, in words for a person."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}: {first['msg']}"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8 text"
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error.msg} at column {error.colno}"
+    if isinstance(error, KeyError):
+        return f"a message without {error}"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, csv.Error):
+        return _csv_reason(str(error))
+    return str(error) or type(error).__name__
+
+
+def _csv_reason(message: str) -> str:
+    if "unexpected end of data" in message:
+        return "a quote is opened here and never closed"
+    if "larger than field limit" in message:
+        return "longer than 1 MB; is a quote left open?"
+    if "expected after" in message:
+        return "text after a closing quote; a quote inside a quoted text is written twice"
+    return message
+
+
+def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
+    """Each line that is not blank, with its number; None for one that is too long to hold."""
+    number = 0
+    while line := file.readline(MAX_ROW + 1):
+        number += 1
+        if len(rest := line) > MAX_ROW and not line.endswith(b"\n"):
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(MAX_ROW + 1)
+            yield number, None
+            continue
+        if line := (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).strip():
+            yield number, line
+
+
+def _text(file: IO[bytes], path: Path, done: Callable[[], float]) -> Iterator[Row]:
+    return _each(file, done, str)
+
+
+def _json_lines(file: IO[bytes], path: Path, done: Callable[[], float]) -> Iterator[Row]:
+    return _each(file, done, json.loads)
+
+
+def _each(file: IO[bytes], done: Callable[[], float], understand: Callable[[str], object]) -> Iterator[Row]:
+    for number, line in _lines(file):
+        if line is None:
+            yield Row(number, done(), problem="longer than 1 MB")
+            continue
+        try:
+            yield Row(number, done(), understand(line.decode("utf-8")))
+        except (ValueError, RecursionError) as error:
+            yield Row(number, done(), problem=reason(error))
+
+
+def _array(file: IO[bytes], path: Path, done: Callable[[], float]) -> Iterator[Row]:
+    raw = file.read(MAX_ARRAY + 1)
+    if len(raw) > MAX_ARRAY:
+        raise InputError(
+            [f"{path}: a JSON array of more than {MAX_ARRAY // 1_000_000} MB: save it as JSONL, a row a line"]
+        )
+    text = raw.decode("utf-8-sig", "surrogateescape")
+    del raw
+    decoder, end, line = json.JSONDecoder(), text.index("[") + 1, 1
+    seen = 0
+    while True:
+        start = _GAP.match(text, end).end()  # type: ignore[union-attr]  # matches nothing, too
+        line, seen = line + text.count("\n", seen, start), start
+        if text[start : start + 1] in ("]", ""):
+            rest = text[start + 1 :].strip()
+            if rest or start == len(text):
+                what = "there is text after the end of the array" if rest else "the array has no end"
+                yield Row(line, 1.0, problem=what)
+            return
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError) as error:
+            line = getattr(error, "lineno", line)
+            yield Row(line, 1.0, problem=f"{reason(error)}; the rest of the array can't be read")
+            return
+        yield _element(Row(line, end / len(text), value), end - start, _NOT_UTF8.search(text, start, end))
+
+
+def _element(row: Row, length: int, broken: object) -> Row:
+    if length > MAX_ROW:
+        return Row(row.line, row.at, problem="longer than 1 MB")
+    return Row(row.line, row.at, problem="not UTF-8 text") if broken else row
+
+
+def _table(file: IO[bytes], path: Path, done: Callable[[], float]) -> Iterator[Row]:
+    """CSV or TSV: the first row names the columns. A text that looks like a formula is a text."""
+    csv.field_size_limit(MAX_ROW)  # for the whole process, which reads no other CSV
+    # Kept in a name: it closes the file when it goes, and csv lets go of it before we are done.
+    text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+    lines = iter(_table_line(text), "")
+    above, head = next(((n, line) for n, line in enumerate(lines, 1) if line.strip()), (1, ""))
+    delimiter, columns = _header(head[:MAX_ROW], path)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        line = above + reader.line_num + 1
+        try:
+            cells = next(reader)
+            if not cells:
+                continue
+            yield Row(line, done(), _named(cells, columns))
+        except StopIteration:
+            return
+        except (ValueError, csv.Error) as error:
+            yield Row(line, done(), problem=reason(error))
+
+
+def _table_line(text: io.TextIOWrapper) -> Callable[[], str]:
+    """Read a line, and of one that is too long only the start: csv then finds the field too large."""
+
+    def read() -> str:
+        line = rest = text.readline(MAX_ROW + 1)
+        while len(rest) > MAX_ROW and not rest.endswith(("\n", "\r")):
+            rest = text.readline(MAX_ROW + 1)
+        return line
+
+    return read
+
+
+def _header(line: str, path: Path) -> tuple[str, list[str]]:
+    """The delimiter and the columns. Spreadsheets write `;` in much of Europe and call it CSV."""
+    for delimiter in ",;\t":
+        names = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
+        if TEXT_COLUMNS & set(names):
+            return delimiter, names
+    raise _no_column(path, _NOT_UTF8.sub("�", line).strip()[:200] or "nothing", TEXT_COLUMNS)
+
+
+def _no_column(path: Path, there: str, wanted: Iterable[str]) -> InputError:
+    expected = ", ".join(sorted(wanted))
+    return InputError([f"{path}:1: no prompts in this file: no column is one of {expected}; it has {there}"])
+
+
+def _named(cells: list[str], columns: list[str]) -> dict[str, str]:
+    if len(cells) > len(columns):
+        raise ValueError(
+            f"{len(cells)} fields under {len(columns)} columns; a text that holds the delimiter needs quotes"
+        )
+    if sum(map(len, cells)) > MAX_ROW:
+        raise ValueError("longer than 1 MB")
+    if any(_NOT_UTF8.search(cell) for cell in cells):
+        raise ValueError("not UTF-8 text")
+    return {name: cell for name, cell in zip(columns, cells, strict=False) if name in TEXT_COLUMNS}
+
+
+def _parquet(raw: IO[bytes], path: Path) -> Iterator[Row]:
+    try:
+        arrow = importlib.import_module("pyarrow")
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise UserError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from error
+    try:
+        file = parquet.ParquetFile(raw)
+        names = [name for name in file.schema_arrow.names if name.lower() in COLUMNS]
+        if not names:
+            raise _no_column(path, ", ".join(file.schema_arrow.names)[:200] or "none", COLUMNS)
+        number, total = 0, max(1, file.metadata.num_rows)
+        for batch in file.iter_batches(batch_size=256, columns=names):
+            for value in batch.to_pylist():
+                number += 1
+                yield Row(number, number / total, {k.lower(): v for k, v in value.items() if v is not None})
+    except (arrow.ArrowException, ValueError) as error:
+        raise InputError([f"{path}: can't be read as Parquet: {error}"]) from error

@@ -1,0 +1,120 @@
+"""The editor of a constitution: its principles as cards, kept as one types (paper section 3.1).
+
+One `gr.HTML` whose elements are made in the browser from JSON, by the scripts beside this file: text
+of a principle is hostile and never becomes markup. Each edit is sent to a function here, which keeps
+it as a draft. The component's value says which draft is looked at: `look_at` makes one, `looked_at`
+reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pipeline.errors import UserError
+from studio.components import draft_state
+from studio.context import Studio
+from studio.store import constitutions
+from studio.store.constitutions import StaleDraft
+
+# Joined into one function body, in this order.
+SCRIPTS = ("principle_card.js", "draft_bar.js", "draft_keeping.js", "principle_cards.js")
+
+OVERTAKEN = "“{name}” was edited in another tab or by another person meanwhile. This is their state."
+
+
+def principle_cards(studio: Studio) -> Any:
+    """Put the editor on a page. Its `change` event tells that another draft, or another state, is shown."""
+    folder = Path(__file__).parent
+    return gr.HTML(
+        "",
+        html_template="",
+        js_on_load="\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        apply_default_css=False,
+        padding=False,
+        elem_id="constitution-editor",
+        server_functions=server_functions(studio),
+    )
+
+
+def look_at(name: str, told: str = "") -> str:
+    """The value that makes the editor open a draft afresh, and say something about it."""
+    # The time makes it differ from the last value, or the editor would not notice.
+    return json.dumps({"name": name, "told": told, "at": time.time_ns()})
+
+
+def looked_at(value: str | None) -> str:
+    """The name that the editor's value is about."""
+    return str(json.loads(value).get("name", "")) if value else ""
+
+
+def to_cards() -> Any:
+    """The update of a page's tabs that brings the one with the cards forward; its id is `principles`."""
+    return gr.Tabs(selected="principles")
+
+
+# What Gradio calls from the browser. It injects the request by its annotation, but Starlette's own, not
+# the `gr.Request` that events get: the login's name is in its scope. JSON goes as text both ways, since
+# Gradio rewrites objects that look like files to it.
+
+
+def server_functions(studio: Studio) -> list[Any]:
+    """The functions that the scripts call. None is named as an event of `gr.HTML`: that would replace it."""
+    store = studio.store
+
+    def fetch_draft(data: str) -> str:
+        return _answer(studio, json.loads(data)["name"])
+
+    def keep_draft(data: str, request: gr.Request) -> str:
+        asked = json.loads(data)
+        name, body = asked["name"], draft_state.editable(asked["body"])
+        if body is None:
+            return _answer(studio, name, told="That is no constitution: nothing was kept.", stale=True)
+        try:
+            constitutions.save_draft(
+                store, name, {**body, "name": name}, asked["action"], _author(request), asked["expected"]
+            )
+        except StaleDraft:
+            return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
+        return _answer(studio, name, with_body=False)
+
+    def walk_draft(data: str, request: gr.Request) -> str:
+        asked = json.loads(data)
+        name = asked["name"]
+        if draft_state.read(store, name).seq != asked["expected"]:
+            return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
+        steps = {
+            "undo": constitutions.undo_draft,
+            "redo": constitutions.redo_draft,
+            "discard": constitutions.discard_draft,
+        }
+        steps[asked["step"]](store, name, _author(request))
+        return _answer(studio, name)
+
+    def save_version(data: str, request: gr.Request) -> str:
+        asked = json.loads(data)
+        name = asked["name"]
+        state = draft_state.read(store, name)
+        if state.seq != asked["expected"]:
+            return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
+        try:
+            constitution = draft_state.content(state)
+            saved = constitutions.save_version(store, constitution, asked["note"].strip(), _author(request))
+        except UserError as error:
+            return _answer(studio, name, told=str(error), with_body=False)
+        return _answer(studio, name, told=f"Saved as version {saved.version[:8]}.", with_body=False)
+
+    return [fetch_draft, keep_draft, walk_draft, save_version]
+
+
+def _answer(studio: Studio, name: str, told: str = "", stale: bool = False, with_body: bool = True) -> str:
+    state = draft_state.as_text(draft_state.read(studio.store, name), with_body)
+    return f'{{"state": {state}, "told": {json.dumps(told)}, "stale": {json.dumps(stale)}}}'
+
+
+def _author(request: Any) -> str:
+    return request.scope.get("user") or "local"
