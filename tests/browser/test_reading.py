@@ -195,7 +195,7 @@ def test_an_edited_step_branches_and_both_compare(page: Page, shot: Callable[[st
     page.add_init_script("localStorage.setItem('cai-notice', 'read')")
     page.goto(f"/chains?chain={ID.format(10)}")
     steps = page.locator("#steps .cai-step")
-    expect(steps).to_have_count(3)
+    expect(steps).to_have_count(3, timeout=SLOW)  # the machine may be busy with another model
     before = steps.all_inner_texts()
     page.get_by_role("button", name="Response: edit").focus()
     page.keyboard.press("Enter")
@@ -228,7 +228,7 @@ def test_an_edited_step_branches_and_both_compare(page: Page, shot: Callable[[st
 def test_a_redrawn_step_has_a_seed_of_its_own(page: Page) -> None:
     page.add_init_script("localStorage.setItem('cai-notice', 'read')")
     page.goto(f"/chains?chain={ID.format(8)}")
-    expect(page.locator("#heading")).to_contain_text("seed 8")
+    expect(page.locator("#heading")).to_contain_text("seed 8", timeout=SLOW)
     page.get_by_role("button", name="Revision 1: redraw").click()
     expect(page.locator("#heading")).to_contain_text("by local", timeout=SLOW)
     expect(page.locator("#heading")).to_contain_text("finished", timeout=SLOW)
