@@ -6,16 +6,17 @@ is in the store before the next one begins, so a crash loses at most the text of
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pipeline.configs import Drawing
-from pipeline.critique import Draft, Engines, Plan, extend
+from pipeline.critique import Draft, Engines, Plan, extend, plan
 from pipeline.engines import Engine
 from pipeline.engines.remote import RemoteEngine, Worker
 from pipeline.errors import UserError
-from pipeline.records import Constitution, Prompt, Step
+from pipeline.records import Constitution, Prompt, Step, well_formed
 from studio.store import chains, constitutions
 from studio.store.chains import NewChain, StoredChain
 from studio.store.database import Store
@@ -82,7 +83,7 @@ class Writing:
                 self._constitution,
                 self._drawing,
                 engines,
-                on_plan=lambda plan: self._show(plan=plan, text="", doing="waiting for the model"),
+                on_plan=lambda next: self._show(plan=next, text="", doing="waiting for the model"),
                 on_text=self._append,
                 cancelled=self._stopped.is_set,
             ):
@@ -158,6 +159,31 @@ class LiveChains:
         constitution = constitutions.load_version(self._store, chain.constitution)
         self._write(chain, whole_steps(chain), constitution)
 
+    def branch(self, id: str, position: int, text: str | None, author: str) -> str:
+        """Begin a branch of a chain at a step (from 0) and return its id; the chain stays as it is.
+
+        With a text, the step is the person's and the rest is drawn with the parent's seed, so the text is
+        all that differs. Without, the step and the rest are drawn with a new seed, and a redrawn critique
+        draws its principle anew too. The steps before are copied. Raises UserError.
+        """
+        chain = chains.load_chain(self._store, id)
+        if chain is None:
+            raise UserError("there is no such chain in this session")
+        steps = branch_steps(whole_steps(chain), position, text)
+        constitution = constitutions.load_version(self._store, chain.constitution)
+        kept = {column: getattr(chain, column) for column in chains.COLUMNS}
+        seed = chain.seed if text is not None else secrets.randbelow(2**31)
+        changes = {"id": chains.new_id(self._store), "parent": id, "branch_step": position}
+        branch = NewChain(**(kept | changes | {"author": author, "seed": seed}))
+        draft = Draft(chain.prompt_id, chain.messages, steps)
+        todo = plan(draft, constitution, drawing_of(branch))
+        chains.start_chain(self._store, branch, steps)
+        if todo is None:  # its last step was edited: no model is needed
+            chains.add_event(self._store, branch.id, "finished")
+        else:
+            self._write(branch, steps, constitution)
+        return branch.id
+
     def stop(self, id: str) -> None:
         """Stop a chain within one token; nothing happens if it is not being written."""
         if writing := self.writing(id):
@@ -225,3 +251,20 @@ def whole_steps(chain: StoredChain) -> tuple[Step, ...]:
     """The steps that the rest can build on: all but a last one that was cut short."""
     steps = chain.steps
     return steps[:-1] if steps and steps[-1].finish == "cancelled" else steps
+
+
+def branch_steps(steps: tuple[Step, ...], position: int, text: str | None) -> tuple[Step, ...]:
+    """What a branch starts with: the steps before, and the person's own if there is a text.
+
+    Raises UserError for a step that is not there, and for a text that changes nothing.
+    """
+    if not 0 <= position < len(steps):
+        raise UserError("this chain has no such finished step")
+    if text is None:
+        return steps[:position]
+    old, text = steps[position], well_formed(text).strip()
+    if not text:
+        raise UserError("the step is empty: write something, or redraw it")
+    if text == old.text:
+        raise UserError("nothing was changed: edit the text first, or redraw it")
+    return (*steps[:position], Step(old.kind, text, old.principle, author="person"))

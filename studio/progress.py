@@ -15,6 +15,8 @@ class Progress:
     versions: int = 0  # saved, of all its constitutions, the shipped ones included
     edits: int = 0  # of these, the ones that a person saved
     chains: int = 0
+    finished: int = 0  # of these, the ones that can be judged
+    judged: int = 0  # of these, the ones that a person accepted or rejected
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Action:
 def progress(store: Store) -> Progress:
     """Live counts from the store."""
     (row,) = store.query(
-        "SELECT count(*), count(*) FILTER (author <> $project), (SELECT count(*) FROM chains) "
+        "SELECT count(*), count(*) FILTER (author <> $project), (SELECT count(*) FROM chains), "
+        "(SELECT count(*) FROM chain_status WHERE status = 'finished'), "
+        "(SELECT count(*) FROM current_verdicts WHERE verdict <> 'none') "
         "FROM constitution_versions",
         {"project": PROJECT},
     )
@@ -44,6 +48,8 @@ def next_action(now: Progress) -> Action:
         return Action(
             "Edit a principle", "constitution", "Change what the critiques look for, then look again."
         )
+    if now.judged < now.finished:
+        return Action("Read and judge", "reading", "Accept the chains that are fit to train on.")
     return Action("Run another chain", "chains", "See what the constitution in force changes.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from studio.components.chain_view import STATUS
+from studio.components.chain_view import STATUS, verdict_chip
 from studio.progress import plural
 from studio.store import chains
 from studio.store.chains import ChainFilter, ChainRow
@@ -34,10 +34,11 @@ def chain_list(store: Store, wanted: ChainFilter, shown: int, current: str) -> t
 def _item(row: ChainRow, current: bool) -> str:
     here = ' aria-current="true"' if current else ""
     facts = [STATUS[row.status], plural(row.steps, "step"), f"{row.created:%b %d %H:%M}"]
+    judged = f" {verdict_chip(row.verdict)}" if row.verdict != "none" else ""
     made = [row.model, row.constitution_name, *row.principles]
     return (
         f'<li><a href="chains?chain={escape(row.id)}"{here}>'
         f'<span class="cai-list-prompt">{escape(row.prompt)}</span>'
-        f'<span class="cai-muted">{" · ".join(facts)}</span>'
+        f'<span class="cai-muted">{" · ".join(facts)}{judged}</span>'
         f'<span class="cai-muted">{escape(" · ".join(made))}</span></a></li>'
     )

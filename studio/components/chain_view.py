@@ -5,7 +5,7 @@ All text from models and people is escaped here; nothing of theirs is ever live 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from pipeline.critique import Plan
@@ -27,13 +27,21 @@ STATUS = {
     "failed": "failed",
     "interrupted": "interrupted",
 }
+VERDICTS = {"accepted": "✓ accepted", "rejected": "✕ rejected", "none": "not judged"}
 Principles = Mapping[str, Principle]
+Acts = Callable[[int], str]
 
 
-def heading(chain: StoredChain, status: str) -> str:
+def verdict_chip(verdict: str) -> str:
+    """A verdict by shape and word; nothing of colour is needed to read it."""
+    return f'<span class="cai-chip cai-verdict cai-verdict-{escape(verdict)}">{VERDICTS[verdict]}</span>'
+
+
+def heading(chain: StoredChain, status: str, verdict: str = "none") -> str:
     """The chain's prompt and where it comes from."""
     facts = [
         f'<span class="cai-status cai-status-{escape(status)}">{STATUS[status]}</span>',
+        *([_judged(chain.id, verdict)] if status == "finished" else []),
         f"model <b>{escape(chain.model)}</b>",
         *([f"critic <b>{escape(chain.critic)}</b>"] if chain.critic != chain.model else []),
         f"constitution <b>{escape(chain.constitution_name)}</b> {escape(chain.constitution[:8])}",
@@ -43,13 +51,18 @@ def heading(chain: StoredChain, status: str) -> str:
         f"{chain.created:%Y-%m-%d %H:%M}",
     ]
     return f'<div class="cai-facts">{"".join(f"<span>{fact}</span>" for fact in facts)}</div>' + "".join(
-        _turn(message) for message in chain.messages
+        turn(message) for message in chain.messages
     )
 
 
-def steps(done: Sequence[Step], principles: Principles) -> str:
-    """The finished steps."""
-    return "".join(_step(i, done, principles) for i in range(len(done)))
+def _judged(id: str, verdict: str) -> str:
+    invite = "Judge it" if verdict == "none" else "Judge again"
+    return f'{verdict_chip(verdict)} <a href="reading?chain={escape(id)}">{invite}</a>'
+
+
+def steps(done: Sequence[Step], principles: Principles, acts: Acts = lambda at: "") -> str:
+    """The finished steps; `acts` makes what can be done with the one at a position."""
+    return "".join(step(i, done, principles, acts(i)) for i in range(len(done)))
 
 
 def step_in_progress(moment: Moment) -> str:
@@ -64,7 +77,8 @@ def step_in_progress(moment: Moment) -> str:
     )
 
 
-def _turn(message: Message) -> str:
+def turn(message: Message) -> str:
+    """One message of the prompt."""
     who = {"user": "Prompt", "assistant": "Earlier answer", "system": "System"}[message.role]
     side = "cai-model" if message.role == "assistant" else "cai-person"
     return (
@@ -94,7 +108,13 @@ def _chip(principle: Principle) -> str:
     )
 
 
-def _step(at: int, done: Sequence[Step], principles: Principles) -> str:
+def step(
+    at: int, done: Sequence[Step], principles: Principles, acts: str = "", body: str | None = None
+) -> str:
+    """One finished step among the others.
+
+    `acts` is HTML of ours that follows its label; `body` stands for its text and must be escaped.
+    """
     step = done[at]
     # A principle that the version no longer holds still has its id.
     principle = (
@@ -106,21 +126,28 @@ def _step(at: int, done: Sequence[Step], principles: Principles) -> str:
     elif step.tokens and step.seconds:
         marks.append(f"{step.tokens} tokens, {step.tokens / step.seconds:.0f}/s")
     note = f'<span class="cai-muted cai-mark">{" · ".join(marks)}</span>'
-    return (
-        f'<section class="cai-step cai-{step.author} cai-{step.kind}">'
-        f"{_label(Plan(step.kind, principle), at, note)}{_body(at, done)}</section>"
-    )
+    label = _label(Plan(step.kind, principle), at, note + acts)
+    shown = _body(at, done) if body is None else body
+    return f'<section class="cai-step cai-{step.author} cai-{step.kind}">{label}{shown}</section>'
 
 
 def _body(at: int, done: Sequence[Step]) -> str:
-    text = escape(done[at].text) or '<span class="cai-muted">(empty)</span>'
-    plain = f'<div class="cai-text">{text}</div>'
     if done[at].kind != "revision":
-        return plain
-    before = next(step.text for step in reversed(done[:at]) if step.kind != "critique")
-    if before == done[at].text:
-        return f'<p class="cai-muted">No change to the text.</p>{plain}'
+        return plain(done[at].text)
+    return revised(next(step.text for step in reversed(done[:at]) if step.kind != "critique"), done[at].text)
+
+
+def plain(text: str) -> str:
+    """A text as it is."""
+    shown = escape(text) or '<span class="cai-muted">(empty)</span>'
+    return f'<div class="cai-text">{shown}</div>'
+
+
+def revised(before: str, after: str) -> str:
+    """A text with what it changed of the one before."""
+    if before == after:
+        return f'<p class="cai-muted">No change to the text.</p>{plain(after)}'
     return (
-        f'<div class="cai-diff">{word_diff(before, done[at].text)}</div>'
-        f'<details class="cai-clean"><summary>Without the marks</summary>{plain}</details>'
+        f'<div class="cai-diff">{word_diff(before, after)}</div>'
+        f'<details class="cai-clean"><summary>Without the marks</summary>{plain(after)}</details>'
     )

@@ -18,14 +18,14 @@ from pipeline import configs, prompts
 from pipeline.configs import Drawing
 from pipeline.errors import UserError
 from studio import forms
-from studio.components import chain_view
+from studio.components import branching, chain_filters, chain_view
 from studio.components.chain_list import PAGE, chain_list
 from studio.components.model_panel import model_panel
 from studio.components.notice import content_notice
 from studio.components.problem import told
 from studio.context import Studio, author
-from studio.store import chains, constitutions, settings
-from studio.store.chains import ChainFilter, StoredChain
+from studio.store import chains, constitutions, families, settings, verdicts
+from studio.store.chains import StoredChain
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 STREAM = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
@@ -57,7 +57,11 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
                 stop = gr.Button("Stop", elem_id="stop", min_width=120, interactive=False)
                 go_on = gr.Button("Continue", elem_id="continue", min_width=120, interactive=False)
             problem = gr.HTML(padding=False, elem_id="problem")
-            view = [gr.HTML(padding=False, elem_id=name) for name in ("heading", "steps", "step-in-progress")]
+            heading = gr.HTML(padding=False, elem_id="heading")
+            family = gr.HTML(padding=False, elem_id="family")
+            compare = gr.HTML(padding=False, elem_id="compare")
+            steps = gr.HTML(js_on_load=branching.SCRIPT, padding=False, elem_id="steps")
+            view = [heading, steps, gr.HTML(padding=False, elem_id="step-in-progress")]
         with gr.Column(scale=1, min_width=300):
             _list(blocks, studio, current)
             model_panel(blocks, studio)
@@ -83,6 +87,16 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     def watch(id: str) -> Iterator[list[Any]]:
         yield from _watch(studio, id)
 
+    def branch(event: gr.EventData, request: gr.Request) -> tuple[Any, str]:
+        with told() as mistake:
+            asked: dict[str, Any] = event._data
+            at, text = int(asked["position"]), asked["text"]
+            return studio.live.branch(str(asked["chain"]), at, text, author(request)), ""
+        return gr.skip(), mistake.html
+
+    def kin(request: gr.Request, id: str) -> list[str]:
+        return _kin(studio, id, dict(request.query_params))
+
     def remembered() -> list[Any]:
         saved = json.loads(settings.get(studio.store, FORM) or "{}")
         names = constitutions.names(studio.store)
@@ -97,6 +111,11 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     ).then(None, current, js=LINK).then(watch, current, shown, **STREAM)
     go_on.click(proceed, current, problem, **QUIET).then(watch, current, shown, **STREAM)
     stop.click(studio.live.stop, current, **QUIET)
+    steps.branch(branch, None, [current, problem], **QUIET).then(None, current, js=LINK).then(
+        watch, current, shown, **STREAM
+    )
+    current.change(kin, current, [family, compare], **QUIET)
+    steps.change(kin, current, [family, compare], **QUIET)
     blocks.load(linked, None, current, **QUIET).then(watch, current, shown, **STREAM)
     blocks.load(remembered, None, inputs, **QUIET).then(None, inputs[0], inputs[0], js=READ_TYPED)
     inputs[0].input(None, inputs[0], js=KEEP_TYPED)
@@ -194,17 +213,36 @@ def _watch(studio: Studio, id: str) -> Iterator[list[Any]]:
             yield [gr.skip(), done, chain_view.step_in_progress(moment), gr.skip(), gr.skip(), gr.skip()]
             time.sleep(FRAME)
     chain = chains.load_chain(studio.store, id) or chain
-    yield _ended(chain, principles)
+    verdict = verdicts.load(studio.store, id).verdict
+    yield _ended(chain, principles, verdict)
 
 
-def _ended(chain: StoredChain, principles: chain_view.Principles) -> list[Any]:
+def _ended(chain: StoredChain, principles: chain_view.Principles, verdict: str) -> list[Any]:
     why = f'<div class="cai-error" role="status">{escape(chain.detail)}</div>' if chain.detail else ""
     return [
-        chain_view.heading(chain, chain.status),
-        chain_view.steps(chain.steps, principles),
+        chain_view.heading(chain, chain.status, verdict),
+        chain_view.steps(
+            chain.steps,
+            principles,
+            lambda at: branching.step_acts(chain.id, at, chain.steps[at], chain.critic),
+        ),
         why,
         *_can(go_on=chain.status in ("stopped", "failed", "interrupted")),
     ]
+
+
+def _kin(studio: Studio, id: str, query: Mapping[str, str]) -> list[str]:
+    """The family of a chain; and where the page was opened to compare it with one of them, both."""
+    kin = families.family(studio.store, id)
+    beside = query.get("with", "") if query.get("chain") == id else ""
+    left, right = chains.load_chain(studio.store, id), chains.load_chain(studio.store, beside)
+    if left is None or right is None or beside not in {member.id for member in kin}:
+        lost = '<p class="cai-error" role="status">These two are not of one family: nothing to compare.</p>'
+        return [branching.family_html(kin, id), lost if beside else ""]
+    with told() as mistake:
+        version = constitutions.load_version(studio.store, left.constitution)
+    principles = {} if mistake.html else {principle.id: principle for principle in version.principles}
+    return [branching.family_html(kin, id, beside), branching.compare_html(left, right, principles, kin)]
 
 
 def _can(stop: bool = False, go_on: bool = False) -> list[Any]:
@@ -214,28 +252,20 @@ def _can(stop: bool = False, go_on: bool = False) -> list[Any]:
 
 def _list(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> None:
     """The session's chains, searched and filtered."""
-    text = gr.Textbox(label="Search", placeholder="in prompts and answers", elem_id="search")
+    wanted = [chain_filters.search()]
     with gr.Accordion("Filters", open=False):
-        look = {"choices": [("any", "")], "value": ""}
-        principle = gr.Dropdown(label="Principle", **look)
-        model = gr.Dropdown(label="Model", **look)
-        version = gr.Dropdown(label="Constitution version", **look)
+        wanted += chain_filters.narrowing()
     rows = gr.State(PAGE)
     listed = gr.HTML(padding=False, elem_id="chains")
     more = gr.Button("Show more", size="sm", visible=False)
 
-    def render(now: str, many: int, id: str, *wanted: str) -> list[Any]:
-        fresh, beyond = chain_list(studio.store, ChainFilter(*(value or None for value in wanted)), many, id)
+    def render(now: str, many: int, id: str, *values: str) -> list[Any]:
+        fresh, beyond = chain_list(studio.store, chain_filters.read(values), many, id)
         return [gr.skip(), gr.skip()] if fresh == now else [fresh, gr.update(visible=beyond)]
 
     def choices() -> list[Any]:
-        known = chains.filter_values(studio.store)
-        versions = [(f"{name} {hash[:8]}", hash) for name, hash in known.versions]
-        return [
-            gr.update(choices=[("any", ""), *some]) for some in (known.principles, known.models, versions)
-        ]
+        return [gr.update(choices=some) for some in chain_filters.choices(studio.store).values()]
 
-    wanted: list[Any] = [text, principle, model, version]
     inputs = [listed, rows, current, *wanted]
     gr.on(
         [*(control.change for control in wanted), current.change, gr.Timer(2).tick],
@@ -246,4 +276,4 @@ def _list(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> None:
     )
     more.click(lambda many: many + PAGE, rows, rows, **QUIET).then(render, inputs, [listed, more], **QUIET)
     blocks.load(render, inputs, [listed, more], **QUIET)
-    blocks.load(choices, None, [principle, model, version], **QUIET)
+    blocks.load(choices, None, wanted[1:4], **QUIET)

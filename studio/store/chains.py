@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pipeline.records import Message, Step, parse
 from studio.store.database import Reader, Store, Tx, moment
+from studio.store.verdicts import Judgement
 
 Status = Literal["running", "finished", "stopped", "failed", "interrupted"]
 SNIPPET = 160  # characters of a prompt in a list
@@ -58,6 +59,7 @@ class ChainFilter:
     version: str | None = None
     constitution: str | None = None
     status: str | None = None
+    verdict: str | None = None  # accepted, rejected, or none: not judged
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class ChainRow:
     steps: int
     principles: tuple[str, ...]
     created: datetime
+    verdict: Judgement
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,14 @@ COLUMNS = tuple(column.name for column in fields(NewChain))
 STEP_COLUMNS = tuple(column.name for column in fields(Step))
 
 MATCHING = """
-SELECT c.seq, c.id, c.created, c.messages, c.model, c.constitution_name, c.constitution, s.status
-FROM chains c JOIN chain_status s ON s.chain = c.id
+SELECT c.seq, c.id, c.created, c.messages, c.model, c.constitution_name, c.constitution, s.status,
+    coalesce(v.verdict, 'none') AS verdict
+FROM chains c JOIN chain_status s ON s.chain = c.id LEFT JOIN current_verdicts v ON v.chain = c.id
 WHERE ($model::VARCHAR IS NULL OR c.model = $model)
   AND ($version::VARCHAR IS NULL OR c.constitution = $version)
   AND ($constitution::VARCHAR IS NULL OR c.constitution_name = $constitution)
   AND ($status::VARCHAR IS NULL OR s.status = $status)
+  AND ($verdict::VARCHAR IS NULL OR coalesce(v.verdict, 'none') = $verdict)
   AND ($principle::VARCHAR IS NULL OR c.id IN (SELECT chain FROM current_steps WHERE principle = $principle))
   AND ($text::VARCHAR IS NULL OR contains(lower(c.prompt_text), lower($text)) OR c.id IN (
         SELECT chain FROM current_steps WHERE $text IS NOT NULL AND contains(lower(text), lower($text))))
@@ -117,7 +122,7 @@ turns AS (
         list(principle ORDER BY position) FILTER (principle IS NOT NULL) AS principles
     FROM current_steps WHERE chain IN (SELECT id FROM page) GROUP BY chain)
 SELECT p.id, p.messages, p.model, p.constitution_name, p.constitution, p.status,
-    coalesce(t.steps, 0), t.principles, epoch_us(p.created)
+    coalesce(t.steps, 0), t.principles, epoch_us(p.created), p.verdict
 FROM page p LEFT JOIN turns t ON t.chain = p.id ORDER BY p.seq DESC
 """  # noqa: S608
 LOAD = f"""
@@ -170,12 +175,15 @@ def add_event(store: Store, chain: str, status: Status, detail: str = "") -> Non
 def load_chain(store: Reader, id: str) -> StoredChain | None:
     """A whole chain; None if there is none of that id."""
     rows = store.query(LOAD, {"id": id})
-    if not rows:
-        return None
-    values: dict[str, Any] = dict(zip(COLUMNS, rows[0], strict=False))
+    return stored(rows[0], store.query(STEPS, [id])) if rows else None
+
+
+def stored(row: tuple[Any, ...], steps_rows: Sequence[tuple[Any, ...]]) -> StoredChain:
+    """A chain from its row (COLUMNS, created, status, detail, updated) and those of its steps."""
+    values: dict[str, Any] = dict(zip(COLUMNS, row, strict=False))
     values["messages"] = parse(tuple[Message, ...], json.loads(values["messages"]))
-    created, status, detail, updated = rows[0][len(COLUMNS) :]
-    steps = (dict(zip(STEP_COLUMNS, row, strict=True)) for row in store.query(STEPS, [id]))
+    created, status, detail, updated = row[len(COLUMNS) :]
+    steps = (dict(zip(STEP_COLUMNS, step, strict=True)) for step in steps_rows)
     return StoredChain(
         **values,
         created=moment(created),
@@ -188,7 +196,7 @@ def load_chain(store: Reader, id: str) -> StoredChain | None:
 
 def list_chains(store: Reader, filter: ChainFilter, limit: int, offset: int) -> list[ChainRow]:
     """One page of the chains that match, newest first."""
-    rows = store.query(PAGE, _parameters(filter) | {"limit": limit, "offset": offset})
+    rows = store.query(PAGE, parameters(filter) | {"limit": limit, "offset": offset})
     return [
         ChainRow(
             id=id,
@@ -200,14 +208,15 @@ def list_chains(store: Reader, filter: ChainFilter, limit: int, offset: int) -> 
             steps=steps,
             principles=tuple(dict.fromkeys(principles or ())),
             created=moment(created),
+            verdict=verdict,
         )
-        for id, messages, model, name, version, status, steps, principles, created in rows
+        for id, messages, model, name, version, status, steps, principles, created, verdict in rows
     ]
 
 
 def count_chains(store: Reader, filter: ChainFilter) -> int:
     """How many chains match."""
-    return int(store.query(COUNT, _parameters(filter))[0][0])
+    return int(store.query(COUNT, parameters(filter))[0][0])
 
 
 def filter_values(store: Reader) -> FilterValues:
@@ -245,7 +254,8 @@ def counts(store: Reader) -> Counts:
     return Counts(*row)
 
 
-def _parameters(filter: ChainFilter) -> dict[str, object]:
+def parameters(filter: ChainFilter) -> dict[str, object]:
+    """What MATCHING takes."""
     return {key: value or None for key, value in asdict(filter).items()}
 
 

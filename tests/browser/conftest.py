@@ -18,9 +18,15 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
-def studio_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a studio with a fresh session, shared by a module's tests."""
-    environment = {**os.environ, "CAI_HOME": str(tmp_path_factory.mktemp("home"))}
+def studio_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The studio's home, empty; a module that wants more in it has a fixture of this name."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def studio_url(studio_home: Path) -> Iterator[str]:
+    """The address of a studio with the session `test`, shared by a module's tests."""
+    environment = {**os.environ, "CAI_HOME": str(studio_home)}
     environment.pop("CAI_AUTH", None)
     command = [sys.executable, "-m", "studio", "--no-browser", "--port", "0", "--session", "test"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as studio:

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-PAGES = [("/", "Overview"), ("/constitution", "Constitution"), ("/chains", "Chains")]
+PAGES = [("/", "Overview"), ("/constitution", "Constitution"), ("/chains", "Chains"), ("/reading", "Read")]
 LOOKS = [{"scheme": scheme, "width": width} for scheme in ("light", "dark") for width in (1280, 1920)]
 
 

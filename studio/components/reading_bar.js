@@ -1,0 +1,65 @@
+// Keys and buttons of the reading page. Each act names the chain that was on the screen when it was asked
+// for: a second press before the next chain has come is about the same one, and changes nothing.
+const KEYS = {
+  a: "accept", r: "reject", s: "skip", n: "note", u: "undo", j: "next", k: "previous", "?": "help",
+  ArrowRight: "next", ArrowLeft: "previous",
+};
+const TYPING = "input, textarea, select, [contenteditable=true], [role=listbox], [role=combobox]";
+const box = () => document.querySelector("#reading .cai-note-input");
+const chain = () => document.querySelector("#reading [data-chain]")?.dataset.chain ?? "";
+
+// A note that was typed and not kept yet outlives a refresh, in this tab.
+const draft = {
+  put: (id, text) => { try { sessionStorage.setItem(`cai-note:${id}`, text) } catch { /* then not */ } },
+  drop: (id) => { try { sessionStorage.removeItem(`cai-note:${id}`) } catch { /* nothing was kept */ } },
+};
+const typed = () => {
+  const field = box();
+  if (!field || field.value === field.defaultValue) return null;
+  field.defaultValue = field.value;
+  draft.drop(chain());
+  return field.value;
+};
+
+const act = (action) => {
+  const id = chain();
+  if (action === "help") {
+    const list = element.querySelector("#reading-keys");
+    list.hidden = !list.hidden;
+    element.querySelector("[data-act=help]").setAttribute("aria-expanded", String(!list.hidden));
+  } else if (action === "note") {
+    box()?.focus();
+  } else if (id || action === "undo") {
+    const note = action === "accept" || action === "reject" ? typed() : null;
+    trigger("act", { action, chain: id, note });
+  }
+};
+
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-act]");
+  if (button) act(button.dataset.act);
+});
+document.addEventListener("keydown", (event) => {
+  if (!element.isConnected || !document.body.classList.contains("cai-notice-read")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (event.target === box() && (event.key === "Enter" || event.key === "Escape")) {
+    if (event.key === "Escape") { box().value = box().defaultValue; draft.drop(chain()); }
+    event.preventDefault();
+    box().blur();
+    return;
+  }
+  const action = KEYS[event.key];
+  if (!action || event.target.closest?.(TYPING)) return;
+  // A key held down walks, but never judges: nobody has read what flies by.
+  if (event.repeat && action !== "next" && action !== "previous") return;
+  event.preventDefault();
+  act(action);
+});
+document.addEventListener("input", (event) => {
+  if (event.target === box()) draft.put(chain(), event.target.value);
+});
+document.addEventListener("focusout", (event) => {
+  if (event.target !== box()) return;
+  const id = chain(), note = typed();
+  if (note !== null) trigger("act", { action: "note", chain: id, note });
+});

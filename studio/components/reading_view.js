@@ -1,0 +1,14 @@
+// After each picture: the address says what is shown, and a note that was typed is back in its place.
+let shown = null;
+const arrived = () => {
+  const here = element.querySelector("[data-query]");
+  if (!here) return;
+  history.replaceState(null, "", `${location.pathname}?${here.dataset.query}`);
+  if (shown !== null && shown !== here.dataset.chain) scrollTo(0, 0);
+  shown = here.dataset.chain;
+  const box = element.querySelector(".cai-note-input");
+  let draft = null;
+  try { draft = sessionStorage.getItem(`cai-note:${shown}`) } catch { /* none is kept then */ }
+  if (box && draft !== null) box.value = draft;
+};
+watch("value", arrived);

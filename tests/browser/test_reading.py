@@ -1,0 +1,236 @@
+"""Reading, judging, branching and exporting in a real browser, on a session that already has chains."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pandas
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+
+CHAINS = 12
+ID = "00000000-0000-7000-8000-{:012}"
+SLOW = 120_000  # ms: the first branch loads the model
+
+
+@pytest.fixture(scope="module")
+def studio_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose session `test` holds finished chains."""
+    home = tmp_path_factory.mktemp("home")
+    script = Path(__file__).with_name("seeding.py")
+    subprocess.run([sys.executable, str(script), str(home / "sessions" / "test"), str(CHAINS)], check=True)
+    return home
+
+
+@pytest.fixture
+def reading(page: Page) -> Page:
+    """The reading page, past the notice."""
+    page.add_init_script("localStorage.setItem('cai-notice', 'read')")
+    page.goto("/reading")
+    expect(page.locator("#reading .cai-label").first).to_be_visible()
+    return page
+
+
+def chain(page: Page) -> str:
+    return str(page.locator("#reading [data-chain]").get_attribute("data-chain"))
+
+
+def press(page: Page, key: str) -> None:
+    """Press a key and wait for the next chain."""
+    before = chain(page)
+    page.keyboard.press(key)
+    expect(page.locator("#reading [data-chain]")).not_to_have_attribute("data-chain", before)
+
+
+def judged(page: Page) -> Locator:
+    return page.locator("#figures")
+
+
+def test_six_chains_are_judged_by_keys_alone(reading: Page, shot: Callable[[str], None]) -> None:
+    page = reading
+    shot("reading")
+    assert chain(page) == ID.format(0)
+    for key in "aararr":
+        press(page, key)
+    expect(judged(page)).to_contain_text("6 of 12 judged")
+    expect(judged(page)).to_contain_text("3 accepted, 3 rejected: 50% accepted")
+    assert chain(page) == ID.format(6)
+    expect(page).to_have_url(re.compile(f"chain={ID.format(6)}&verdict=none"))
+    page.reload()
+    expect(judged(page)).to_contain_text("6 of 12 judged")
+    assert chain(page) == ID.format(6)
+    expect(page.locator("header")).to_contain_text("6 of 12 judged")
+
+
+def test_undo_goes_back_to_the_chain(reading: Page) -> None:
+    page = reading
+    press(page, "a")
+    assert chain(page) == ID.format(7)
+    press(page, "u")
+    assert chain(page) == ID.format(6)
+    expect(page.locator("#said")).to_contain_text("Taken back")
+    expect(page.locator("#reading .cai-verdict")).to_have_text("not judged")
+    expect(judged(page)).to_contain_text("6 of 12 judged")
+
+
+def test_a_note_is_typed_and_kept_and_its_letters_are_no_keys(reading: Page) -> None:
+    page = reading
+    here = chain(page)
+    page.keyboard.press("n")
+    page.keyboard.type("a rude <b>joke</b> us")
+    page.reload()  # before it was kept
+    box = page.get_by_role("textbox", name="Note")
+    expect(box).to_have_value("a rude <b>joke</b> us")
+    page.keyboard.press("n")
+    page.keyboard.press("End")
+    page.keyboard.type("!")
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_contain_text("Note kept")
+    page.reload()
+    expect(box).to_have_value("a rude <b>joke</b> us!")
+    assert chain(page) == here
+    expect(judged(page)).to_contain_text("6 of 12 judged")
+    page.keyboard.press("n")
+    page.keyboard.type("no")
+    page.keyboard.press("Escape")
+    expect(box).to_have_value("a rude <b>joke</b> us!")
+
+
+def test_arrows_walk_help_opens_and_filters_narrow(reading: Page, shot: Callable[[str], None]) -> None:
+    page = reading
+    press(page, "j")
+    press(page, "ArrowRight")
+    press(page, "k")
+    press(page, "ArrowLeft")
+    assert chain(page) == ID.format(6)
+    page.keyboard.press("?")
+    expect(page.locator("#reading-keys")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.locator("#reading-keys")).to_be_hidden()
+    page.get_by_role("button", name="Search and filters").click()
+    page.get_by_label("Verdict").click()
+    page.get_by_role("option", name="accepted").click()
+    expect(page.locator("#reading .cai-verdict")).to_have_text("✓ accepted")
+    page.get_by_label("Search").fill("forest")
+    expect(judged(page)).to_contain_text("that match judged")
+    expect(page.locator("#reading")).to_contain_text("forest")
+    shot("reading-filtered")
+    page.reload()
+    expect(page.locator("#reading")).to_contain_text("forest")
+    expect(page).to_have_url(re.compile("text=forest.*verdict=accepted"))
+
+
+def test_buttons_do_what_keys_do_and_hold_the_focus(reading: Page) -> None:
+    page = reading
+    button = page.get_by_role("button", name="Skip")
+    button.focus()
+    press(page, "Enter")
+    expect(button).to_be_focused()
+    press(page, "Enter")
+    assert chain(page) == ID.format(8)
+
+
+def test_a_key_is_answered_at_once(reading: Page) -> None:
+    page = reading
+    press(page, "j")
+    took = []
+    for key in "jkjk":
+        start = time.perf_counter()
+        press(page, key)
+        took.append(time.perf_counter() - start)
+    assert min(took) < 1.0, took
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [("Messages", "JSONL"), ("Messages", "Parquet"), ("CAI columns", "Parquet"), ("chains.jsonl", "JSONL")],
+)
+def test_an_export_downloads_and_opens(reading: Page, tmp_path: Path, form: str, kind: str) -> None:
+    page = reading
+    page.get_by_role("button", name="Export the accepted").click()
+    page.locator("#export-form").get_by_role("radio", name=form).check()
+    page.locator("#export-kind").get_by_role("radio", name=kind).check()
+    page.get_by_role("button", name="Export", exact=True).click()
+    expect(page.locator("#export-said")).to_contain_text("3 accepted chains")
+    with page.expect_download() as download:
+        page.locator("#export-file a[download]").first.click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    if kind == "Parquet":
+        with duckdb.connect() as con:
+            back = con.from_parquet(str(path))
+            rows = [dict(zip(back.columns, row, strict=True)) for row in back.fetchall()]
+    else:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        assert len(pandas.read_json(path, lines=True)) == 3
+    assert len(rows) == 3
+    if form == "Messages":
+        assert [row["chain_id"] for row in rows] == [ID.format(number) for number in (0, 1, 3)]
+        assert rows[0]["messages"][-1]["content"].startswith("I can't help")
+
+
+def test_the_chains_page_shows_and_filters_by_verdict(page: Page) -> None:
+    page.add_init_script("localStorage.setItem('cai-notice', 'read')")
+    page.goto(f"/chains?chain={ID.format(0)}")
+    expect(page.locator("#heading .cai-verdict")).to_have_text("✓ accepted")
+    expect(page.locator("#chains li")).to_have_count(CHAINS)
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("Verdict").click()
+    page.get_by_role("option", name="rejected").click()
+    expect(page.locator("#chains li")).to_have_count(3)
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("bundled_folder")
+def test_an_edited_step_branches_and_both_compare(page: Page, shot: Callable[[str], None]) -> None:
+    page.add_init_script("localStorage.setItem('cai-notice', 'read')")
+    page.goto(f"/chains?chain={ID.format(10)}")
+    steps = page.locator("#steps .cai-step")
+    expect(steps).to_have_count(3, timeout=SLOW)  # the machine may be busy with another model
+    before = steps.all_inner_texts()
+    page.get_by_role("button", name="Response: edit").focus()
+    page.keyboard.press("Enter")
+    field = page.get_by_role("textbox", name="Response: your text")
+    expect(field).to_be_focused()
+    field.fill("No. <img src=x onerror=alert(1)> Ask your neighbor.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#heading")).to_contain_text("by local", timeout=SLOW)
+    expect(page.locator("#heading")).to_contain_text("finished", timeout=SLOW)
+    expect(steps).to_have_count(3)
+    expect(steps.first).to_contain_text("No. <img src=x onerror=alert(1)> Ask your neighbor.")
+    expect(steps.first).to_have_class(re.compile("cai-person"))
+    expect(steps.last).to_have_class(re.compile("cai-model"))
+    expect(page.locator("#family li")).to_have_count(2)
+    expect(page.locator("#family")).to_contain_text("Response edited")
+    shot("branch")
+    page.get_by_role("link", name="Compare").click()
+    expect(page.locator(".cai-compare .cai-pair")).to_have_count(4)
+    expect(steps.first).to_be_hidden()
+    shot("compare")
+    page.get_by_role("link", name="Close the comparison").click()
+    expect(steps.first).to_be_visible()
+    page.locator("#family").get_by_role("link", name="First chain").click()
+    expect(steps).to_have_count(3)
+    assert steps.all_inner_texts() == before
+
+
+@pytest.mark.model
+@pytest.mark.usefixtures("bundled_folder")
+def test_a_redrawn_step_has_a_seed_of_its_own(page: Page) -> None:
+    page.add_init_script("localStorage.setItem('cai-notice', 'read')")
+    page.goto(f"/chains?chain={ID.format(8)}")
+    expect(page.locator("#heading")).to_contain_text("seed 8", timeout=SLOW)
+    page.get_by_role("button", name="Revision 1: redraw").click()
+    expect(page.locator("#heading")).to_contain_text("by local", timeout=SLOW)
+    expect(page.locator("#heading")).to_contain_text("finished", timeout=SLOW)
+    expect(page.locator("#heading")).not_to_contain_text("seed 8 ")
+    expect(page.locator("#family")).to_contain_text("Revision 1 redrawn")
