@@ -93,21 +93,25 @@ class Row:
 
 
 def decode(
-    model: Any, rows: Sequence[Row], slots: int, pad: int, on_text: OnText, cancelled: Cancelled
+    model: Any, waiting: list[Row], slots: int, pad: int, on_text: OnText, cancelled: Cancelled
 ) -> Iterator[Row]:
-    """Generate for all rows, at most `slots` at a time; yields each row as it finishes."""
-    waiting = sorted(rows, key=lambda row: len(row.ids), reverse=True)
+    """Generate for all rows, at most `slots` at a time; yields each row as it finishes.
+
+    Takes rows from the front of `waiting`, to which the caller may add while it goes on.
+    """
     batch = _Batch(model, pad)
     while waiting or batch.rows:
         if cancelled():
-            for row in [*batch.rows, *waiting]:
+            rest = [*batch.rows, *waiting]
+            waiting.clear()
+            for row in rest:
                 row.finish = "cancelled"
                 yield row
             return
         if waiting and batch.may_join(slots):
             free = slots - len(batch.rows)
             batch.join(waiting[:free])
-            waiting = waiting[free:]
+            del waiting[:free]
         else:
             batch.step()
         tokens = sample(batch.logits, [row.sampling for row in batch.rows], [r.generator for r in batch.rows])
