@@ -1,4 +1,4 @@
-"""What every page gets: the session's store and folder, its live chains, and who is at the keyboard."""
+"""What every page gets: the session's store and folder, its live chains and runs, and who is there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Self
 
 from pipeline import constitution
 from pipeline.engines.remote import Worker
+from studio.jobs.importing import RUNS
+from studio.jobs.jobs import Jobs
 from studio.live import LiveChains
 from studio.store import chains, constitutions
 from studio.store.database import Store
@@ -24,9 +26,12 @@ class Studio:
     session: str
     folder: Path
     live: LiveChains = field(init=False)
+    jobs: Jobs = field(init=False)
 
     def __post_init__(self) -> None:
         self.live = LiveChains(self.store, Worker(self.folder / "inference.log"))
+        # The store's own path: it is absolute, and a run's process is known by it.
+        self.jobs = Jobs(self.store, self.store.folder / RUNS)
 
     @classmethod
     def open(cls, folder: Path, session: str) -> Self:
@@ -36,10 +41,13 @@ class Studio:
         constitutions.seed_shipped(
             store, [constitution.load(path) for path in constitution.shipped().values()]
         )
-        return cls(store, session, folder)
+        studio = cls(store, session, folder)
+        studio.jobs.start()
+        return studio
 
     def close(self) -> None:
-        """Stop what runs, keep what there is, free the model, and close the store."""
+        """Stop the live chains, free the model, and close the store. Runs go on in their own processes."""
+        self.jobs.close()
         self.live.close()
         self.store.close()
 

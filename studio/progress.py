@@ -15,6 +15,7 @@ class Progress:
     versions: int = 0  # saved, of all its constitutions, the shipped ones included
     edits: int = 0  # of these, the ones that a person saved
     chains: int = 0
+    runs: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Action:
 def progress(store: Store) -> Progress:
     """Live counts from the store."""
     (row,) = store.query(
-        "SELECT count(*), count(*) FILTER (author <> $project), (SELECT count(*) FROM chains) "
-        "FROM constitution_versions",
+        "SELECT count(*), count(*) FILTER (author <> $project), (SELECT count(*) FROM chains), "
+        "(SELECT count(*) FROM run_status WHERE state <> 'deleted') FROM constitution_versions",
         {"project": PROJECT},
     )
     return Progress(*(int(number) for number in row))

@@ -53,6 +53,7 @@ def header_html(session: str, path: str, title: str, now: Progress, user: str | 
     action = next_action(now)
     steps = _step("constitution", "Constitution", plural(now.versions, "version"), path)
     steps += _step("chains", "Chains", plural(now.chains, "chain"), path)
+    steps += _step("runs", "Runs", plural(now.runs, "run"), path)
     here = ' aria-current="page"' if path == "" else ""
     leave = ""
     if user is not None:

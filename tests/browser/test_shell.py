@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-PAGES = [("/", "Overview"), ("/constitution", "Constitution"), ("/chains", "Chains")]
+PAGES = [("/", "Overview"), ("/constitution", "Constitution"), ("/chains", "Chains"), ("/runs", "Runs")]
 LOOKS = [{"scheme": scheme, "width": width} for scheme in ("light", "dark") for width in (1280, 1920)]
 
 

@@ -1,0 +1,205 @@
+"""Runs to look at: the list with its queue, one run's progress, and what it has shown of its work.
+
+Prompts and answers are escaped here, as everywhere; so is what a process wrote into its log.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from pipeline.errors import UserError
+from studio.jobs import batch, queue
+from studio.jobs.launcher import log_tail
+from studio.progress import plural
+from studio.store import chains, runs
+from studio.store.chains import ChainFilter
+from studio.store.database import Store
+from studio.store.runs import Event, Run
+
+SAMPLES = 4
+LINKS = 12
+STATES = {
+    "waiting": "waiting",
+    "starting": "starting",
+    "running": "running",
+    "stopping": "stopping",
+    "done": "finished",
+    "stopped": "stopped",
+    "failed": "failed",
+    "lost": "lost",
+    "cancelled": "taken from the queue",
+}
+EMPTY = """<div class="cai-empty"><h2>No runs yet</h2><ol>
+<li>Choose the prompts: a file, or a few typed lines.</li>
+<li>Press <b>Start the batch</b>. Each prompt becomes a chain: a response, its critique and its revision,
+many at once.</li>
+<li>Go where you like. A run has a process of its own: it survives a closed tab and a studio that is
+started again, and <b>Stop</b> keeps each chain that is complete.</li>
+</ol><p class="cai-muted">The finished chains appear on the Chains page one by one, as they are written.</p>
+</div>"""
+
+
+def run_list(store: Store, current: str) -> str:
+    """All runs, newest first, those that wait with their place in the queue."""
+    every = runs.listed(store)
+    if not every:
+        return EMPTY
+    line = [run.id for run in queue.waiting(store)]
+    items = "".join(_item(store, run, line, run.id == current) for run in every)
+    return f'<ol class="cai-list cai-runs" aria-label="Runs">{items}</ol>'
+
+
+def _item(store: Store, run: Run, line: Sequence[str], current: bool) -> str:
+    bar = "" if run.state == "waiting" else _bar(*_done(store, run))
+    here = ' aria-current="true"' if current else ""
+    return (
+        f'<li><a href="runs?run={escape(run.id)}"{here}>'
+        f'<span class="cai-list-prompt">{escape(run.name)}</span><span class="cai-run-line">{_chip(run)}'
+        f'<span class="cai-muted">{_facts(store, run, line)}</span></span>{bar}</a></li>'
+    )
+
+
+def detail(store: Store, run: Run, folder: Path) -> str:
+    """One run: how it stands, what it is doing, and the command that does the same."""
+    done, total = _done(store, run)
+    told = runs.last_event(store, run.id, "progress")
+    figures = [("chains", f"{done:,} of {total:,}")]
+    if told and run.state in ("running", "stopping"):
+        figures.append(("tokens/s", f"{told.data.get('tokens_per_second') or 0:,.0f}"))
+        eta = told.data.get("eta_s")
+        figures.append(("to go", duration(eta) if isinstance(eta, int | float) else "not known yet"))
+    if told:
+        figures.append(("tokens", f"{told.data.get('tokens') or 0:,}"))
+    if skipped := len(runs.skipped(store, run.id)):
+        figures.append(("left out as too long", f"{skipped:,}"))
+    cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures)
+    return (
+        f'<section class="cai-run" aria-label="Run"><h2>{escape(run.name)}</h2>'
+        f'<div class="cai-run-line">{_chip(run)}<span class="cai-muted">{_made(run)}</span></div>'
+        f"{_bar(done, total)}<dl class='cai-figures'>{cells}</dl>{_why(run)}{_command(run, folder)}</section>"
+    )
+
+
+def samples(store: Store, run: Run) -> str:
+    """What the run has just written, and links to its chains."""
+    shown = "".join(_sample(event) for event in runs.samples(store, run.id, SAMPLES))
+    filter = ChainFilter(run=run.id)
+    many = chains.count_chains(store, filter)
+    links = "".join(
+        f'<li><a href="chains?chain={escape(row.id)}"><span>{escape(row.prompt)}</span></a></li>'
+        for row in chains.list_chains(store, filter, LINKS, 0)
+    )
+    newest = f", the newest {LINKS} here" if many > LINKS else ""
+    listed = f"<h3>{plural(many, 'chain')} of this run in the session{newest}</h3>" if many else ""
+    links = f'<ol class="cai-list cai-run-chains">{links}</ol>' if many else ""
+    return (f"<h3>As they come</h3>{shown}" if shown else "") + listed + links
+
+
+def log_html(folder: Path) -> str:
+    """The end of what the process wrote."""
+    text = log_tail(folder).replace("\r", "\n").strip()
+    return f'<pre class="cai-log">{escape(text)}</pre>' if text else '<p class="cai-muted">Nothing yet.</p>'
+
+
+def duration(seconds: float) -> str:
+    """`8 s`, `3 min`, `2 h 5 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def found_html(read: Sequence[object], duplicates: int, problems: Sequence[str]) -> str:
+    """How many prompts a file and the typed lines hold, and which lines are none."""
+    facts = [f"<b>{plural(len(read), 'prompt')}</b> found"]
+    facts += [f"{duplicates:,} repeated, merged"] if duplicates else []
+    html = f'<p role="status">{" · ".join(facts)}</p>'
+    if problems:
+        rows = "".join(f"<li>{escape(problem)}</li>" for problem in problems[:20])
+        more = f"<li>… and {len(problems) - 20:,} more</li>" if len(problems) > 20 else ""
+        html += (
+            f'<details class="cai-left-out" open><summary>{plural(len(problems), "row")} left out</summary>'
+            f"<ul>{rows}{more}</ul></details>"
+        )
+    return html
+
+
+def _chip(run: Run) -> str:
+    return f'<span class="cai-status cai-status-{run.state}">{STATES[run.state]}</span>'
+
+
+def _done(store: Store, run: Run) -> tuple[int, int]:
+    """Chains done and wanted: by its newest word, and by what is in the session where it said none."""
+    for kind, field in (("finished", "chains"), ("progress", "done")):
+        told = runs.last_event(store, run.id, kind)
+        newer = kind == "progress" or run.state in ("done", "stopped")
+        if told and newer and isinstance(told.data.get(field), int):
+            return told.data[field], run.total
+    return chains.count_chains(store, ChainFilter(run=run.id)), run.total
+
+
+def _facts(store: Store, run: Run, line: Sequence[str]) -> str:
+    if run.state == "waiting":
+        return f"number {line.index(run.id) + 1} in the queue" if run.id in line else "in the queue"
+    done, total = _done(store, run)
+    facts = [f"{done:,} of {plural(total, 'chain')}"]
+    told = runs.last_event(store, run.id, "progress") if run.state == "running" else None
+    if told:
+        facts.append(f"{told.data.get('tokens_per_second') or 0:,.0f} tokens/s")
+        eta = told.data.get("eta_s")
+        facts += [f"{duration(eta)} to go"] if isinstance(eta, int | float) else []
+    return " · ".join([*facts, f"{run.created:%b %d %H:%M}"])
+
+
+def _made(run: Run) -> str:
+    config = run.config
+    facts = [
+        f"{run.constitution_name} {(run.constitution or '')[:8]}",
+        f"model {config.get('model')}",
+        *([f"critic {config['critic']}"] if config.get("critic") else []),
+        plural(int(config.get("revisions", 0)), "revision"),
+        f"seed {config.get('seed')}",
+        f"by {run.author}",
+        *(["imported"] if run.origin == "imported" else []),
+        f"{run.created:%Y-%m-%d %H:%M}",
+    ]
+    return escape(" · ".join(facts))
+
+
+def _bar(done: int, total: int) -> str:
+    share = min(100 * done / total, 100) if total else 0
+    limits = f'aria-valuemin="0" aria-valuemax="{total}" aria-valuenow="{done}"'
+    return (
+        f'<div class="cai-meter" role="progressbar" aria-label="Chains done" {limits}>'
+        f'<span style="width:{share:.1f}%"></span></div>'
+    )
+
+
+def _why(run: Run) -> str:
+    if run.state in ("failed", "lost") and run.detail:
+        return f'<div class="cai-error" role="status">{escape(run.detail)}</div>'
+    if run.state == "stopping":
+        return '<p class="cai-muted">It finishes its token and keeps each complete chain…</p>'
+    if run.state == "starting" or (run.state == "running" and run.detail):
+        return f'<p class="cai-muted">{escape(run.detail or "loading the model…")}</p>'
+    return ""
+
+
+def _command(run: Run, folder: Path) -> str:
+    try:
+        line = shlex.join(["cai", *batch.words(run, folder)])
+    except UserError:
+        return ""
+    return f'<p class="cai-muted cai-command">The same in a terminal: <code>{escape(line)}</code></p>'
+
+
+def _sample(event: Event) -> str:
+    prompt, text = (" ".join(str(event.data.get(name, "")).split()) for name in ("prompt", "text"))
+    chain = escape(str(event.data.get("chain", "")))
+    return (
+        f'<div class="cai-step cai-model cai-sample"><a href="chains?chain={chain}">{escape(prompt)}</a>'
+        f'<div class="cai-label">Last step</div><div class="cai-text">{escape(text)}</div></div>'
+    )
