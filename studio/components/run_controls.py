@@ -64,7 +64,7 @@ def _look(studio: Studio, before: list[str], id: str) -> list[Any]:
     """The parts that have changed since `before`, which begins with a stamp of all runs and the id."""
     stamp = f"{runs.stamp(studio.store)} {id}"
     if before and before[0] == stamp:
-        return [gr.skip()] * 13
+        return [gr.skip()] * 12
     run = runs.load(studio.store, id) if id else None
     missing = f'<p class="cai-muted">This session has no run {escape(id)}.</p>' if id else ""
     if run:

@@ -79,7 +79,8 @@ def detail(store: Store, run: Run, folder: Path) -> str:
     return (
         f'<section class="cai-run" aria-label="Run"><h2>{escape(run.name)}</h2>'
         f'<div class="cai-run-line">{_chip(run)}<span class="cai-muted">{_made(run)}</span></div>'
-        f"{_bar(done, total)}<dl class='cai-figures'>{cells}</dl>{_why(run)}{_command(run, folder)}</section>"
+        f"{_bar(done, total) if run.state != 'waiting' else ''}"
+        f'<dl class="cai-figures">{cells}</dl>{_why(run)}{_command(run, folder)}</section>'
     )
 
 
@@ -95,6 +96,12 @@ def samples(store: Store, run: Run) -> str:
     newest = f", the newest {LINKS} here" if many > LINKS else ""
     listed = f"<h3>{plural(many, 'chain')} of this run in the session{newest}</h3>" if many else ""
     links = f'<ol class="cai-list cai-run-chains">{links}</ol>' if many else ""
+    again = _done(store, run)[0] - many
+    if again > 0 and run.state == "done":
+        listed += (
+            f'<p class="cai-muted">{plural(again, "chain")} of this run came out of an earlier one already: '
+            "the same prompt, constitution, settings and seed make the same chain.</p>"
+        )
     return (f"<h3>As they come</h3>{shown}" if shown else "") + listed + links
 
 
@@ -193,7 +200,8 @@ def _command(run: Run, folder: Path) -> str:
         line = shlex.join(["cai", *batch.words(run, folder)])
     except UserError:
         return ""
-    return f'<p class="cai-muted cai-command">The same in a terminal: <code>{escape(line)}</code></p>'
+    summary = "<summary>The same in a terminal</summary>"
+    return f'<details class="cai-clean cai-command">{summary}<code>{escape(line)}</code></details>'
 
 
 def _sample(event: Event) -> str:

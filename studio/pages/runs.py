@@ -61,7 +61,10 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         return gr.skip(), mistake.html
 
     def linked(request: gr.Request) -> str:
-        return str(request.query_params.get("run", ""))
+        asked = str(request.query_params.get("run", ""))
+        every = runs.listed(studio.store)
+        at_work = [run for run in every if run.state in runs.ACTIVE]
+        return asked or next((run.id for run in [*at_work, *every]), "")
 
     def remembered() -> list[Any]:
         return _filled(studio, form, json.loads(settings.get(studio.store, FORM) or "{}"))
@@ -87,7 +90,7 @@ def _form(studio: Studio) -> tuple[dict[str, Any], gr.Button, gr.HTML]:
     """The controls by the name of what they set, the button that starts, and where mistakes are told."""
     gr.HTML('<h2 class="cai-heading">Start a batch</h2>', padding=False)
     again = gr.Textbox(visible=False)
-    file = gr.File(label="Prompt file", height=96, elem_id="prompt-file")
+    file = gr.File(label="Prompt file", height=140, elem_id="prompt-file")
     typed = gr.Textbox(
         label="Or type prompts, one a line",
         lines=3,
@@ -99,8 +102,10 @@ def _form(studio: Studio) -> tuple[dict[str, Any], gr.Button, gr.HTML]:
     constitution = gr.Dropdown(
         label="Constitution", info="a saved version; it goes into the run's folder", elem_id="constitution"
     )
-    with gr.Row():
-        main = forms.controls(Drawing, MAIN, {"model": ["bundled"]})
+    main: dict[str, Any] = {}
+    for pair in (MAIN[:2], MAIN[2:]):
+        with gr.Row():
+            main |= forms.controls(Drawing, pair, {"model": ["bundled"]})
     with gr.Accordion("More settings", open=False):
         with gr.Row():
             more = forms.controls(Drawing, MORE, {"critic": ["", "bundled"]})
