@@ -17,7 +17,7 @@ from studio.progress import plural
 from studio.store import chains, runs
 from studio.store.chains import ChainFilter
 from studio.store.database import Store
-from studio.store.runs import Event, Run
+from studio.store.runs import Event, Figures, Run
 
 SAMPLES = 4
 LINKS = 12
@@ -48,39 +48,38 @@ def run_list(store: Store, current: str) -> str:
     if not every:
         return EMPTY
     line = [run.id for run in queue.waiting(store)]
-    items = "".join(_item(store, run, line, run.id == current) for run in every)
+    figures = runs.figures(store)
+    items = "".join(_item(run, figures.get(run.id, Figures()), line, run.id == current) for run in every)
     return f'<ol class="cai-list cai-runs" aria-label="Runs">{items}</ol>'
 
 
-def _item(store: Store, run: Run, line: Sequence[str], current: bool) -> str:
-    bar = "" if run.state == "waiting" else _bar(*_done(store, run))
+def _item(run: Run, now: Figures, line: Sequence[str], current: bool) -> str:
+    bar = "" if run.state == "waiting" else _bar(now.done, run.total)
     here = ' aria-current="true"' if current else ""
     return (
         f'<li><a href="runs?run={escape(run.id)}"{here}>'
         f'<span class="cai-list-prompt">{escape(run.name)}</span><span class="cai-run-line">{_chip(run)}'
-        f'<span class="cai-muted">{_facts(store, run, line)}</span></span>{bar}</a></li>'
+        f'<span class="cai-muted">{_facts(run, now, line)}</span></span>{bar}</a></li>'
     )
 
 
 def detail(store: Store, run: Run, folder: Path) -> str:
     """One run: how it stands, what it is doing, and the command that does the same."""
-    done, total = _done(store, run)
-    told = runs.last_event(store, run.id, "progress")
-    figures = [("chains", f"{done:,} of {total:,}")]
-    if told and run.state in ("running", "stopping"):
-        figures.append(("tokens/s", f"{told.data.get('tokens_per_second') or 0:,.0f}"))
-        eta = told.data.get("eta_s")
-        figures.append(("to go", duration(eta) if isinstance(eta, int | float) else "not known yet"))
-    if told:
-        figures.append(("tokens", f"{told.data.get('tokens') or 0:,}"))
+    now = runs.figures(store).get(run.id, Figures())
+    cells = [("chains", f"{now.done:,} of {run.total:,}")]
+    if run.state in ("running", "stopping") and now.rate is not None:
+        cells.append(("tokens/s", f"{now.rate:,.0f}"))
+        cells.append(("to go", "not known yet" if now.eta is None else duration(now.eta)))
+    if now.tokens is not None:
+        cells.append(("tokens", f"{now.tokens:,}"))
     if skipped := len(runs.skipped(store, run.id)):
-        figures.append(("left out as too long", f"{skipped:,}"))
-    cells = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures)
+        cells.append(("left out as too long", f"{skipped:,}"))
+    figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cells)
     return (
         f'<section class="cai-run" aria-label="Run"><h2>{escape(run.name)}</h2>'
         f'<div class="cai-run-line">{_chip(run)}<span class="cai-muted">{_made(run)}</span></div>'
-        f"{_bar(done, total) if run.state != 'waiting' else ''}"
-        f'<dl class="cai-figures">{cells}</dl>{_why(run)}{_command(run, folder)}</section>'
+        f"{_bar(now.done, run.total) if run.state != 'waiting' else ''}"
+        f'<dl class="cai-figures">{figures}</dl>{_why(run)}{_command(run, folder)}</section>'
     )
 
 
@@ -96,7 +95,7 @@ def samples(store: Store, run: Run) -> str:
     newest = f", the newest {LINKS} here" if many > LINKS else ""
     listed = f"<h3>{plural(many, 'chain')} of this run in the session{newest}</h3>" if many else ""
     links = f'<ol class="cai-list cai-run-chains">{links}</ol>' if many else ""
-    again = _done(store, run)[0] - many
+    again = runs.figures(store).get(run.id, Figures()).done - many
     if again > 0 and run.state == "done":
         listed += (
             f'<p class="cai-muted">{plural(again, "chain")} of this run came out of an earlier one already: '
@@ -138,26 +137,13 @@ def _chip(run: Run) -> str:
     return f'<span class="cai-status cai-status-{run.state}">{STATES[run.state]}</span>'
 
 
-def _done(store: Store, run: Run) -> tuple[int, int]:
-    """Chains done and wanted: by its newest word, and by what is in the session where it said none."""
-    for kind, field in (("finished", "chains"), ("progress", "done")):
-        told = runs.last_event(store, run.id, kind)
-        newer = kind == "progress" or run.state in ("done", "stopped")
-        if told and newer and isinstance(told.data.get(field), int):
-            return told.data[field], run.total
-    return chains.count_chains(store, ChainFilter(run=run.id)), run.total
-
-
-def _facts(store: Store, run: Run, line: Sequence[str]) -> str:
+def _facts(run: Run, now: Figures, line: Sequence[str]) -> str:
     if run.state == "waiting":
         return f"number {line.index(run.id) + 1} in the queue" if run.id in line else "in the queue"
-    done, total = _done(store, run)
-    facts = [f"{done:,} of {plural(total, 'chain')}"]
-    told = runs.last_event(store, run.id, "progress") if run.state == "running" else None
-    if told:
-        facts.append(f"{told.data.get('tokens_per_second') or 0:,.0f} tokens/s")
-        eta = told.data.get("eta_s")
-        facts += [f"{duration(eta)} to go"] if isinstance(eta, int | float) else []
+    facts = [f"{now.done:,} of {plural(run.total, 'chain')}"]
+    if run.state == "running":
+        facts += [] if now.rate is None else [f"{now.rate:,.0f} tokens/s"]
+        facts += [] if now.eta is None else [f"{duration(now.eta)} to go"]
     return " · ".join([*facts, f"{run.created:%b %d %H:%M}"])
 
 

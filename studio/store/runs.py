@@ -64,6 +64,16 @@ class Event:
     data: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Figures:
+    """How far a run is. `rate` is tokens a second, `eta` seconds to go; None where it has not said."""
+
+    done: int = 0
+    tokens: int | None = None
+    rate: float | None = None
+    eta: float | None = None
+
+
 COLUMNS = (
     "id",
     "stage",
@@ -185,6 +195,28 @@ def last_event(store: Reader, run: str, kind: str | None = None, after: int = 0)
     """The newest event (of a kind), of those after a number."""
     rows = store.query(LAST, {"run": run, "kind": kind, "after": after})
     return _event(rows[0]) if rows else None
+
+
+def figures(store: Reader) -> dict[str, Figures]:
+    """How far each run is that has said anything, by its id."""
+    told: dict[str, dict[str, Any]] = {}
+    for run, data in store.query(
+        "SELECT run, arg_max(data, seq) FROM run_events WHERE kind IN ('progress', 'finished') "
+        "GROUP BY run, kind ORDER BY kind"  # a `finished` has no rate: it must not hide the progress
+    ):
+        told.setdefault(run, {}).update(json.loads(data))
+    kept: dict[str, int] = dict(store.query("SELECT run, count(*) FROM chains WHERE run IS NOT NULL GROUP BY run"))
+    return {
+        # The largest: each of them only grows, but they are told at different times.
+        run: Figures(
+            max(kept.get(run, 0), said.get("done") or 0, said.get("chains") or 0),
+            said.get("tokens"),
+            said.get("tokens_per_second"),
+            said.get("eta_s"),
+        )
+        for run in {*kept, *told}
+        for said in (told.get(run, {}),)
+    }
 
 
 def samples(store: Reader, run: str, many: int) -> list[Event]:

@@ -59,6 +59,9 @@ def test_a_batch_goes_on_without_its_tab_and_its_chains_are_listed(
 
 def test_stop_keeps_and_resume_goes_on(runs: Page, shot: Callable[[str], None]) -> None:
     page = runs
+    choice = page.locator("#constitution input")
+    choice.fill("minimal")
+    choice.press("Enter")
     start(page, "\n".join(f"Tell me about the number {i}." for i in range(40)), tokens=16, seed=1)
     state = page.locator("#run .cai-status")
     expect(state).to_have_text("running", timeout=SLOW)
