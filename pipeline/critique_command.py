@@ -136,7 +136,7 @@ def _draw(
             done[chain.id] = as_json(chain)
             file.write(json.dumps(done[chain.id]) + "\n")
             file.flush()
-            meter.one_more(lambda: _sample(chain))
+            meter.one_more(sum(step.tokens for step in chain.steps), lambda: _sample(chain))
 
         for start in range(0, len(todo), window):
             some = todo[start : start + window]

@@ -24,7 +24,7 @@ class Meter:
         self.log, self.noun = log, noun
         self.total, self.done = total, done
         self.tokens = 0
-        self._before = done
+        self._whole = self._whole_tokens = 0
         self._began = time.monotonic()
         self._told = self._shown = self._sampled = float("-inf")
 
@@ -33,9 +33,11 @@ class Meter:
         self.tokens += 1
         self.show()
 
-    def one_more(self, sample: Callable[[], Mapping[str, object]]) -> None:
-        """One is done; its sample is made and told when it is time for one."""
+    def one_more(self, tokens: int, sample: Callable[[], Mapping[str, object]]) -> None:
+        """One of so many tokens is done; its sample is made and told when it is time for one."""
         self.done += 1
+        self._whole += 1
+        self._whole_tokens += tokens
         if (now := time.monotonic()) - self._sampled >= EVERY:
             self._sampled = now
             self.log.emit("sample", **sample())
@@ -46,11 +48,12 @@ class Meter:
         return self.tokens / max(1e-9, time.monotonic() - self._began)
 
     def eta(self) -> float | None:
-        """Seconds to go, by what this attempt has done; None until something is."""
-        done = self.done - self._before
-        if not done:
+        """Seconds to go, None until one is done: the others as long as those, less what they have."""
+        if not self._whole or not self.tokens:
             return None
-        return (self.total - self.done) * (time.monotonic() - self._began) / done
+        there = self.tokens - self._whole_tokens
+        to_write = (self.total - self.done) * self._whole_tokens / self._whole - there
+        return max(0.0, to_write / self.rate())
 
     def show(self, force: bool = False) -> None:
         """Tell of the progress where it is time to, or in any case."""

@@ -29,7 +29,7 @@ def test_events_come_at_most_every_half_second(tmp_path: Path, clock: list[float
     with EventLog(tmp_path / "e.jsonl") as log:
         meter = Meter(log, 20, 0, "chains")
         for _ in range(10):
-            meter.one_more(lambda: {"chain": "x"})
+            meter.one_more(10, lambda: {"chain": "x"})
             for _ in range(10):
                 meter.text(0, "word")
                 clock[0] += 0.02
@@ -41,11 +41,13 @@ def test_rate_and_time_to_go_are_of_this_attempt(tmp_path: Path, clock: list[flo
     with EventLog(tmp_path / "e.jsonl") as log:
         meter = Meter(log, 100, 60, "chains")
         assert meter.eta() is None
-        for _ in range(10):
+        for _ in range(30):
             meter.text(0, "word")
-            meter.one_more(dict)
+        for _ in range(10):
+            meter.one_more(2, dict)  # and ten tokens of others that go on
         clock[0] += 5
         meter.show(force=True)
     last = told(tmp_path / "e.jsonl", "progress")[-1]
-    assert (last["done"], last["total"], last["tokens"]) == (70, 100, 10)
-    assert (last["tokens_per_second"], last["eta_s"]) == (2.0, 15.0)
+    assert (last["done"], last["total"], last["tokens"]) == (70, 100, 30)
+    assert last["tokens_per_second"] == 6.0
+    assert last["eta_s"] == round((30 * 2 - 10) / 6, 1)
