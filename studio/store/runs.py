@@ -205,7 +205,9 @@ def figures(store: Reader) -> dict[str, Figures]:
         "GROUP BY run, kind ORDER BY kind"  # a `finished` has no rate: it must not hide the progress
     ):
         told.setdefault(run, {}).update(json.loads(data))
-    kept: dict[str, int] = dict(store.query("SELECT run, count(*) FROM chains WHERE run IS NOT NULL GROUP BY run"))
+    kept: dict[str, int] = dict(
+        store.query("SELECT run, count(*) FROM chains WHERE run IS NOT NULL GROUP BY run")
+    )
     return {
         # The largest: each of them only grows, but they are told at different times.
         run: Figures(
