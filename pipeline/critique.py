@@ -106,7 +106,7 @@ def extend(
     """Write the rest of one chain, step by step; ends early, with what there is, on a cancel."""
     while not cancelled() and (todo := plan(draft, constitution, drawing)):
         on_plan(todo)
-        [step] = _write([draft], [todo], constitution, drawing, engines, on_text, cancelled)
+        step = _write(draft, todo, constitution, drawing, engines, on_text, cancelled)
         yield step
         if step.finish == "cancelled":
             return
@@ -121,28 +121,81 @@ def draw_chains(
     on_text: OnText,
     cancelled: Cancelled = never,
     on_skip: Callable[[Prompt, TooLong], None] = lambda prompt, error: None,
+    on_chain: Callable[[Chain], None] = lambda chain: None,
 ) -> list[Chain]:
-    """Write one chain per prompt, all at once; on a cancel, only those that were already complete.
+    """Write one chain per prompt, many at once; on a cancel, only those that were already complete.
 
-    A prompt that has grown too long for the model is told to `on_skip` and left out.
+    `on_chain` gets each the moment it is complete. A prompt that has grown too long for the model is
+    told to `on_skip` and left out.
     """
-    prompts = list(prompts)
-    drafts = [Draft(prompt.id, prompt.messages) for prompt in prompts]
-    while todo := [step for draft in drafts if (step := plan(draft, constitution, drawing))]:
-        if cancelled():
-            return []
-        try:
-            steps = _write(drafts, todo, constitution, drawing, engines, on_text, cancelled)
-        except TooLong as error:
-            on_skip(prompts.pop(error.index), error)
-            del drafts[error.index]
-            continue
-        drafts = [replace(d, steps=(*d.steps, s)) for d, s in zip(drafts, steps, strict=True)]
-    return [
-        _chain(prompt, draft, constitution, drawing)
-        for prompt, draft in zip(prompts, drafts, strict=True)
-        if draft.steps[-1].finish != "cancelled"
-    ]
+    batch = _Batch(prompts, constitution, drawing, engines, on_skip, on_chain)
+    batch.write(engines.policy, range(len(prompts)), on_text, cancelled)
+    if engines.critic is not engines.policy:
+        answered = [i for i, draft in enumerate(batch.drafts) if draft.steps and i not in batch.chains]
+        batch.write(engines.critic, answered, on_text, cancelled)
+    return [batch.chains[i] for i in sorted(batch.chains)]
+
+
+class _Batch:
+    """Chains on their way, each as far as it has got. A completed step leads to the next at once."""
+
+    def __init__(
+        self,
+        prompts: Sequence[Prompt],
+        constitution: Constitution,
+        drawing: Drawing,
+        engines: Engines,
+        on_skip: Callable[[Prompt, TooLong], None],
+        on_chain: Callable[[Chain], None],
+    ) -> None:
+        self.prompts = prompts
+        self.constitution, self.drawing, self.engines = constitution, drawing, engines
+        self.on_skip, self.on_chain = on_skip, on_chain
+        self.drafts = [Draft(prompt.id, prompt.messages) for prompt in prompts]
+        self.chains: dict[int, Chain] = {}
+        self.retried: set[int] = set()
+
+    def write(self, engine: Engine, which: Sequence[int], on_text: OnText, cancelled: Cancelled) -> None:
+        """Let one engine write all that is its own in these chains, from where they are."""
+        if which and not cancelled():
+            engine.flow(
+                [self._request(i) for i in which],
+                lambda at, outcome: self._take(which[at], outcome, engine),
+                lambda at, text: on_text(which[at], text),
+                cancelled,
+            )
+
+    def _take(self, i: int, outcome: Completion | TooLong, engine: Engine) -> Request | None:
+        """Put a completion where it belongs; what the same engine is to write next in that chain."""
+        if isinstance(outcome, TooLong):
+            self.on_skip(self.prompts[i], outcome)
+            return None
+        if outcome.finish == "cancelled":
+            return None
+        draft = self.drafts[i]
+        if outcome.finish == "empty" and i not in self.retried:
+            self.retried.add(i)
+            return self._request(i, attempt=1)
+        step = _step(draft, self._todo(draft), outcome, self.drawing, engine, int(i in self.retried))
+        self.retried.discard(i)
+        self.drafts[i] = draft = replace(draft, steps=(*draft.steps, step))
+        following = plan(draft, self.constitution, self.drawing)
+        if following is None:
+            self.chains[i] = _chain(self.prompts[i], draft, self.constitution, self.drawing)
+            self.on_chain(self.chains[i])
+            return None
+        return self._request(i) if self.engines.of(following.kind) is engine else None
+
+    def _request(self, i: int, attempt: int = 0) -> Request:
+        draft = self.drafts[i]
+        todo = self._todo(draft)
+        return _request(draft, todo, self.constitution, self.drawing, self.engines, attempt)
+
+    def _todo(self, draft: Draft) -> Plan:
+        todo = plan(draft, self.constitution, self.drawing)
+        if todo is None:
+            raise RuntimeError("a complete chain needs no step")
+        return todo
 
 
 def chain_id(prompt: Prompt, constitution: Constitution, drawing: Drawing) -> str:
@@ -164,52 +217,48 @@ def _chain(prompt: Prompt, draft: Draft, constitution: Constitution, drawing: Dr
 
 
 def _write(
-    drafts: Sequence[Draft],
-    plans: Sequence[Plan],
+    draft: Draft,
+    todo: Plan,
     constitution: Constitution,
     drawing: Drawing,
     engines: Engines,
     on_text: OnText,
     cancelled: Cancelled,
-) -> list[Step]:
-    """One step for each draft. All are of one kind: the chains of a batch go in step."""
-    engine = engines.of(plans[0].kind)
-
-    def generate(which: Sequence[int], attempt: int) -> list[Completion]:
-        requests = [
-            Request(
-                ask(drafts[i], plans[i], constitution, drawing, engines),
-                _sampling(drafts[i], drawing, engine, attempt),
-            )
-            for i in which
-        ]
-        return engine.generate(requests, lambda i, text: on_text(which[i], text), cancelled)
-
-    done = generate(range(len(drafts)), 0)
-    # An empty text is retried once with another seed, then kept and marked as empty.
-    empty = [i for i, completion in enumerate(done) if completion.finish == "empty"]
-    for i, again in zip(empty, generate(empty, 1) if empty else [], strict=True):
-        done[i] = again
-    return [
-        Step(
-            kind=todo.kind,
-            text=completion.text.strip(),
-            principle=todo.principle.id if todo.principle else None,
-            model=engine.info.name,
-            seed=step_seed(drawing.seed, draft.key, len(draft.steps), int(i in empty)),
-            finish=completion.finish,
-            tokens=completion.tokens,
-            seconds=round(completion.seconds, 3),
-        )
-        for i, (draft, todo, completion) in enumerate(zip(drafts, plans, done, strict=True))
-    ]
+) -> Step:
+    """One step of one chain. An empty text is retried once with another seed, then kept and marked."""
+    engine = engines.of(todo.kind)
+    for attempt in (0, 1):
+        request = _request(draft, todo, constitution, drawing, engines, attempt)
+        [completion] = engine.generate([request], on_text, cancelled)
+        if completion.finish != "empty":
+            break
+    return _step(draft, todo, completion, drawing, engine, attempt)
 
 
-def _sampling(draft: Draft, drawing: Drawing, engine: Engine, attempt: int) -> Sampling:
-    return Sampling(
+def _request(
+    draft: Draft, todo: Plan, constitution: Constitution, drawing: Drawing, engines: Engines, attempt: int
+) -> Request:
+    form = drawing.form or engines.of(todo.kind).info.form
+    sampling = Sampling(
         max_tokens=drawing.max_tokens,
         temperature=drawing.temperature,
         top_p=drawing.top_p,
-        stop=templates.stops(drawing.form or engine.info.form),
+        stop=templates.stops(form),
         seed=step_seed(drawing.seed, draft.key, len(draft.steps), attempt),
+    )
+    return Request(ask(draft, todo, constitution, drawing, engines), sampling)
+
+
+def _step(
+    draft: Draft, todo: Plan, completion: Completion, drawing: Drawing, engine: Engine, attempt: int
+) -> Step:
+    return Step(
+        kind=todo.kind,
+        text=completion.text.strip(),
+        principle=todo.principle.id if todo.principle else None,
+        model=engine.info.name,
+        seed=step_seed(drawing.seed, draft.key, len(draft.steps), attempt),
+        finish=completion.finish,
+        tokens=completion.tokens,
+        seconds=round(completion.seconds, 3),
     )

@@ -9,8 +9,7 @@ import argparse
 import json
 import signal
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,17 @@ from pipeline.configs import Drawing, add_arguments, from_arguments
 from pipeline.engines import TooLong
 from pipeline.errors import UserError
 from pipeline.events import EventLog
+from pipeline.meter import Meter
 from pipeline.records import Chain, Constitution, Prompt, as_json
 from pipeline.rundir import RunDir, read_rows
 
 CHAINS = "chains.jsonl"
-BATCH = 64
-"""Chains that go in step. More would keep finished ones waiting for their file, fewer the model."""
+WINDOW = 512
+"""Chains that the engine holds at once. Only at a window's end do its slots run empty."""
+IN_STEP = 64
+"""The same where critic and policy differ: the critic begins when the policy has answered them all."""
+EXCERPT = 240
+"""Characters of a text that a sample shows."""
 
 
 def register(subparsers: Any) -> None:
@@ -129,17 +133,24 @@ def _draw(
         log.emit("skipped", prompt=prompt.id, reason=str(error))
         _say(f"prompt {prompt.id} is left out: {error}")
 
-    meter = _Meter(len(every), len(done))
+    meter = Meter(log, len(every), len(done), "chains")
+    window = WINDOW if engines.policy is engines.critic else IN_STEP
     with part.open("a", encoding="utf-8") as file:
-        for start in range(0, len(todo), BATCH):
-            chains = critique.draw_chains(
-                todo[start : start + BATCH], constitution, drawing, engines, meter.text, stop.is_set, skip
-            )
-            for chain in chains:
-                done[chain.id] = as_json(chain)
-                file.write(json.dumps(done[chain.id]) + "\n")
+
+        def keep(chain: Chain) -> None:
+            # On the disk at once: a stop or a kill loses only the chains in flight.
+            done[chain.id] = as_json(chain)
+            file.write(json.dumps(done[chain.id]) + "\n")
             file.flush()
-            _report(log, meter, chains)
+            meter.one_more(sum(step.tokens for step in chain.steps), lambda: _sample(chain))
+
+        for start in range(0, len(todo), window):
+            some = todo[start : start + window]
+            critique.draw_chains(
+                some, constitution, drawing, engines, meter.text, stop.is_set, skip, on_chain=keep
+            )
+    meter.show(force=True)
+    _tell_of_empty(done.values())
     if stop.is_set() and len(done) < len(every):
         log.emit("finished", status="stopped", chains=len(done))
         _say(f"stopped: {len(done)} of {len(every)} chains kept; the same command goes on from here")
@@ -160,40 +171,19 @@ def _load(drawing: Drawing) -> critique.Engines:
     return critique.Engines(policy, policy if same else TransformersEngine(drawing.critic_name))
 
 
-def _report(log: EventLog, meter: _Meter, chains: Sequence[Chain]) -> None:
-    meter.done += len(chains)
-    if chains:
-        log.emit("progress", done=meter.done, total=meter.total, tokens_per_second=round(meter.rate(), 1))
-        log.emit("sample", chain=chains[0].id)
-    meter.show(force=True)
-    empty = sum(step.finish == "empty" for chain in chains for step in chain.steps)
+def _sample(chain: Chain) -> dict[str, str]:
+    """What a finished chain shows while the others are written."""
+    return {
+        "chain": chain.id,
+        "prompt": chain.messages[-1].content[:EXCERPT],
+        "text": chain.steps[-1].text[:EXCERPT],
+    }
+
+
+def _tell_of_empty(chains: Iterable[dict[str, Any]]) -> None:
+    empty = sum(step["finish"] == "empty" for chain in chains for step in chain["steps"])
     if empty:
         _say(f"{empty} steps stayed empty after a retry and are marked so")
-
-
-class _Meter:
-    """Progress on the terminal, at most four times a second."""
-
-    def __init__(self, total: int, done: int) -> None:
-        self.total, self.done = total, done
-        self.pieces = 0
-        self.began = self.shown = time.monotonic()
-
-    def text(self, index: int, text: str) -> None:
-        self.pieces += 1
-        self.show()
-
-    def rate(self) -> float:
-        """Pieces of text a second: tokens, but for the few that share a character."""
-        return self.pieces / max(1e-9, time.monotonic() - self.began)
-
-    def show(self, force: bool = False) -> None:
-        if not sys.stderr.isatty() or (not force and time.monotonic() - self.shown < 0.25):
-            return
-        self.shown = time.monotonic()
-        line = f"\r{self.done}/{self.total} chains · {self.rate():.0f} tokens/s "
-        sys.stderr.write(line)
-        sys.stderr.flush()
 
 
 class _Stop:

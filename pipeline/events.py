@@ -70,6 +70,18 @@ def _lock(file: IO[str], path: Path) -> None:
         ) from error
 
 
+def held(path: Path) -> bool:
+    """Whether a process is at work on the run of this log, as far as the system can tell."""
+    if not path.exists():
+        return False
+    with path.open("a", encoding="utf-8") as file:
+        try:
+            _lock(file, path)
+        except UserError:
+            return True
+    return False
+
+
 def cut_torn_tail(path: Path) -> None:
     """Drop a last line that a killed process left without its newline."""
     if not path.exists():

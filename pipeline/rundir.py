@@ -47,7 +47,9 @@ class RunDir:
             run.inputs.mkdir(parents=True, exist_ok=True)
             run.outputs.mkdir(exist_ok=True)
             for name, source in inputs.items():
-                shutil.copyfile(source, run.inputs / name)
+                # Whoever starts a run in the background may have put its inputs where they belong.
+                if source.absolute() != (run.inputs / name).absolute():
+                    shutil.copyfile(source, run.inputs / name)
             write_atomically(folder / "config.yaml", yaml.safe_dump(record, sort_keys=False))
         except OSError as error:
             raise UserError(f"{folder}: can't make a run here: {error}") from error

@@ -15,7 +15,7 @@ from studio.auth import Accounts, LoginWall
 from studio.components.header import header
 from studio.context import Studio
 from studio.guard import Guard, site
-from studio.pages import chains, constitution, overview, reading, sessions
+from studio.pages import chains, constitution, overview, reading, runs, sessions
 from studio.theme import studio_theme
 
 HERE = Path(__file__).parent
@@ -34,6 +34,7 @@ PAGES = (
     Page("", "Overview", overview.build),
     Page("constitution", "Constitution", constitution.build),
     Page("chains", "Chains", chains.build),
+    Page("runs", "Runs", runs.build),
     Page("reading", "Read", reading.build),
     Page("sessions", "Sessions", sessions.build),
 )

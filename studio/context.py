@@ -1,4 +1,4 @@
-"""What every page gets: the session's store and folder, its live chains, and who is at the keyboard."""
+"""What every page gets: the session's store and folder, its live chains and runs, and who is there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Self
 from pipeline import constitution
 from pipeline.engines.remote import Worker
 from pipeline.errors import UserError
+from studio.jobs.importing import RUNS
+from studio.jobs.jobs import Jobs
 from studio.live import LiveChains
 from studio.moving import Mover
 from studio.progress import progress
@@ -31,9 +33,12 @@ class Studio:
     folder: Path
     mover: Mover = field(default_factory=Mover)
     live: LiveChains = field(init=False)
+    jobs: Jobs = field(init=False)
 
     def __post_init__(self) -> None:
         self.live = LiveChains(self.store, Worker(self.folder / "inference.log"))
+        # The store's own path: it is absolute, and a run's process is known by it.
+        self.jobs = Jobs(self.store, self.store.folder / RUNS)
 
     @classmethod
     def open(cls, folder: Path, session: str) -> Self:
@@ -43,10 +48,16 @@ class Studio:
         constitutions.seed_shipped(
             store, [constitution.load(path) for path in constitution.shipped().values()]
         )
-        return cls(store, session, folder)
+        studio = cls(store, session, folder)
+        studio.jobs.start()
+        return studio
 
     def close(self) -> None:
-        """Stop what runs, keep what there is, free the model, and close the store. Twice is harmless."""
+        """Stop the live chains, free the model, and close the store; runs go on in their own processes.
+
+        Twice is harmless.
+        """
+        self.jobs.close()
         self.live.close()
         if self.store.closed:
             return

@@ -173,7 +173,8 @@ class LiveChains:
         constitution = constitutions.load_version(self._store, chain.constitution)
         kept = {column: getattr(chain, column) for column in chains.COLUMNS}
         seed = chain.seed if text is not None else secrets.randbelow(2**31)
-        changes = {"id": chains.new_id(self._store), "parent": id, "branch_step": position}
+        # A branch is a person's doing, not of the run that its parent came from.
+        changes = {"id": chains.new_id(self._store), "parent": id, "branch_step": position, "run": None}
         branch = NewChain(**(kept | changes | {"author": author, "seed": seed}))
         draft = Draft(chain.prompt_id, chain.messages, steps)
         todo = plan(draft, constitution, drawing_of(branch))

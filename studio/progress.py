@@ -17,6 +17,7 @@ class Progress:
     chains: int = 0
     finished: int = 0  # of these, the ones that can be judged
     judged: int = 0  # of these, the ones that a person accepted or rejected
+    runs: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ def progress(store: Store) -> Progress:
     (row,) = store.query(
         "SELECT count(*), count(*) FILTER (author <> $project), (SELECT count(*) FROM chains), "
         "(SELECT count(*) FROM chain_status WHERE status = 'finished'), "
-        "(SELECT count(*) FROM current_verdicts WHERE verdict <> 'none') "
-        "FROM constitution_versions",
+        "(SELECT count(*) FROM current_verdicts WHERE verdict <> 'none'), "
+        "(SELECT count(*) FROM run_status WHERE state <> 'deleted') FROM constitution_versions",
         {"project": PROJECT},
     )
     return Progress(*(int(number) for number in row))

@@ -14,6 +14,7 @@ from pipeline.engines import (
     Cancelled,
     Completion,
     Context,
+    Follow,
     Form,
     ModelInfo,
     OnText,
@@ -22,6 +23,7 @@ from pipeline.engines import (
     ignore,
     never,
 )
+from pipeline.engines.flow import in_rounds
 from pipeline.records import Constitution, Principle
 
 
@@ -41,6 +43,15 @@ class ScriptedEngine:
     ) -> list[Completion]:
         self.requests += requests
         return [self._say(i, next(self._texts), on_text, cancelled) for i in range(len(requests))]
+
+    def flow(
+        self,
+        requests: Sequence[Request],
+        follow: Follow,
+        on_text: OnText = ignore,
+        cancelled: Cancelled = never,
+    ) -> None:
+        in_rounds(self.generate, requests, follow, on_text, cancelled)
 
     def _say(self, index: int, text: str, on_text: OnText, cancelled: Cancelled) -> Completion:
         said = ""

@@ -1,6 +1,7 @@
 """The engine interface: what every stage may ask of a model, and nothing else.
 
 generate  streams text for a batch of requests, each with its own sampling and seed
+flow      the same, where an answer leads to the next request: its slot is never idle
 score     log-probabilities of given continuations
 choose    normalised probabilities over given whole continuations, from fp32 logits
 
@@ -100,6 +101,10 @@ OnText = Callable[[int, str], None]
 Cancelled = Callable[[], bool]
 
 
+Follow = Callable[[int, Completion | TooLong], Request | None]
+"""Called with (index of the chain of requests, how its latest one ended); gives the next one, if any."""
+
+
 def never() -> bool:
     """The default `cancelled`: runs to the end."""
     return False
@@ -122,6 +127,19 @@ class Engine(Protocol):
         cancelled: Cancelled = never,
     ) -> list[Completion]:
         """Complete each request, in order. `cancelled` is asked once per token."""
+        ...
+
+    def flow(
+        self,
+        requests: Sequence[Request],
+        follow: Follow,
+        on_text: OnText = ignore,
+        cancelled: Cancelled = never,
+    ) -> None:
+        """Complete requests and those that `follow` gives for them, a chain each, until there are none.
+
+        A request that is too long is told to `follow` too; the other chains go on.
+        """
         ...
 
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:

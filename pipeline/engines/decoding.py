@@ -19,6 +19,9 @@ from transformers.cache_utils import DynamicLayer
 from pipeline.engines import Cancelled, Completion, OnText, Sampling
 from pipeline.records import Finish
 
+PREFILL = 4096
+"""Tokens that enter in one go: seconds on a processor, in which nothing is shown and no stop is heard."""
+
 
 @dataclass
 class Row:
@@ -93,21 +96,25 @@ class Row:
 
 
 def decode(
-    model: Any, rows: Sequence[Row], slots: int, pad: int, on_text: OnText, cancelled: Cancelled
+    model: Any, waiting: list[Row], slots: int, pad: int, on_text: OnText, cancelled: Cancelled
 ) -> Iterator[Row]:
-    """Generate for all rows, at most `slots` at a time; yields each row as it finishes."""
-    waiting = sorted(rows, key=lambda row: len(row.ids), reverse=True)
+    """Generate for all rows, at most `slots` at a time; yields each row as it finishes.
+
+    Takes rows from the front of `waiting`, to which the caller may add while it goes on.
+    """
     batch = _Batch(model, pad)
     while waiting or batch.rows:
         if cancelled():
-            for row in [*batch.rows, *waiting]:
+            rest = [*batch.rows, *waiting]
+            waiting.clear()
+            for row in rest:
                 row.finish = "cancelled"
                 yield row
             return
         if waiting and batch.may_join(slots):
-            free = slots - len(batch.rows)
-            batch.join(waiting[:free])
-            waiting = waiting[free:]
+            entering = _entering(waiting, slots - len(batch.rows))
+            batch.join(waiting[:entering])
+            del waiting[:entering]
         else:
             batch.step()
         tokens = sample(batch.logits, [row.sampling for row in batch.rows], [r.generator for r in batch.rows])
@@ -115,6 +122,16 @@ def decode(
             if shown := row.take(token):
                 on_text(row.index, shown)
         yield from batch.drop_finished()
+
+
+def _entering(waiting: Sequence[Row], free: int) -> int:
+    """How many may join at once: at least one, and no more than a short prefill."""
+    tokens = 0
+    for count, row in enumerate(waiting[:free]):
+        tokens += len(row.ids)
+        if count and tokens > PREFILL:
+            return count
+    return min(free, len(waiting))
 
 
 class _Batch:

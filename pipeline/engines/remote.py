@@ -28,6 +28,7 @@ from pipeline.engines import (
     Completion,
     Context,
     EngineError,
+    Follow,
     ModelInfo,
     OnText,
     Request,
@@ -35,6 +36,7 @@ from pipeline.engines import (
     ignore,
     never,
 )
+from pipeline.engines.flow import in_rounds
 from pipeline.records import parse
 
 GRACE = 20.0
@@ -233,6 +235,15 @@ class RemoteEngine:
         if done is None:
             return [Completion(text, "cancelled", 0, 0.0) for text in streamed]
         return [parse(Completion, c) for c in done]
+
+    def flow(
+        self,
+        requests: Sequence[Request],
+        follow: Follow,
+        on_text: OnText = ignore,
+        cancelled: Cancelled = never,
+    ) -> None:
+        in_rounds(self.generate, requests, follow, on_text, cancelled)
 
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:
         job = {"op": "score", "contexts": [asdict(c) for c in contexts], "continuations": list(continuations)}

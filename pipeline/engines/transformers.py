@@ -24,6 +24,7 @@ from pipeline.engines import (
     Completion,
     Context,
     EngineError,
+    Follow,
     ModelInfo,
     OnText,
     Request,
@@ -80,9 +81,32 @@ class TransformersEngine:
         self, requests: Sequence[Request], on_text: OnText = ignore, cancelled: Cancelled = never
     ) -> list[Completion]:
         rows = [self._row(i, request) for i, request in enumerate(requests)]
-        done = decode(self.model, rows, self.slots, self.pad, on_text, cancelled)
+        done = decode(self.model, _longest_first(rows), self.slots, self.pad, on_text, cancelled)
         completions = {row.index: row.completion() for row in done}
         return [completions[i] for i in range(len(rows))]
+
+    @torch.inference_mode()
+    def flow(
+        self,
+        requests: Sequence[Request],
+        follow: Follow,
+        on_text: OnText = ignore,
+        cancelled: Cancelled = never,
+    ) -> None:
+        def fitting(index: int, request: Request | None) -> Row | None:
+            while request:
+                try:
+                    return self._row(index, request)
+                except TooLong as error:
+                    request = follow(index, error)
+            return None
+
+        rows = [row for i, request in enumerate(requests) if (row := fitting(i, request))]
+        waiting = _longest_first(rows)
+        for row in decode(self.model, waiting, self.slots, self.pad, on_text, cancelled):
+            # At the front: it takes the slot that its chain leaves, so that chains end one by one.
+            if after := fitting(row.index, follow(row.index, row.completion())):
+                waiting.insert(0, after)
 
     @torch.inference_mode()
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:
@@ -181,6 +205,10 @@ class TransformersEngine:
             well_formed(text), add_special_tokens=False, split_special_tokens=True
         )["input_ids"]
         return ids
+
+
+def _longest_first(rows: Sequence[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: len(row.ids), reverse=True)
 
 
 def _tokenizer_folder(files: models.ModelFiles) -> Path:

@@ -65,6 +65,7 @@ def header_html(
     action = next_action(now)
     steps = _step("constitution", "Constitution", plural(now.versions, "version"), path)
     steps += _step("chains", "Chains", plural(now.chains, "chain"), path)
+    steps += _step("runs", "Runs", plural(now.runs, "run"), path)
     steps += _step("reading", "Read", f"{now.judged:,} of {now.finished:,} judged", path)
     here = ' aria-current="page"' if path == "" else ""
     at_sessions = ' aria-current="page"' if path == "sessions" else ""

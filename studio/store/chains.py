@@ -36,6 +36,7 @@ class NewChain:
     author: str
     parent: str | None = None
     branch_step: int | None = None
+    run: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,7 @@ class ChainFilter:
     constitution: str | None = None
     status: str | None = None
     verdict: str | None = None  # accepted, rejected, or none: not judged
+    run: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ WHERE ($model::VARCHAR IS NULL OR c.model = $model)
   AND ($constitution::VARCHAR IS NULL OR c.constitution_name = $constitution)
   AND ($status::VARCHAR IS NULL OR s.status = $status)
   AND ($verdict::VARCHAR IS NULL OR coalesce(v.verdict, 'none') = $verdict)
+  AND ($run::VARCHAR IS NULL OR c.run = $run)
   AND ($principle::VARCHAR IS NULL OR c.id IN (SELECT chain FROM current_steps WHERE principle = $principle))
   AND ($text::VARCHAR IS NULL OR contains(lower(c.prompt_text), lower($text)) OR c.id IN (
         SELECT chain FROM current_steps WHERE $text IS NOT NULL AND contains(lower(text), lower($text))))
@@ -143,16 +146,21 @@ def start_chain(store: Store, chain: NewChain, steps: Sequence[Step] = ()) -> No
 
     Raises ValueError if the id is taken.
     """
-    values = {column: getattr(chain, column) for column in COLUMNS}
-    values["messages"] = json.dumps([asdict(message) for message in chain.messages], ensure_ascii=False)
-    values["prompt_text"] = "\n\n".join(message.content for message in chain.messages)
     with store.tx() as tx:
         if _exists(tx, chain.id):
             raise ValueError(f"there is a chain {chain.id} already")
-        tx.query(_insert("chains", tuple(values)), list(values.values()))
-        for position, step in enumerate(steps):
-            _add_step(tx, chain.id, position, step)
-        _add_event(tx, chain.id, "running", "")
+        insert(tx, chain, steps, "running")
+
+
+def insert(tx: Tx, chain: NewChain, steps: Sequence[Step], status: Status) -> None:
+    """Add a chain, its steps and its status. The caller has seen that the id is free."""
+    values = {column: getattr(chain, column) for column in COLUMNS}
+    values["messages"] = json.dumps([asdict(message) for message in chain.messages], ensure_ascii=False)
+    values["prompt_text"] = "\n\n".join(message.content for message in chain.messages)
+    tx.query(_insert("chains", tuple(values)), list(values.values()))
+    for position, step in enumerate(steps):
+        _add_step(tx, chain.id, position, step)
+    _add_event(tx, chain.id, status, "")
 
 
 def add_step(store: Store, chain: str, position: int, step: Step) -> None:

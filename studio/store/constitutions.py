@@ -118,6 +118,19 @@ def seed_shipped(store: Store, constitutions: Iterable[Constitution]) -> None:
                 _insert(tx, kept, body, "Updated with CAI Studio", PROJECT, newest)
 
 
+def keep_version(store: Store, constitution: Constitution, note: str, author: str) -> None:
+    """Add a version that came with something else, unless it is there. The newest of its name stays so."""
+    kept, body = _storable(constitution)
+    with store.tx() as tx:
+        history = versions(tx, kept.name)
+        if any(version.version == kept.version for version in history):
+            return
+        brought = _insert(tx, kept, body, note, author, history[0] if history else None)
+        if history:
+            newest = _storable(load_version(tx, history[0].version))
+            _insert(tx, *newest, "In force again: the version before it was only kept", author, brought)
+
+
 def draft(store: Reader, name: str) -> Draft | None:
     """The unsaved edits of a name; None if there are none."""
     history = _History(store, name)

@@ -14,7 +14,13 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-PAGES = [("/", "Overview"), ("/constitution", "Constitution"), ("/chains", "Chains"), ("/reading", "Read")]
+PAGES = [
+    ("/", "Overview"),
+    ("/constitution", "Constitution"),
+    ("/chains", "Chains"),
+    ("/runs", "Runs"),
+    ("/reading", "Read"),
+]
 LOOKS = [{"scheme": scheme, "width": width} for scheme in ("light", "dark") for width in (1280, 1920)]
 
 

@@ -1,0 +1,75 @@
+"""How far a run is: progress and sample events for whoever watches, and a line on the terminal.
+
+Shared by all stages. An event at most every half second, however fast the work goes.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from pipeline.events import EventLog
+
+EVERY = 0.5
+"""Seconds between two events of a kind."""
+SHOWN_EVERY = 0.25
+"""Seconds between two pictures of the line."""
+
+
+class Meter:
+    """Counts what is done, of `total`, from `done` on. `noun` is what is counted, in the plural."""
+
+    def __init__(self, log: EventLog, total: int, done: int, noun: str) -> None:
+        self.log, self.noun = log, noun
+        self.total, self.done = total, done
+        self.tokens = 0
+        self._whole = self._whole_tokens = 0
+        self._began = time.monotonic()
+        self._told = self._shown = self._sampled = float("-inf")
+
+    def text(self, index: int, text: str) -> None:
+        """An engine's `on_text`. A piece is a token, but for the few that share a character."""
+        self.tokens += 1
+        self.show()
+
+    def one_more(self, tokens: int, sample: Callable[[], Mapping[str, object]]) -> None:
+        """One of so many tokens is done; its sample is made and told when it is time for one."""
+        self.done += 1
+        self._whole += 1
+        self._whole_tokens += tokens
+        if (now := time.monotonic()) - self._sampled >= EVERY:
+            self._sampled = now
+            self.log.emit("sample", **sample())
+        self.show()
+
+    def rate(self) -> float:
+        """Tokens a second, since this attempt began."""
+        return self.tokens / max(1e-9, time.monotonic() - self._began)
+
+    def eta(self) -> float | None:
+        """Seconds to go, None until one is done: the others as long as those, less what they have."""
+        if not self._whole or not self.tokens:
+            return None
+        there = self.tokens - self._whole_tokens
+        to_write = (self.total - self.done) * self._whole_tokens / self._whole - there
+        return max(0.0, to_write / self.rate())
+
+    def show(self, force: bool = False) -> None:
+        """Tell of the progress where it is time to, or in any case."""
+        now = time.monotonic()
+        if force or now - self._told >= EVERY:
+            self._told = now
+            eta = self.eta()
+            self.log.emit(
+                "progress",
+                done=self.done,
+                total=self.total,
+                tokens=self.tokens,
+                tokens_per_second=round(self.rate(), 1),
+                eta_s=None if eta is None else round(eta, 1),
+            )
+        if sys.stderr.isatty() and (force or now - self._shown >= SHOWN_EVERY):
+            self._shown = now
+            sys.stderr.write(f"\r{self.done}/{self.total} {self.noun} · {self.rate():.0f} tokens/s ")
+            sys.stderr.flush()

@@ -1,0 +1,95 @@
+"""The session's runs and the one that is looked at: kept fresh, with the buttons that act on it."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from studio.components import run_view
+from studio.context import Studio
+from studio.store import runs
+from studio.store.runs import ACTIVE, RESUMABLE
+
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+REFRESH = 2.0  # seconds
+ASK = """(id) =>
+  confirm("Delete this run, its folder and its log? The chains that it wrote stay.") ? id : ''"""
+
+
+def run_controls(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> gr.Button:
+    """Put the runs on a page; `current` holds the id of the one looked at. Returns “Rerun with changes”."""
+    parts = [gr.HTML(padding=False, elem_id="run", elem_classes="cai-run-holder")]
+    with gr.Row(elem_classes="cai-actions", visible=False) as row:
+        stop = gr.Button("Stop", elem_id="stop", size="sm", min_width=90)
+        resume = gr.Button("Resume", elem_id="resume", size="sm", min_width=90)
+        again = gr.Button("Rerun with changes", elem_id="again", size="sm", min_width=150)
+        up = gr.Button("Move up", elem_id="up", size="sm", min_width=90)
+        down = gr.Button("Move down", elem_id="down", size="sm", min_width=90)
+        delete = gr.Button("Delete", elem_id="delete", size="sm", min_width=90, elem_classes="cai-danger")
+    parts.append(gr.HTML(padding=False, elem_id="samples"))
+    with gr.Accordion("Log of the process", open=False, visible=False) as log_panel:
+        parts.append(gr.HTML(padding=False, elem_id="log"))
+    gr.HTML('<h2 class="cai-heading">Runs</h2>', padding=False)
+    parts.append(gr.HTML(padding=False, elem_id="runs"))
+    buttons = [stop, resume, up, down, delete]
+    seen = gr.State([])
+    outputs = [seen, *parts, row, log_panel, *buttons]
+
+    def look(before: list[str], id: str) -> list[Any]:
+        return _look(studio, before, id)
+
+    gr.on([current.change, gr.Timer(REFRESH).tick], look, [seen, current], outputs, **QUIET)
+    blocks.load(look, [seen, current], outputs, **QUIET)
+    for button, act in ((stop, studio.jobs.stop), (resume, studio.jobs.resume)):
+        button.click(act, current, **QUIET).then(look, [seen, current], outputs, **QUIET)
+    for button, by in ((up, -1), (down, 1)):
+        button.click(_mover(studio, by), current, **QUIET).then(look, [seen, current], outputs, **QUIET)
+
+    def remove(id: str) -> str:
+        if id:
+            studio.jobs.delete(id)
+        return "" if id else gr.skip()
+
+    delete.click(remove, current, current, js=ASK, **QUIET)
+    return again
+
+
+def _mover(studio: Studio, by: int) -> Any:
+    return lambda id: studio.jobs.move(id, by)
+
+
+def _look(studio: Studio, before: list[str], id: str) -> list[Any]:
+    """The parts that have changed since `before`, which begins with a stamp of all runs and the id."""
+    stamp = f"{runs.stamp(studio.store)} {id}"
+    if before and before[0] == stamp:
+        return [gr.skip()] * 12
+    run = runs.load(studio.store, id) if id else None
+    missing = f'<p class="cai-muted">This session has no run {escape(id)}.</p>' if id else ""
+    if run:
+        folder = studio.jobs.of(id)
+        parts = [
+            run_view.detail(studio.store, run, folder),
+            run_view.samples(studio.store, run),
+            run_view.log_html(folder),
+        ]
+    else:
+        parts = [missing, "", ""]
+    parts.append(run_view.run_list(studio.store, id))
+    state = run.state if run else ""
+    shown = [
+        new if index >= len(before) or before[index] != new else gr.skip()
+        for index, new in enumerate(parts, 1)
+    ]
+    return [
+        [stamp, *parts],
+        *shown,
+        gr.update(visible=run is not None),
+        gr.update(visible=run is not None),
+        gr.update(interactive=state in ("waiting", "starting", "running")),
+        gr.update(interactive=state in RESUMABLE),
+        gr.update(visible=state == "waiting"),
+        gr.update(visible=state == "waiting"),
+        gr.update(interactive=bool(state) and state not in ACTIVE),
+    ]

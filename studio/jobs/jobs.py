@@ -1,0 +1,166 @@
+"""The runs of a session: one thread that starts them, reads what they write, and sees how they end.
+
+Pages only change states in the store (`stop`, `resume`, …) and wake the thread, so that whatever is
+done to a process is done by one thread, and a restarted studio goes on from the states alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.errors import UserError
+from studio.jobs import batch, queue
+from studio.jobs.ingest import ingest
+from studio.jobs.launcher import CPU, Launcher, devices, log_tail
+from studio.jobs.recover import recover
+from studio.store import runs
+from studio.store.database import Store
+from studio.store.runs import ACTIVE, RESUMABLE, Run, State
+
+ROUND = 0.5  # seconds between two looks
+GRACE = 30.0  # seconds that a run may take to save and end
+
+log = logging.getLogger(__name__)
+
+
+class Jobs:
+    """All runs of a session, below `folder`."""
+
+    def __init__(self, store: Store, folder: Path, *, grace: float = GRACE) -> None:
+        self.folder = folder
+        self._store = store
+        self._grace = grace
+        self._launcher = Launcher()
+        self._asked: set[str] = set()
+        self._wake, self._closed = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+
+    def start(self) -> None:
+        """Take over what an earlier studio left, and go on with the queue."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look away. The runs go on; the next studio finds them."""
+        self._closed.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def wake(self) -> None:
+        """Look at once: something was put in the queue."""
+        self._wake.set()
+
+    def of(self, id: str) -> Path:
+        """A run's folder."""
+        return self.folder / id
+
+    def stop(self, id: str) -> None:
+        """End a run and keep what it has; one that waits leaves the queue."""
+        with self._store.tx() as tx:
+            if not runs.set_state(tx, id, "cancelled", ["waiting"]):
+                runs.set_state(tx, id, "stopping", ["starting", "running"])
+        self.wake()
+
+    def resume(self, id: str) -> None:
+        """Put a run that ended early at the end of the queue: it goes on where it was."""
+        with self._store.tx() as tx:
+            if runs.set_state(tx, id, "waiting", RESUMABLE):
+                queue.enqueue(tx, id)
+        self.wake()
+
+    def move(self, id: str, by: int) -> None:
+        """Move a waiting run up (-1) or down (1) the queue."""
+        queue.move(self._store, id, by)
+
+    def delete(self, id: str) -> None:
+        """Remove a run that is not at work, with its folder. The chains that it wrote stay."""
+        with self._store.tx() as tx:
+            gone = runs.set_state(tx, id, "deleted", ("waiting", "done", *RESUMABLE))
+        if gone:
+            shutil.rmtree(self.of(id), ignore_errors=True)
+
+    def _run(self) -> None:
+        recovered = False
+        while not self._closed.is_set():
+            self._wake.clear()
+            try:
+                if not recovered:
+                    recover(self._store, self.folder)
+                    recovered = True
+                self.look()
+            except Exception:  # a bug, or a full disk: the next round may do better, no round does not
+                log.exception("the runs could not be looked after")
+            self._wake.wait(ROUND)
+
+    def look(self) -> None:
+        """One round: read what is new, settle what has ended, start what may start."""
+        for run in runs.in_states(self._store, ACTIVE):
+            self._look_after(run)
+        line = queue.waiting(self._store)
+        if line:
+            # Asked for only where it matters: to find a GPU takes a moment.
+            for run, device in zip(line, queue.free(self._store, devices()), strict=False):
+                self._begin(run, device)
+
+    def _begin(self, run: Run, device: str) -> None:
+        with self._store.tx() as tx:
+            if not runs.set_state(tx, run.id, "starting", ["waiting"]):
+                return  # cancelled meanwhile
+        try:
+            holder = self._launcher.start(batch.words(run, self.of(run.id)), self.of(run.id), device)
+        except UserError as error:
+            with self._store.tx() as tx:
+                runs.set_state(tx, run.id, "failed", ACTIVE, str(error))
+            return
+        self._asked.discard(run.id)
+        with self._store.tx() as tx:
+            runs.add_process(tx, run.id, holder, device)
+            # A stop that came in between stands, and the next round carries it out.
+            where = "on the processor" if device == CPU else f"on GPU {device}"
+            runs.set_state(tx, run.id, "running", ["starting"], where)
+
+    def _look_after(self, run: Run) -> None:
+        process = runs.process(self._store, run.id)
+        if process and self._launcher.alive(process.holder):
+            ingest(self._store, run, self.of(run.id))
+            if run.state == "stopping":
+                self._press(run, process)
+            return
+        # Read after its death was seen: so nothing that it wrote is missed.
+        ingest(self._store, run, self.of(run.id))
+        state, detail = self._outcome(run, process)
+        with self._store.tx() as tx:
+            runs.set_state(tx, run.id, state, ACTIVE, detail)
+        if process:
+            self._launcher.forget(process.holder)
+
+    def _press(self, run: Run, process: runs.Process) -> None:
+        """Ask once, and after the grace not any more."""
+        if run.id not in self._asked:
+            self._asked.add(run.id)
+            self._launcher.ask(process.holder)
+        elif (datetime.now(UTC) - run.since).total_seconds() > self._grace:
+            self._launcher.kill(process.holder)
+
+    def _outcome(self, run: Run, process: runs.Process | None) -> tuple[State, str]:
+        """How a run ended: by its own last word, or by what is left to see."""
+        last = runs.last_event(self._store, run.id, after=process.after if process else 0)
+        if last and last.kind == "finished":
+            return ("done", "") if last.data.get("status") == "done" else ("stopped", "")
+        if run.state == "stopping":
+            return "stopped", ""
+        if last and last.kind == "failed":
+            return "failed", str(last.data.get("error", ""))
+        status = self._launcher.status(process.holder) if process else None
+        said = log_tail(self.of(run.id), 800).strip()
+        if status is not None and status >= 0:
+            return "failed", said or f"its process ended with status {status}"
+        how = f" by signal {-status}" if status else ""
+        return "lost", (
+            f"Its process is gone: killed{how}, out of memory, or the machine went down. "
+            "The chains that it had finished are here; Resume goes on with the others."
+        )

@@ -1,0 +1,144 @@
+"""The process of a run: started apart from the studio, told from others, stopped in two steps.
+
+What `cai STAGE --run DIR` does in a terminal, a run of the studio does in the background.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from pipeline.errors import UserError
+from studio.store.lock import Holder
+
+LOG = "worker.log"
+CPU = ""
+"""The device of a machine without a GPU, as CUDA_VISIBLE_DEVICES says it."""
+
+
+class Launcher:
+    """Starts and ends runs' processes. For one thread."""
+
+    def __init__(self) -> None:
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self, words: Sequence[str], folder: Path, device: str) -> Holder:
+        """Run `python -P -m pipeline WORDS`, its output at the end of the folder's worker.log.
+
+        Raises UserError where no process can be started.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # To a file, never a pipe: an undrained pipe stalls a worker, and breaks with the studio.
+            with (folder / LOG).open("ab") as log:
+                child = subprocess.Popen(
+                    # -P: a `pipeline` in the current folder must not win.
+                    [sys.executable, "-P", "-m", "pipeline", *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # a Ctrl-C in the studio's terminal is not for it
+                    env=environment(device),
+                )
+        except OSError as error:
+            raise UserError(f"the run's process can't be started: {error}") from error
+        self._children[child.pid] = child
+        try:
+            return Holder(child.pid, psutil.Process(child.pid).create_time())
+        except psutil.Error:  # over already, and someone else's child
+            return Holder(child.pid, 0.0)
+
+    def alive(self, holder: Holder) -> bool:
+        """Whether this very process still works. Reaps it where it was ours and has ended."""
+        child = self._children.get(holder.pid)
+        if child is not None and child.poll() is not None:
+            return False
+        return holder.alive()
+
+    def status(self, holder: Holder) -> int | None:
+        """How an ended process ended, minus the signal's number for a killed one; None if nobody knows."""
+        child = self._children.get(holder.pid)
+        return child.poll() if child else None
+
+    def forget(self, holder: Holder) -> None:
+        """Its end has been dealt with."""
+        self._children.pop(holder.pid, None)
+
+    def ask(self, holder: Holder) -> None:
+        """Ask a process to stop: it saves what it has and ends by itself."""
+        if self.alive(holder):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(holder.pid, signal.SIGTERM)
+
+    def kill(self, holder: Holder) -> None:
+        """End a process, and what it has started, at once."""
+        if not self.alive(holder):
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if sys.platform == "win32":
+                os.kill(holder.pid, signal.SIGTERM)
+            else:
+                os.killpg(holder.pid, signal.SIGKILL)  # it leads a group of its own
+
+
+def environment(device: str) -> dict[str, str]:
+    """What a run's process is given. The device is always said: TRL refuses to see several GPUs."""
+    return {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": device,
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def find(folder: Path) -> Holder | None:
+    """The process that works on the run in this folder, though nobody noted which it is."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            if "pipeline" in words and "--run" in words and str(folder) in words:
+                holder = Holder(process.pid, process.create_time())
+                if holder.alive():
+                    return holder
+    return None
+
+
+@cache
+def devices() -> tuple[str, ...]:
+    """This machine's devices, one run at a time on each: its GPUs, or else the processor."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        return tuple(name.strip() for name in allowed.split(",") if name.strip()) or (CPU,)
+    try:
+        told = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return (CPU,)
+    return tuple(told.stdout.split()) or (CPU,)
+
+
+def log_tail(folder: Path, size: int = 4000) -> str:
+    """The end of a run's worker.log, from a whole line on."""
+    try:
+        with (folder / LOG).open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            start = max(0, file.tell() - size)
+            file.seek(start)
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return text.partition("\n")[2] if start else text

@@ -1,0 +1,40 @@
+"""Runs that wait for a device: one works on each, the others stand in a line that people can change."""
+
+from __future__ import annotations
+
+from studio.store import runs
+from studio.store.database import Reader, Store, Tx
+from studio.store.runs import ACTIVE, Run
+
+
+def enqueue(tx: Tx, run: str) -> None:
+    """Put a run, which is said to wait, at the end of the line."""
+    runs.put(tx, run)
+
+
+def waiting(store: Reader) -> list[Run]:
+    """The line, the next one first."""
+    places = runs.places(store)
+    return sorted(runs.in_states(store, ["waiting"]), key=lambda run: places.get(run.id, 0))
+
+
+def move(store: Store, id: str, by: int) -> bool:
+    """Move a waiting run up (`by` -1) or down (1) the line; False where there is nothing to pass."""
+    with store.tx() as tx:
+        line = [run.id for run in waiting(tx)]
+        if id not in line or not 0 <= line.index(id) + by < len(line):
+            return False
+        other = line[line.index(id) + by]
+        places = runs.places(tx)
+        runs.put(tx, id, places[other])
+        runs.put(tx, other, places[id])
+    return True
+
+
+def free(store: Reader, devices: tuple[str, ...]) -> list[str]:
+    """The devices that no run works on."""
+    busy = []
+    for run in runs.in_states(store, ACTIVE):
+        process = runs.process(store, run.id)
+        busy.append(process.device if process else devices[0])
+    return [device for device in devices if device not in busy]

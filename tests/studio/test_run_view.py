@@ -1,0 +1,110 @@
+"""Runs as the page shows them: figures that hold, and everyone's text as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.configs import Drawing
+from pipeline.records import as_json
+from studio.components import run_view
+from studio.jobs import queue
+from studio.store import runs
+from studio.store.database import Store
+from studio.store.runs import Event, NewRun, State
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(tmp_path)
+    yield opened
+    opened.close()
+
+
+def add(store: Store, id: str, state: State, name: str = "a") -> runs.Run:
+    new = NewRun(
+        id=id,
+        stage="critique",
+        name=name,
+        config=as_json(Drawing()),
+        constitution="c1",
+        constitution_name="test",
+        total=200,
+        author="ann",
+    )
+    with store.tx() as tx:
+        runs.add(tx, new, state)
+        if state == "waiting":
+            queue.enqueue(tx, id)
+    run = runs.load(store, id)
+    assert run
+    return run
+
+
+def say(store: Store, id: str, seq: int, kind: str, **data: Any) -> None:
+    with store.tx() as tx:
+        runs.add_events(tx, id, [Event(seq, 1, kind, "2026-01-01T00:00:00", data)])
+
+
+def test_no_runs_teach(store: Store) -> None:
+    assert "Start the batch" in run_view.run_list(store, "")
+
+
+def test_a_running_one_shows_how_far_how_fast_and_how_long(store: Store, tmp_path: Path) -> None:
+    run = add(store, "r1", "running")
+    assert "0 of 200" in run_view.detail(store, run, tmp_path)
+    say(store, "r1", 1, "progress", done=9, tokens=500, tokens_per_second=70.2, eta_s=None)
+    assert "not known yet" in run_view.detail(store, run, tmp_path)
+    say(store, "r1", 2, "progress", done=50, tokens=900, tokens_per_second=71.6, eta_s=300.0)
+    html = run_view.detail(store, run, tmp_path)
+    for part in ("50 of 200", ">72<", "5 min", 'aria-valuenow="50"', "width:25.0%"):
+        assert part in html
+    assert "50 of 200 chains · 72 tokens/s · 5 min to go" in run_view.run_list(store, "r1")
+
+
+def test_an_ended_one_shows_what_it_has(store: Store, tmp_path: Path) -> None:
+    run = add(store, "r1", "done")
+    say(store, "r1", 1, "progress", done=199, tokens=900, tokens_per_second=71.6, eta_s=1)
+    say(store, "r1", 2, "finished", status="done", chains=200)
+    html = run_view.detail(store, run, tmp_path)
+    assert "200 of 200" in html
+    assert "to go" not in html
+
+
+def test_those_that_wait_say_where(store: Store) -> None:
+    for id in ("r1", "r2"):
+        add(store, id, "waiting")
+    queue.move(store, "r2", -1)
+    first, second = run_view.run_list(store, "r2").split("</li>")[:2]
+    assert "number 1 in the queue" in first
+    assert 'aria-current="true"' in first
+    assert "number 2 in the queue" in second
+
+
+def test_all_text_is_escaped(store: Store, tmp_path: Path) -> None:
+    bad = "<img src=x onerror=alert(1)>"
+    run = add(store, "r1", "running", name=bad)
+    say(store, "r1", 1, "sample", chain=bad, prompt=bad, text=bad)
+    with store.tx() as tx:
+        runs.set_state(tx, "r1", "failed", ["running"], bad)
+    run = runs.load(store, "r1")  # type: ignore[assignment]
+    (tmp_path / "worker.log").write_text(bad)
+    for html in (
+        run_view.run_list(store, "r1"),
+        run_view.detail(store, run, tmp_path),
+        run_view.samples(store, run),
+        run_view.log_html(tmp_path),
+        run_view.found_html([], 1, [bad]),
+    ):
+        assert "<img" not in html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(8, "8 s"), (89.6, "90 s"), (200, "3 min"), (7500, "2 h 5 min"), (5400, "1 h 30 min")],
+)
+def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
+    assert run_view.duration(seconds) == words
