@@ -31,7 +31,6 @@ def read(kind: type[C], values: Mapping[str, Any]) -> C:
 def _control(f: Any, hint: Any, choices: Sequence[str] | None) -> Any:
     look = {"label": f.name.replace("_", " ").capitalize(), "info": f.metadata["help"], "value": f.default}
     look["elem_id"] = f"set-{f.name}"
-    low, high = f.metadata["low"], f.metadata["high"]
     options = [k for k in get_args(hint) if get_origin(k) is Literal]
     if options:
         return gr.Dropdown(
@@ -39,16 +38,17 @@ def _control(f: Any, hint: Any, choices: Sequence[str] | None) -> Any:
         )
     if choices is not None:
         return gr.Dropdown(list(choices), allow_custom_value=True, **look)
-    if hint is int:
-        return gr.Number(minimum=low, maximum=high, precision=0, min_width=110, **look)
-    if hint is float:
-        return gr.Number(minimum=low, maximum=high, step=0.05, min_width=110, **look)
+    if hint in (int, float):
+        # Without Gradio's own bounds: it refuses without a word to the person, and `read` says why.
+        return gr.Number(step=1 if hint is int else 0.05, min_width=110, **look)
     return gr.Textbox(**look)
 
 
 def _value(hint: Any, value: Any, name: str) -> Any:
     if value is None and hint in (int, float):
         raise UserError(f"{name.replace('_', ' ')}: a number is missing")
+    if hint is int and value != value // 1:
+        raise UserError(f"{name.replace('_', ' ')}: {value} is not a whole number")
     if hint in (int, float):
         return hint(value)
     text = str(value or "").strip()

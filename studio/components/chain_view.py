@@ -12,6 +12,7 @@ from pipeline.critique import Plan
 from pipeline.records import Message, Principle, Step
 from studio.components.diff import word_diff
 from studio.live import Moment
+from studio.progress import plural
 from studio.store.chains import StoredChain
 
 KINDS = {"response": "Response", "critique": "Critique", "revision": "Revision"}
@@ -124,7 +125,7 @@ def step(
     if step.author == "person":
         marks.append("written by a person")
     elif step.tokens and step.seconds:
-        marks.append(f"{step.tokens} tokens, {step.tokens / step.seconds:.0f}/s")
+        marks.append(f"{plural(step.tokens, 'token')}, {step.tokens / step.seconds:.1f}/s")
     note = f'<span class="cai-muted cai-mark">{" · ".join(marks)}</span>'
     label = _label(Plan(step.kind, principle), at, note + acts)
     shown = _body(at, done) if body is None else body

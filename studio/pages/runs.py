@@ -34,6 +34,7 @@ FORM = "runs.form"
 MAIN = ("model", "revisions", "max_tokens", "seed")
 MORE = ("critic", "temperature", "top_p", "form")
 DRAWN = (*MAIN, *MORE)
+SOURCES = ("again", "file", "shipped", "typed")
 
 # Gradio's pages have a <base>, so the path must be said.
 LINK = """(id) => {
@@ -91,6 +92,16 @@ def _form(studio: Studio) -> tuple[dict[str, Any], gr.Button, gr.HTML]:
     gr.HTML('<h2 class="cai-heading">Start a batch</h2>', padding=False)
     again = gr.Textbox(visible=False)
     file = gr.File(label="Prompt file", height=140, elem_id="prompt-file")
+    shipped = gr.Dropdown(
+        [
+            ("none", ""),
+            *((f"{name}, {split}", f"{name}:{split}") for name in prompts.SETS for split in prompts.SPLITS),
+        ],
+        value="",
+        label="Or a shipped set",
+        info="held-out prompts are for measuring: don't train on their answers",
+        elem_id="shipped",
+    )
     typed = gr.Textbox(
         label="Or type prompts, one a line",
         lines=3,
@@ -115,14 +126,23 @@ def _form(studio: Studio) -> tuple[dict[str, Any], gr.Button, gr.HTML]:
     problem = gr.HTML(padding=False, elem_id="problem")
     command = gr.HTML(padding=False, elem_id="command", elem_classes="cai-command")
     gr.HTML(SHARED, padding=False)
-    form = {"again": again, "file": file, "typed": typed, "constitution": constitution, **main, **more}
+    form = {
+        "again": again,
+        "file": file,
+        "shipped": shipped,
+        "typed": typed,
+        "constitution": constitution,
+        **main,
+        **more,
+    }
     drawn = [constitution, *main.values(), *more.values()]
     gr.on([c.change for c in drawn], _command, drawn, command, **QUIET)
 
     def check(*values: Any) -> str:
         return _found(studio, *values)
 
-    gr.on([file.change, typed.change, again.change], check, [again, file, typed], found, **QUIET)
+    sources = [again, file, shipped, typed]
+    gr.on([source.change for source in sources], check, sources, found, **QUIET)
     return {**form, "name": name}, button, problem
 
 
@@ -141,7 +161,7 @@ def _importer() -> tuple[gr.Textbox, gr.Button, gr.HTML]:
 
 def _start(studio: Studio, values: Mapping[str, Any], who: str) -> str:
     drawing = forms.read(Drawing, {name: values[name] for name in DRAWN})
-    asked = _asked(studio, values["again"], values["file"], values["typed"]).prompts
+    asked = _asked(studio, *(values[name] for name in SOURCES)).prompts
     if not values["constitution"]:
         raise UserError("choose a constitution")
     constitution = constitutions.load_version(studio.store, str(values["constitution"]))
@@ -153,34 +173,36 @@ def _start(studio: Studio, values: Mapping[str, Any], who: str) -> str:
     return id
 
 
-def _asked(studio: Studio, again: str, file: str | None, typed: str) -> PromptFile:
-    """The prompts of the file and the typed lines; those of an earlier run where there are neither."""
-    read = PromptFile((), (), 0)
-    if file:
-        read = prompts.read(Path(file))
-    lines = [line for line in str(typed or "").splitlines() if line.strip()]
-    if lines:
-        both = {prompt.id: prompt for prompt in (*read.prompts, *map(prompts.from_text, lines))}
-        double = len(read.prompts) + len(lines) - len(both)
-        read = PromptFile(tuple(both.values()), read.problems, read.duplicates + double)
+def _asked(studio: Studio, again: str, file: str | None, shipped: str, typed: str) -> PromptFile:
+    """The prompts of the file, the set and the typed lines; those of an earlier run where there are none."""
+    read = prompts.read(Path(file)) if file else PromptFile((), (), 0)
+    more = [prompts.from_text(line) for line in str(typed or "").splitlines() if line.strip()]
+    if shipped:
+        with prompts.find(shipped) as path:
+            more = [*prompts.read(path).prompts, *more]
+    if more:
+        all_ = {prompt.id: prompt for prompt in (*read.prompts, *more)}
+        double = len(read.prompts) + len(more) - len(all_)
+        read = PromptFile(tuple(all_.values()), read.problems, read.duplicates + double)
     if not read.prompts and again:
         read = prompts.read(batch.asked_in(studio.jobs.of(again)))
     if not read.prompts:
-        raise UserError("choose a prompt file, or type a prompt")
+        raise UserError("choose a prompt file or a shipped set, or type a prompt")
     return read
 
 
-def _found(studio: Studio, again: str, file: str | None, typed: str) -> str:
-    if not (again or file or str(typed or "").strip()):
+def _found(studio: Studio, again: str, file: str | None, shipped: str, typed: str) -> str:
+    own = file or shipped or str(typed or "").strip()
+    if not (again or own):
         return ""
     # The copy that was uploaded lies in a folder of no interest.
     folder = f"{Path(file).parent}/" if file else ""
     with told() as mistake:
-        read = _asked(studio, again, file, typed)
+        read = _asked(studio, again, file, shipped, typed)
         html = run_view.found_html(
             read.prompts, read.duplicates, [p.replace(folder, "") for p in read.problems]
         )
-        reused = again and not file and not str(typed or "").strip()
+        reused = again and not own
         return html + ('<p class="cai-muted">Those of the run that you chose.</p>' if reused else "")
     return mistake.html.replace(escape(folder), "") if folder else mistake.html
 

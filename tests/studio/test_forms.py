@@ -22,7 +22,15 @@ def test_every_field_has_a_control_with_its_help_and_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("revisions", 99), ("temperature", -1.0), ("seed", None), ("top_p", float("nan"))]
+    ("name", "value"),
+    [
+        ("revisions", 99),
+        ("revisions", 2.7),
+        ("max_tokens", float("inf")),
+        ("temperature", -1.0),
+        ("seed", None),
+        ("top_p", float("nan")),
+    ],
 )
 def test_a_value_out_of_range_is_refused_in_words(name: str, value: object) -> None:
     with pytest.raises(UserError, match=name.replace("_", " ")):
