@@ -21,7 +21,9 @@ ASK = """(id) =>
 def run_controls(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> gr.Button:
     """Put the runs on a page; `current` holds the id of the one looked at. Returns “Rerun with changes”."""
     parts = [gr.HTML(padding=False, elem_id="run", elem_classes="cai-run-holder")]
-    with gr.Row(elem_classes="cai-actions", visible=False) as row:
+    # Always mounted, and hidden by the style sheet while there is no run above: what Gradio has not
+    # mounted yet can miss an update that comes with its being shown.
+    with gr.Row(elem_classes="cai-actions cai-with-run"):
         stop = gr.Button("Stop", elem_id="stop", size="sm", min_width=90)
         resume = gr.Button("Resume", elem_id="resume", size="sm", min_width=90)
         again = gr.Button("Rerun with changes", elem_id="again", size="sm", min_width=150)
@@ -29,19 +31,26 @@ def run_controls(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> gr.B
         down = gr.Button("Move down", elem_id="down", size="sm", min_width=90)
         delete = gr.Button("Delete", elem_id="delete", size="sm", min_width=90, elem_classes="cai-danger")
     parts.append(gr.HTML(padding=False, elem_id="samples"))
-    with gr.Accordion("Log of the process", open=False, visible=False) as log_panel:
+    with gr.Accordion("Log of the process", open=False, elem_classes="cai-with-run"):
         parts.append(gr.HTML(padding=False, elem_id="log"))
     gr.HTML('<h2 class="cai-heading">Runs</h2>', padding=False)
     parts.append(gr.HTML(padding=False, elem_id="runs"))
     buttons = [stop, resume, up, down, delete]
     seen = gr.State([])
-    outputs = [seen, *parts, row, log_panel, *buttons]
+    outputs = [seen, *parts, *buttons]
 
     def look(before: list[str], id: str) -> list[Any]:
         return _look(studio, before, id)
 
     gr.on([current.change, gr.Timer(REFRESH).tick], look, [seen, current], outputs, **QUIET)
-    blocks.load(look, [seen, current], outputs, **QUIET)
+
+    def linked(request: gr.Request) -> str:
+        asked = str(request.query_params.get("run", ""))
+        every = runs.listed(studio.store)
+        at_work = [run for run in every if run.state in ACTIVE]
+        return asked or next((run.id for run in [*at_work, *every]), "")
+
+    blocks.load(linked, None, current, **QUIET).then(look, [seen, current], outputs, **QUIET)
     for button, act in ((stop, studio.jobs.stop), (resume, studio.jobs.resume)):
         button.click(act, current, **QUIET).then(look, [seen, current], outputs, **QUIET)
     for button, by in ((up, -1), (down, 1)):
@@ -64,7 +73,7 @@ def _look(studio: Studio, before: list[str], id: str) -> list[Any]:
     """The parts that have changed since `before`, which begins with a stamp of all runs and the id."""
     stamp = f"{runs.stamp(studio.store)} {id}"
     if before and before[0] == stamp:
-        return [gr.skip()] * 12
+        return [gr.skip()] * 10
     run = runs.load(studio.store, id) if id else None
     missing = f'<p class="cai-muted">This session has no run {escape(id)}.</p>' if id else ""
     if run:
@@ -85,11 +94,9 @@ def _look(studio: Studio, before: list[str], id: str) -> list[Any]:
     return [
         [stamp, *parts],
         *shown,
-        gr.update(visible=run is not None),
-        gr.update(visible=run is not None),
         gr.update(interactive=state in ("waiting", "starting", "running")),
         gr.update(interactive=state in RESUMABLE),
-        gr.update(visible=state == "waiting"),
-        gr.update(visible=state == "waiting"),
+        gr.update(interactive=state == "waiting"),
+        gr.update(interactive=state == "waiting"),
         gr.update(interactive=bool(state) and state not in ACTIVE),
     ]

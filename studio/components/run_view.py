@@ -101,7 +101,7 @@ def samples(store: Store, run: Run) -> str:
             f'<p class="cai-muted">{plural(again, "chain")} of this run came out of an earlier one already: '
             "the same prompt, constitution, settings and seed make the same chain.</p>"
         )
-    return (f"<h3>As they come</h3>{shown}" if shown else "") + listed + links
+    return (f"<h3>The newest</h3>{shown}" if shown else "") + listed + links
 
 
 def log_html(folder: Path) -> str:

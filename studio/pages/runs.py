@@ -61,12 +61,6 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             return _start(studio, dict(zip(form, given, strict=True)), author(request)), ""
         return gr.skip(), mistake.html
 
-    def linked(request: gr.Request) -> str:
-        asked = str(request.query_params.get("run", ""))
-        every = runs.listed(studio.store)
-        at_work = [run for run in every if run.state in runs.ACTIVE]
-        return asked or next((run.id for run in [*at_work, *every]), "")
-
     def remembered() -> list[Any]:
         return _filled(studio, form, json.loads(settings.get(studio.store, FORM) or "{}"))
 
@@ -84,7 +78,6 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     again.click(fill, current, values, **QUIET)
     bring.click(take, folder, [current, brought], **QUIET).then(None, current, js=LINK)
     blocks.load(remembered, None, values, **QUIET)
-    blocks.load(linked, None, current, **QUIET)
 
 
 def _form(studio: Studio) -> tuple[dict[str, Any], gr.Button, gr.HTML]:
