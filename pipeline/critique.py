@@ -261,4 +261,6 @@ def _step(
         finish=completion.finish,
         tokens=completion.tokens,
         seconds=round(completion.seconds, 3),
+        revision=engine.info.revision,
+        form=drawing.form or engine.info.form,
     )

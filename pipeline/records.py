@@ -145,7 +145,10 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Step:
-    """One turn of a chain. `principle` is set on critiques and revisions."""
+    """One turn of a chain. `principle` is set on critiques and revisions.
+
+    `revision` identifies the weights that wrote it, `form` how they were asked (chat or plain).
+    """
 
     __pydantic_config__ = STRICT
 
@@ -158,6 +161,8 @@ class Step:
     finish: Finish = "stop"
     tokens: int = 0
     seconds: float = 0.0
+    revision: str | None = None
+    form: str | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ STATUS = {
     "interrupted": "interrupted",
 }
 VERDICTS = {"accepted": "✓ accepted", "rejected": "✕ rejected", "none": "not judged"}
+FORMS = {"chat": "the chat template", "plain": "plain text"}
 Principles = Mapping[str, Principle]
 Acts = Callable[[int], str]
 
@@ -48,6 +49,7 @@ def heading(chain: StoredChain, status: str, verdict: str = "none") -> str:
         f"constitution <b>{escape(chain.constitution_name)}</b> {escape(chain.constitution[:8])}",
         f"seed <b>{chain.seed}</b>",
         f"temperature <b>{chain.temperature:g}</b>",
+        *_asked(chain),
         f"by <b>{escape(chain.author)}</b>",
         f"{chain.created:%Y-%m-%d %H:%M}",
     ]
@@ -59,6 +61,14 @@ def heading(chain: StoredChain, status: str, verdict: str = "none") -> str:
 def _judged(id: str, verdict: str) -> str:
     invite = "Judge it" if verdict == "none" else "Judge again"
     return f'{verdict_chip(verdict)} <a href="reading?chain={escape(id)}">{invite}</a>'
+
+
+def _asked(chain: StoredChain) -> list[str]:
+    """Which weights were asked, and how: as far as the written steps know it."""
+    written = [step for step in chain.steps if step.revision]
+    forms = " and ".join(sorted({FORMS.get(step.form or "", "") for step in written}))
+    weights = ", ".join(sorted({step.revision or "" for step in written}))
+    return [f'<span title="weights {escape(weights)}">asked in {forms}</span>'] if written else []
 
 
 def steps(done: Sequence[Step], principles: Principles, acts: Acts = lambda at: "") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,14 @@ def test_any_split_of_the_bytes_any_death_and_any_repeat_gives_each_row_once(
         folder = Path(name)
         (folder / "outputs").mkdir()
         for file, whole in ((EVENTS, events), (CHAINS[0], written)):
-            path, at = folder / file, 0
-            while at < len(whole):
-                size = data.draw(st.integers(1, len(whole) - at))
+            path = folder / file
+            # As shares of the whole: its length is not the same each time, as times and ids are in it.
+            cuts = sorted(
+                {int(share * len(whole)) for share in data.draw(st.lists(st.floats(0, 1), max_size=8))}
+            )
+            for begin, end in pairwise([0, *cuts, len(whole)]):
                 with path.open("ab") as out:
-                    out.write(whole[at : at + size])
-                at += size
+                    out.write(whole[begin:end])
                 moment = data.draw(st.integers(0, 3))
                 try:
                     ingest(dying(store, moment), run, folder)
