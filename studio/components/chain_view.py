@@ -47,9 +47,9 @@ def heading(chain: StoredChain, status: str) -> str:
     )
 
 
-def steps(done: Sequence[Step], principles: Principles) -> str:
-    """The finished steps."""
-    return "".join(_step(i, done, principles) for i in range(len(done)))
+def steps(done: Sequence[Step], principles: Principles, since: int = 0) -> str:
+    """The finished steps, from position `since` on."""
+    return "".join(_step(i, done, principles) for i in range(since, len(done)))
 
 
 def step_in_progress(moment: Moment) -> str:
