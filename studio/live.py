@@ -124,6 +124,8 @@ class LiveChains:
         self.worker = worker
         self._lock = threading.Lock()
         self._writing: dict[str, Writing] = {}
+        self._aside: set[Writing] = set()  # of which nothing is stored
+        self._closed = False
 
     def load(self, model: str) -> Engine:
         """A model in the worker. Raises UserError."""
@@ -185,6 +187,21 @@ class LiveChains:
             self._write(branch, steps, constitution)
         return branch.id
 
+    def write_aside(self, draft: Draft, constitution: Constitution, drawing: Drawing) -> Writing:
+        """Begin to write what is not stored. It ends with the studio at the latest. Raises UserError."""
+
+        def end(status: chains.Status, detail: str) -> None:
+            with self._lock:
+                self._aside.discard(writing)
+
+        writing = Writing(draft, constitution, drawing, self.load, end=end)
+        with self._lock:
+            if self._closed:  # or it would start the model process anew, which nobody would stop
+                raise UserError("the studio is closing")
+            self._aside.add(writing)
+        writing.start()
+        return writing
+
     def stop(self, id: str) -> None:
         """Stop a chain within one token; nothing happens if it is not being written."""
         if writing := self.writing(id):
@@ -198,7 +215,8 @@ class LiveChains:
     def close(self) -> None:
         """Stop them all, keep what there is, and free the model."""
         with self._lock:
-            running = list(self._writing.values())
+            self._closed = True
+            running = [*self._writing.values(), *self._aside]
         for writing in running:
             writing.stop()
         for writing in running:

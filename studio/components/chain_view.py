@@ -71,9 +71,9 @@ def _asked(chain: StoredChain) -> list[str]:
     return [f'<span title="weights {escape(weights)}">asked in {forms}</span>'] if written else []
 
 
-def steps(done: Sequence[Step], principles: Principles, acts: Acts = lambda at: "") -> str:
-    """The finished steps; `acts` makes what can be done with the one at a position."""
-    return "".join(step(i, done, principles, acts(i)) for i in range(len(done)))
+def steps(done: Sequence[Step], principles: Principles, acts: Acts = lambda at: "", since: int = 0) -> str:
+    """The finished steps from `since` on; `acts` makes what can be done with the one at a position."""
+    return "".join(step(i, done, principles, acts(i)) for i in range(since, len(done)))
 
 
 def step_in_progress(moment: Moment) -> str:

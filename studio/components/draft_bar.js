@@ -22,8 +22,7 @@ function draftBar(desk) {
   const noteForm = make("form", { className: "cai-note", hidden: true, onsubmit: async (event) => {
     event.preventDefault();
     noteForm.hidden = true;
-    await desk.save(note.value);
-    note.value = "";
+    if (await desk.save(note.value)) note.value = "";
     save.focus();
   }, onkeydown: (event) => {
     if (event.key !== "Escape") return;
@@ -39,6 +38,7 @@ function draftBar(desk) {
   const toast = make("div", { className: "cai-toast", hidden: true }, said, remedy);
   const spoken = make("div", { className: "cai-spoken", ariaLive: "polite" }); // for those who don't see the toast
 
+  const mine = make("div", { className: "cai-aside", role: "status", hidden: true });
   let state = null;
   let cure = null;
   remedy.addEventListener("click", () => { const act = cure; bar.quiet(); act?.(); });
@@ -53,9 +53,13 @@ function draftBar(desk) {
     node: make("div", { className: "cai-draft-bar" },
       make("div", { className: "cai-draft-line" },
         make("div", { className: "cai-draft-what" }, name, facts, kept),
-        make("div", { className: "cai-draft-do" }, undo, redo, discard, why, save)), noteForm),
+        make("div", { className: "cai-draft-do" }, undo, redo, discard, why, save)), noteForm, mine),
     toast: make("div", {}, toast, spoken),
     show(now) {
+      if (state && state.name !== now.name) { // a note is about what it was typed for
+        noteForm.hidden = true;
+        note.value = "";
+      }
       state = now;
       name.textContent = now.name;
       name.title = now.name;
@@ -87,6 +91,15 @@ function draftBar(desk) {
       clearTimeout(bar.timer);
       // An offer stays until the next edit; mere words go by themselves.
       if (!label) bar.timer = setTimeout(() => { toast.hidden = true; }, 6000);
+    },
+    // What somebody's edit overtook. No other message and no keystroke takes this away.
+    offer(count, use, dismiss) {
+      mine.hidden = !count;
+      if (!count) { mine.replaceChildren(); return; }
+      mine.replaceChildren(
+        `Another edit was faster: ${count > 1 ? `${count} states of what you wrote lie` : "what you wrote lies"} aside.`,
+        button("Use mine instead", "Undo takes it off again", use),
+        button("Dismiss", "Drop what lies aside", dismiss));
     },
     speak(words) { spoken.textContent = words; },
     quiet() { toast.hidden = true; cure = null; },

@@ -5,6 +5,7 @@
 const TYPING = 600; // ms without a key before what was typed is sent
 const AGAIN = 3000; // ms until the studio is asked again after it did not answer
 const STASH = "cai-unsent";
+const ASIDE = "cai-aside";
 
 let name = "", body = null, seq = null, state = null;
 let cards = [];
@@ -18,6 +19,9 @@ const call = async (what, data) => {
   return text === undefined ? null : JSON.parse(text); // Gradio gives undefined where the studio failed
 };
 
+// What this tab looked at: the studio acts on nothing else.
+const seen = () => ({ expected: seq, over: state?.saved?.version ?? null });
+
 // What was typed in the last moment before a reload lies here until the studio has it.
 const stash = () => {
   try {
@@ -27,6 +31,27 @@ const stash = () => {
 };
 const stashed = () => {
   try { return JSON.parse(sessionStorage.getItem(STASH)); } catch { return null; }
+};
+
+// Texts that somebody's edit overtook, by constitution, newest first: each stays until it is used or
+// dismissed. The tab remembers them over a reload.
+const aside = new Map();
+try { for (const [of, texts] of JSON.parse(sessionStorage.getItem(ASIDE)) ?? []) aside.set(of, texts); } catch { /* none */ }
+
+const setAside = (of, texts) => {
+  if (texts.length) aside.set(of, texts);
+  else aside.delete(of);
+  try { sessionStorage.setItem(ASIDE, JSON.stringify([...aside])); } catch { /* kept until a reload */ }
+  offerAside();
+};
+const keepAside = (of, text) => {
+  if (text) setAside(of, [JSON.parse(JSON.stringify(text)), ...(aside.get(of) ?? []).filter((one) => !alike(one, text))]);
+};
+const offerAside = () => {
+  const [mine, ...older] = aside.get(name) ?? [];
+  bar.offer(mine ? older.length + 1 : 0,
+    () => { body = mine; setAside(name, older); layAll(); changed("put back my edits over another's"); },
+    () => setAside(name, older));
 };
 
 const changed = (action, typing = false) => {
@@ -39,7 +64,19 @@ const changed = (action, typing = false) => {
   else flush();
 };
 
-const flush = () => (sending ??= send().finally(() => { sending = null; }));
+// Whether the studio has all that was typed. If not: it did not answer (what was typed is still unsent), or
+// somebody else was faster (it is kept aside).
+const flush = async () => {
+  if (unsent === null && !sending) return true; // what a reload left in the stash is not touched
+  return sending ??= send().finally(() => { sending = null; });
+};
+
+// The same for an act that needs it; says why `what` can't be done.
+const settled = async (what) => {
+  if (await flush()) return true;
+  if (unsent !== null) bar.say(`The studio does not answer: ${what}.`);
+  return false;
+};
 
 const send = async () => {
   clearTimeout(timer);
@@ -47,29 +84,30 @@ const send = async () => {
     const action = unsent, mine = JSON.parse(JSON.stringify(body));
     [unsent, inflight] = [null, mine];
     stash();
-    const answer = await call("keep_draft", { name, body: mine, action, expected: seq });
+    const answer = await call("keep_draft", { name, body: mine, action, ...seen() });
     inflight = null;
     if (answer === null) {
       unsent ??= action;
       bar.keeping("the studio does not answer: what you wrote waits here");
       timer = setTimeout(flush, AGAIN);
-      return;
+      return false;
     }
-    if (answer.stale) { overtaken(answer); return; }
+    if (answer.stale) { overtaken(answer); return false; }
     know(answer.state);
   }
   stash();
   bar.keeping(seq === null ? "" : "draft kept");
+  return true;
 };
 
 // Somebody else was faster. Theirs is shown; mine is not lost: one press puts it on top, and undo takes it off.
 const overtaken = (answer) => {
-  const mine = body;
+  keepAside(name, body);
   unsent = null;
   stash();
   bar.keeping("");
   show(answer.state);
-  bar.say(answer.told, "Use mine instead", () => { body = mine; layAll(); changed("put back my edits over another's"); });
+  bar.say(answer.told);
 };
 
 const know = (now) => {
@@ -95,10 +133,13 @@ const announce = () => {
 };
 
 const open = async (wanted, told) => {
-  if (unsent !== null) await flush();
   const turn = ++opening;
-  const answer = await call("fetch_draft", { name: wanted });
-  if (turn !== opening) return; // another was chosen meanwhile
+  let answer = null;
+  do { // again, if something was typed while the studio answered
+    const kept = (await flush()) || unsent === null;
+    answer = kept ? await call("fetch_draft", { name: wanted }) : null;
+    if (turn !== opening) return; // another was chosen meanwhile
+  } while (answer !== null && (unsent !== null || sending));
   if (answer === null) {
     bar.keeping("the studio does not answer");
     setTimeout(() => { if (turn === opening) open(wanted, told); }, AGAIN);
@@ -108,36 +149,50 @@ const open = async (wanted, told) => {
   show(answer.state);
   bar.keeping(seq === null ? "" : "draft kept");
   if (told) bar.say(told, state.canUndo ? "Undo" : "", () => walk("undo"));
-  if (left?.name === name && body) recover(left);
+  if (left && (left.name !== name || !body)) { keepAside(left.name, left.body); stash(); }
+  else if (left) recover(left);
 };
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+const alike = (one, other) => same(one?.principles, other?.principles) && one?.description === other?.description;
 const recover = (left) => {
   const reached = left.inflight !== null && same(left.inflight.principles, body.principles);
-  if (same(left.body.principles, body.principles) && left.body.description === body.description) { stash(); return; }
-  const restore = () => { body = left.body; layAll(); changed("go on after a reload"); };
-  if (left.seq === seq || reached) restore();
-  else bar.say("What you typed last was not kept: another tab edited meanwhile.", "Use mine instead", restore);
+  if (alike(left.body, body)) { stash(); return; }
+  if (left.seq === seq || reached) {
+    body = left.body;
+    layAll();
+    changed("go on after a reload");
+    return;
+  }
+  keepAside(name, left.body);
+  stash();
+  bar.say("What you typed last was not kept: another tab edited meanwhile.");
 };
 
 const walk = async (step) => {
   if (!state || (step === "undo" && unsent === null && !state.canUndo) || (step === "redo" && !state.canRedo)) return;
-  await flush();
-  const answer = await call("walk_draft", { name, step, expected: seq });
+  const of = name;
+  if (!(await settled("nothing was done")) || name !== of) return;
+  const answer = await call("walk_draft", { name, step, ...seen() });
+  if (name !== of) return; // another constitution is shown by now
   if (answer === null) { bar.say("The studio does not answer: nothing was done."); return; }
   show(answer.state);
   bar.keeping(seq === null ? "" : "draft kept");
-  bar.quiet();
   if (answer.told) bar.say(answer.told);
   else bar.speak({ undo: "Undone", redo: "Done again", discard: "Changes discarded" }[step]);
 };
 
+// Whether a version was saved; if not, the reason is said.
 const save = async (note) => {
-  await flush();
-  const answer = await call("save_version", { name, note, expected: seq });
-  if (answer === null) { bar.say("The studio does not answer: no version was saved."); return; }
-  if (answer.stale) { overtaken(answer); return; }
+  const of = name;
+  if (!(await settled("no version was saved")) || name !== of) return false;
+  const answer = await call("save_version", { name, note, ...seen() });
+  if (name !== of) return false;
+  if (answer === null) { bar.say("The studio does not answer: no version was saved."); return false; }
+  if (answer.stale) { overtaken(answer); return false; }
+  const saved = answer.state.saved?.version !== state.saved?.version;
   know(answer.state);
-  bar.keeping("");
+  if (unsent === null) bar.keeping("");
   bar.say(answer.told);
+  return saved;
 };

@@ -39,12 +39,9 @@ class DraftState:
 
 def read(store: Store, name: str) -> DraftState:
     """The draft of a name, or its saved version where nothing is being edited."""
-    with store.tx() as tx:  # one moment's state, whoever saves meanwhile
-        draft = constitutions.draft(tx, name)
-        saved = next(iter(constitutions.versions(tx, name)), None)
-        latest = constitutions.latest(tx, name)
-        can_redo = constitutions.can_redo(tx, name)
-    saved_body = plain(latest) if latest else None
+    now = constitutions.standing(store, name)
+    draft = now.draft
+    saved_body = plain(now.latest) if now.latest else None
     content: object = draft.body if draft else saved_body
     body = editable(content)
     return DraftState(
@@ -52,11 +49,11 @@ def read(store: Store, name: str) -> DraftState:
         exists=content is not None,
         body=body,
         seq=draft.seq if draft else None,
-        saved=saved,
+        saved=now.saved,
         changes=count_changes(saved_body, body) if draft else 0,
         faults=tuple(_faults(content)) if draft else (),
         can_undo=bool(draft and draft.can_undo),
-        can_redo=can_redo,
+        can_redo=now.can_redo,
     )
 
 

@@ -2,11 +2,19 @@
 
 const show = (now) => {
   const other = now.name !== name;
+  bar.quiet(); // an offer was about what is shown no longer
+  if (unsent !== null) { // typed while the studio answered
+    keepAside(name, body);
+    clearTimeout(timer);
+    unsent = null;
+    stash();
+  }
   ({ name, body } = now);
   state = now;
   if (other) search.value = "";
   layAll(other);
   know(now);
+  setAside(name, (aside.get(name) ?? []).filter((one) => !alike(one, body)));
 };
 
 // Make all cards anew; what was open and focused stays so.
@@ -177,7 +185,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // Others on the page wait for this before they read the draft from the studio.
-element.closest("#constitution-editor").flush = async () => { if (unsent !== null || sending) await flush(); };
+element.closest("#constitution-editor").flush = flush;
 
 const look = () => {
   if (!props.value || props.value === announced) return;

@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from studio.components import draft_state
 from studio.context import Studio
 from studio.store import constitutions
-from studio.store.constitutions import StaleDraft
+from studio.store.constitutions import StaleDraft, Version
 
 # Joined into one function body, in this order.
 SCRIPTS = ("principle_card.js", "draft_bar.js", "draft_keeping.js", "principle_cards.js")
@@ -76,7 +76,13 @@ def server_functions(studio: Studio) -> list[Any]:
             return _answer(studio, name, told="That is no constitution: nothing was kept.", stale=True)
         try:
             constitutions.save_draft(
-                store, name, {**body, "name": name}, asked["action"], _author(request), asked["expected"]
+                store,
+                name,
+                {**body, "name": name},
+                asked["action"],
+                _author(request),
+                asked["expected"],
+                asked["over"],
             )
         except StaleDraft:
             return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
@@ -85,30 +91,38 @@ def server_functions(studio: Studio) -> list[Any]:
     def walk_draft(data: str, request: gr.Request) -> str:
         asked = json.loads(data)
         name = asked["name"]
-        if draft_state.read(store, name).seq != asked["expected"]:
-            return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
         steps = {
             "undo": constitutions.undo_draft,
             "redo": constitutions.redo_draft,
             "discard": constitutions.discard_draft,
         }
-        steps[asked["step"]](store, name, _author(request))
+        try:
+            steps[asked["step"]](store, name, _author(request), expected=asked["expected"])
+        except StaleDraft:
+            return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
         return _answer(studio, name)
 
     def save_version(data: str, request: gr.Request) -> str:
         asked = json.loads(data)
-        name = asked["name"]
-        state = draft_state.read(store, name)
-        if state.seq != asked["expected"]:
-            return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
+        name, note = asked["name"], asked["note"].strip()
+        seen = {"expected": asked["expected"], "over": asked["over"]}
         try:
-            constitution = draft_state.content(state)
-            saved = constitutions.save_version(store, constitution, asked["note"].strip(), _author(request))
+            saved = _save(studio, name, note, _author(request), seen)
+        except StaleDraft:
+            return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
         except UserError as error:
             return _answer(studio, name, told=str(error), with_body=False)
         return _answer(studio, name, told=f"Saved as version {saved.version[:8]}.", with_body=False)
 
     return [fetch_draft, keep_draft, walk_draft, save_version]
+
+
+def _save(studio: Studio, name: str, note: str, author: str, seen: dict[str, Any]) -> Version:
+    """Save the draft that the editor has seen. Raises StaleDraft if that is not the one by now."""
+    state = draft_state.read(studio.store, name)
+    if {"expected": state.seq, "over": state.saved and state.saved.version} != seen:
+        raise StaleDraft(OVERTAKEN.format(name=name))  # its problems, if it has any, are none of this tab's
+    return constitutions.save_version(studio.store, draft_state.content(state), note, author, **seen)
 
 
 def _answer(studio: Studio, name: str, told: str = "", stale: bool = False, with_body: bool = True) -> str:

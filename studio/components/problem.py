@@ -24,4 +24,9 @@ def told() -> Iterator[Problem]:
     try:
         yield problem
     except UserError as error:
-        problem.html = f'<div class="cai-error" role="alert">{escape(str(error))}</div>'
+        problem.html = as_html(str(error))
+
+
+def as_html(message: str) -> str:
+    """A message as the pages show problems."""
+    return f'<div class="cai-error" role="alert">{escape(message)}</div>'

@@ -6,7 +6,7 @@ Nothing of a trial is stored. Paper: section 3.1, one round.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -18,13 +18,13 @@ from pipeline.constitution import usable
 from pipeline.critique import Draft
 from pipeline.errors import UserError
 from pipeline.prompts import from_text
-from pipeline.records import Constitution, Step
+from pipeline.records import Constitution
 from studio import forms
 from studio.components import chain_view, draft_state
 from studio.components.constitution_files import FLUSH
 from studio.components.notice import content_notice
 from studio.components.principle_cards import looked_at
-from studio.components.problem import told
+from studio.components.problem import as_html, told
 from studio.context import Studio
 from studio.live import Moment, Writing
 from studio.store import constitutions
@@ -32,6 +32,7 @@ from studio.store import constitutions
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 STREAM = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 FRAME = 0.05  # seconds between two pictures of a text that streams
+FAILED = "The trial failed here: the studio's terminal shows why."
 DRAWN = ("drawn by weight", "")
 
 LEAD = """<p class="cai-muted">One prompt, answered once; then one round of critique and revision of that
@@ -98,14 +99,21 @@ def trial(studio: Studio, editor: Any) -> None:
         before, running[tab] = running.get(tab), one
         if before:
             before.stop()
-        with told() as mistake:
-            sides = both_sides(studio, looked_at(shown), only)
-            drawing = forms.read(Drawing, dict(zip(controls, values, strict=True)))
-            yield from _pictures(studio, one, sides, text, drawing)
-        if running.get(tab) is one:
-            del running[tab]
         end = [gr.update(interactive=True), gr.update(interactive=False)]
-        yield [mistake.html if mistake.html else gr.skip(), gr.skip(), gr.skip(), gr.skip(), *end]
+        try:
+            with told() as mistake:
+                sides = both_sides(studio, looked_at(shown), only)
+                drawing = forms.read(Drawing, dict(zip(controls, values, strict=True)))
+                yield from _pictures(studio, one, sides, text, drawing)
+            yield [mistake.html if mistake.html else gr.skip(), *[gr.skip()] * 3, *end]
+        except Exception:
+            # A bug: the terminal shows it. The page must not wait for its end forever.
+            yield [as_html(FAILED), *[gr.skip()] * 3, *end]
+            raise
+        finally:  # also where the tab was closed
+            one.stop()
+            if running.get(tab) is one:
+                del running[tab]
 
     def halt(request: gr.Request) -> None:
         if one := running.get(str(request.session_hash)):
@@ -186,7 +194,9 @@ def _pictures(studio: Studio, one: Trial, sides: Sides, text: str, drawing: Draw
             continue
         principles = {p.id: p for p in side.principles}
         for moment in _moments(studio, one, draft, side, replace(drawing, revisions=1)):
-            html = _panel(title, side, _round(draft.steps, moment, principles))
+            # The answer that the round is about stands above both sides.
+            done = chain_view.steps(moment.steps, principles, since=len(draft.steps))
+            html = _panel(title, side, done + chain_view.step_in_progress(moment))
             yield [
                 gr.skip(),
                 gr.skip(),
@@ -199,27 +209,20 @@ def _moments(
     studio: Studio, one: Trial, draft: Draft, side: Constitution, drawing: Drawing
 ) -> Iterator[Moment]:
     """What one part of the trial shows until it ends. Raises UserError where it fails."""
-    one.now = Writing(draft, side, drawing, studio.live.load)
-    if one.stopped:
-        return
-    one.now.start()
+    one.now = writing = studio.live.write_aside(draft, side, drawing)
     try:
-        moment = one.now.moment()
+        if one.stopped:  # before there was anything to stop
+            return
+        moment = writing.moment()
         while moment.status == "running":
             yield moment
-            moment = one.now.moment(moment.serial, timeout=1.0)
+            moment = writing.moment(moment.serial, timeout=1.0)
             time.sleep(FRAME)
         yield moment
     finally:
-        one.now.stop()
+        writing.stop()
     if moment.status == "failed":
         raise UserError(moment.detail)
-
-
-def _round(answer: tuple[Step, ...], moment: Moment, principles: Mapping[str, Any]) -> str:
-    """The critique and the revision; the answer that they are about stands above both sides."""
-    done = chain_view.steps(moment.steps, principles).removeprefix(chain_view.steps(answer, principles))
-    return done + chain_view.step_in_progress(moment)
 
 
 def _panel(title: str, side: Constitution | str, html: str) -> str:

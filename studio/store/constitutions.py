@@ -11,13 +11,16 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.errors import UserError
 from pipeline.records import Constitution, as_json, parse
 from studio.store.database import Reader, Store, Tx, clean, moment
+from studio.store.draft_history import History
 
 PROJECT = "project"  # the author of what the studio ships
+Row = TypeVar("Row")
+WHATEVER = "whatever"  # as `over`: the caller looked at no version
 
 
 class StaleDraft(UserError):
@@ -55,34 +58,62 @@ class Draft:
     can_redo: bool
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What there is of a name at one moment: the unsaved edits, and the newest version with its content."""
+
+    draft: Draft | None
+    saved: Version | None
+    latest: Constitution | None
+    history: History
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo_draft` has somewhere to go, also when undo has reached the saved version."""
+        return self.history.above is not None
+
+
 VERSION_ROWS = """
 SELECT seq, version, name, note, parent, author, epoch_us(saved), body
-FROM constitution_versions WHERE name = ? ORDER BY seq DESC
+FROM constitution_versions WHERE name = $name ORDER BY seq DESC
 """
+NEWEST_VERSION = f"{VERSION_ROWS} LIMIT 1"
+# One statement sees one moment, without the write lock: tabs ask for this at every pause in typing.
+STANDING = f"""
+SELECT history.rows, edit.seq, edit.body, edit.author, epoch_us(edit.saved), version.*
+FROM (SELECT list((seq, undo_to, body IS NULL) ORDER BY seq) AS rows FROM drafts WHERE name = $name) history
+LEFT JOIN (SELECT * FROM drafts WHERE name = $name ORDER BY seq DESC LIMIT 1) edit ON true
+LEFT JOIN ({NEWEST_VERSION}) version ON true
+"""  # noqa: S608 - made of constants
 
 
-def save_version(store: Store, constitution: Constitution, note: str, author: str) -> Version:
+def save_version(
+    store: Store,
+    constitution: Constitution,
+    note: str,
+    author: str,
+    *,
+    expected: int | None = None,
+    over: str | None = WHATEVER,
+) -> Version:
     """Save as the newest version of its name, and end the draft, which it replaces.
 
-    An older content may be saved again: that restores it. Raises NothingChanged if it equals the latest.
+    An older content may be saved again: that restores it. Raises NothingChanged if it equals the latest;
+    StaleDraft as `save_draft` does.
     """
     kept, body = _storable(constitution)
     with store.tx() as tx:
-        newest = next(iter(versions(tx, kept.name)), None)
-        if newest and newest.version == kept.version:
+        now = _as_looked_at(tx, kept.name, expected, over)
+        if now.saved and now.saved.version == kept.version:
             raise NothingChanged(f"Nothing changed: this is the latest version of “{kept.name}” already.")
-        if _History(tx, kept.name).rows:
+        if now.draft or now.can_redo:
             _append(tx, kept.name, "save", author, body=None)
-        return _insert(tx, kept, body, note, author, newest)
+        return _insert(tx, kept, body, note, author, now.saved)
 
 
 def versions(store: Reader, name: str) -> list[Version]:
     """The history of a name, newest first."""
-    rows = store.query(VERSION_ROWS, [name])
-    return [
-        Version(seq, version, name, note, parent, author, moment(saved), len(json.loads(body)["principles"]))
-        for seq, version, name, note, parent, author, saved, body in rows
-    ]
+    return [_version(*row) for row in store.query(VERSION_ROWS, {"name": name})]
 
 
 def latest(store: Reader, name: str) -> Constitution | None:
@@ -111,7 +142,7 @@ def seed_shipped(store: Store, constitutions: Iterable[Constitution]) -> None:
     with store.tx() as tx:
         for constitution in constitutions:
             kept, body = _storable(constitution)
-            newest = next(iter(versions(tx, kept.name)), None)
+            newest = _newest(tx, kept.name)
             if newest is None:
                 _insert(tx, kept, body, "Shipped with CAI Studio", PROJECT, None)
             elif newest.author == PROJECT and newest.version != kept.version:
@@ -131,18 +162,22 @@ def keep_version(store: Store, constitution: Constitution, note: str, author: st
             _insert(tx, *newest, "In force again: the version before it was only kept", author, brought)
 
 
+def standing(store: Reader, name: str) -> Standing:
+    """The draft of a name and its newest version, as they were together at one moment."""
+    [(rows, seq, body, author, saved, *newest)] = store.query(STANDING, {"name": name})
+    version = _version(*newest) if newest[0] is not None else None
+    history = History(rows or [], version is not None)
+    edits = None
+    if history.live:
+        can_redo = history.above is not None
+        edits = Draft(seq, name, json.loads(body), author, moment(saved), history.can_undo, can_redo)
+    latest = parse(Constitution, json.loads(newest[-1])) if version else None
+    return Standing(edits, version, latest, history)
+
+
 def draft(store: Reader, name: str) -> Draft | None:
     """The unsaved edits of a name; None if there are none."""
-    history = _History(store, name)
-    if not history.live:
-        return None
-    # The row that the history ends with, not the newest by now: another thread may have saved between.
-    [(seq, body, author, saved)] = store.query(
-        "SELECT seq, body, author, epoch_us(saved) FROM drafts WHERE seq = ?", [history.rows[-1][0]]
-    )
-    return Draft(
-        seq, name, json.loads(body), author, moment(saved), history.can_undo, history.above is not None
-    )
+    return standing(store, name).draft
 
 
 def drafts(store: Reader) -> list[str]:
@@ -155,87 +190,69 @@ def drafts(store: Reader) -> list[str]:
 
 
 def save_draft(
-    store: Store, name: str, body: dict[str, Any], action: str, author: str, expected: int | None
+    store: Store,
+    name: str,
+    body: dict[str, Any],
+    action: str,
+    author: str,
+    expected: int | None,
+    over: str | None = WHATEVER,
 ) -> Draft:
     """Keep the editor's state; `action` says in words what was done.
 
-    `expected` is the seq of the draft that was edited, None if there was none. Raises StaleDraft if
-    that is no longer the newest. A state equal to the newest adds nothing.
+    `expected` is the seq of the draft that was looked at, None if there was none; `over` the newest
+    version then, None if none was saved. Raises StaleDraft if either is another by now. A state equal
+    to the newest adds nothing.
     """
     text = clean(json.dumps(body, ensure_ascii=False))
     with store.tx() as tx:
-        now = draft(tx, name)
-        if (now.seq if now else None) != expected:
-            raise StaleDraft(
-                f"“{name}” was edited or saved in another tab or by another person meanwhile. "
-                "Reload the page to see that state, then make your change again."
-            )
+        now = _as_looked_at(tx, name, expected, over).draft
         if now and now.body == json.loads(text):
             return now
         _append(tx, name, action, author, body=text)
         return _present(draft(tx, name))
 
 
-def undo_draft(store: Store, name: str, author: str) -> Draft | None:
+def undo_draft(store: Store, name: str, author: str, *, expected: int | None) -> Draft | None:
     """Go back one state, ever further at each call, at last to the saved version (None).
 
-    Nothing lies before a save or a discard. Where no version is saved, the first state stays.
+    Nothing lies before a save or a discard. Where no version is saved, the first state stays. This,
+    redo and discard raise StaleDraft if the draft is not the `expected` one.
     """
     with store.tx() as tx:
-        history = _History(tx, name)
+        history = _as_looked_at(tx, name, expected).history
         if history.can_undo:
             _return_to(tx, name, "undo", author, history.below)
         return draft(tx, name)
 
 
-def redo_draft(store: Store, name: str, author: str) -> Draft | None:
+def redo_draft(store: Store, name: str, author: str, *, expected: int | None) -> Draft | None:
     """Take back the last undo; does nothing after an edit. None: the saved version stands."""
     with store.tx() as tx:
-        above = _History(tx, name).above
+        above = _as_looked_at(tx, name, expected).history.above
         if above is not None:
             _return_to(tx, name, "redo", author, above)
         return draft(tx, name)
 
 
-def can_redo(store: Reader, name: str) -> bool:
-    """Whether `redo_draft` has somewhere to go, also when undo has reached the saved version."""
-    return _History(store, name).above is not None
-
-
-def discard_draft(store: Store, name: str, author: str) -> None:
+def discard_draft(store: Store, name: str, author: str, *, expected: int | None) -> None:
     """Drop the unsaved edits: the saved version stands. Undo doesn't bring them back."""
     with store.tx() as tx:
-        if _History(tx, name).rows:
+        now = _as_looked_at(tx, name, expected)
+        if now.draft or now.can_redo:
             _append(tx, name, "discard", author, body=None)
 
 
-class _History:
-    """The tree of states of a draft, read off the rows.
-
-    A state is named by the seq of the row that first had it, 0 being the saved version before all
-    edits. An edit grows from the state that was current just before it.
-    """
-
-    def __init__(self, store: Reader, name: str) -> None:
-        self.rows = store.query(
-            "SELECT seq, undo_to, body IS NULL FROM drafts WHERE name = ? ORDER BY seq", [name]
+def _as_looked_at(tx: Tx, name: str, expected: int | None, over: str | None = WHATEVER) -> Standing:
+    """What there is now, if it is what the caller acts on. In its transaction: nobody comes between."""
+    now = standing(tx, name)
+    draft_is_other = (now.draft.seq if now.draft else None) != expected
+    if draft_is_other or over not in (WHATEVER, now.saved.version if now.saved else None):
+        raise StaleDraft(
+            f"“{name}” was edited or saved in another tab or by another person meanwhile. "
+            "Reload the page to see that state, then make your change again."
         )
-        grown_from: dict[int, int] = {}
-        empty, state = {0}, 0
-        for seq, undo_to, is_empty in self.rows:
-            if undo_to is not None:
-                state = undo_to
-                continue
-            if is_empty:
-                empty.add(seq)
-            else:
-                grown_from[seq] = state
-            state = seq
-        self.live = state not in empty
-        self.below = grown_from.get(state, 0)
-        self.above = max((seq for seq, base in grown_from.items() if base == state), default=None)
-        saved = store.query("SELECT 1 FROM constitution_versions WHERE name = ? LIMIT 1", [name])
-        self.can_undo = self.live and (self.below not in empty or bool(saved))
+    return now
 
 
 def _storable(constitution: Constitution) -> tuple[Constitution, str]:
@@ -252,7 +269,7 @@ def _insert(
         "VALUES (?, ?, ?, ?, ?, ?)",
         [constitution.version, constitution.name, body, note, newest.version if newest else None, author],
     )
-    return versions(tx, constitution.name)[0]
+    return _present(_newest(tx, constitution.name))
 
 
 def _append(tx: Tx, name: str, action: str, author: str, body: str | None) -> None:
@@ -269,7 +286,18 @@ def _return_to(tx: Tx, name: str, action: str, author: str, state: int) -> None:
     )
 
 
-def _present(found: Draft | None) -> Draft:
+def _newest(store: Reader, name: str) -> Version | None:
+    return next((_version(*row) for row in store.query(NEWEST_VERSION, {"name": name})), None)
+
+
+def _version(
+    seq: int, version: str, name: str, note: str, parent: str | None, author: str, saved: int, body: str
+) -> Version:
+    principles = len(json.loads(body)["principles"])
+    return Version(seq, version, name, note, parent, author, moment(saved), principles)
+
+
+def _present(found: Row | None) -> Row:
     if found is None:
-        raise RuntimeError("a draft just written is not there")
+        raise RuntimeError("a row just written is not there")
     return found

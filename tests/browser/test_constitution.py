@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Dialog, Locator, Page, expect
+from playwright.sync_api import Dialog, Locator, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 
@@ -183,6 +183,83 @@ def test_another_tabs_edit_is_shown_and_mine_is_not_lost(page: Page) -> None:
     kept(page)
     other.reload()
     expect(other.locator(".cai-pc-title")).to_have_text("Mine")
+
+
+def choose(page: Page, name: str) -> None:
+    page.get_by_label("Constitution", exact=True).click()
+    page.get_by_role("option", name=name).first.click()
+    expect(page.locator(".cai-draft-bar h2")).to_have_text(name)
+
+
+def test_an_offer_ends_where_another_constitution_is_shown(page: Page) -> None:
+    new(page, "offered")
+    card(page, 1).get_by_role("button", name="Delete").click()
+    expect(page.locator(".cai-toast").get_by_role("button", name="Undo")).to_be_visible()
+    choose(page, "harmless")
+    expect(page.locator(".cai-toast")).to_be_hidden()
+
+
+def test_what_was_overtaken_stays_until_it_is_used_or_dismissed(page: Page) -> None:
+    new(page, "overtaken")
+    other = page.context.new_page()
+    other.goto("/constitution?name=overtaken")
+    open_card(other, 1).get_by_label("Title", exact=True).fill("Theirs")
+    kept(other)
+    open_card(page, 1).get_by_label("Title", exact=True).fill("Mine")
+    use = page.get_by_role("button", name="Use mine instead")
+    expect(use).to_be_visible()
+    page.get_by_label("Description").fill("typed on")
+    kept(page)
+    expect(use).to_be_visible()
+    choose(page, "harmless")
+    expect(use).to_be_hidden()
+    page.goto("/constitution?name=overtaken")
+    use.click()
+    kept(page)
+    expect(page.locator(".cai-pc-title")).to_have_text("Mine")
+    expect(use).to_be_hidden()
+    card(other, 1).get_by_label("Title", exact=True).fill("Theirs again")  # still open there
+    expect(other.locator(".cai-pc-title")).to_have_text("Mine")
+    other.get_by_role("button", name="Dismiss").click()
+    expect(other.get_by_role("button", name="Use mine instead")).to_be_hidden()
+    other.reload()
+    expect(other.locator(".cai-pc-title")).to_have_text("Mine")
+    expect(other.get_by_role("button", name="Use mine instead")).to_be_hidden()
+
+
+def test_save_and_undo_wait_for_what_was_typed(page: Page, problems: list[str]) -> None:
+    new(page, "unanswered")
+    save(page, "the first")
+
+    def refuse(route: Route) -> None:
+        if "keep_draft" in (route.request.post_data or ""):
+            route.fulfill(status=500, body="down")
+        else:
+            route.continue_()
+
+    page.route("**/component_server**", refuse)
+    card(page, 1).get_by_role("button", name="Duplicate").click()
+    expect(page.locator(".cai-kept")).to_contain_text("does not answer")
+    page.locator(".cai-draft-bar h2").click()
+    page.keyboard.press("Control+z")
+    expect(page.locator(".cai-toast")).to_contain_text("does not answer: nothing was done")
+    expect(page.locator(".cai-pc")).to_have_count(2)
+    page.unroute("**/component_server**")
+    kept(page)
+    expect(page.locator(".cai-pc")).to_have_count(2)
+    page.route("**/component_server**", refuse)
+    open_card(page, 1).get_by_label("Title", exact=True).fill("Not sent")
+    page.keyboard.press("Control+s")
+    page.get_by_label("Note").fill("stays")
+    page.keyboard.press("Enter")
+    expect(page.locator(".cai-toast")).to_contain_text("no version was saved")
+    page.unroute("**/component_server**")
+    kept(page)
+    page.keyboard.press("Control+s")
+    expect(page.get_by_label("Note")).to_have_value("stays")
+    page.keyboard.press("Enter")
+    expect(page.locator(".cai-toast")).to_contain_text("Saved as version")
+    problems[:] = [problem for problem in problems if "500" not in problem]
 
 
 def test_hostile_text_stays_text(page: Page) -> None:

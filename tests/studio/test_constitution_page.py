@@ -37,6 +37,9 @@ def call(studio: Studio) -> Callable[..., Any]:
     functions = {function.__name__: function for function in server_functions(studio)}
 
     def run(function: str, **data: Any) -> Any:
+        # What this tab knows as the newest version, unless the test says otherwise.
+        newest = next(iter(constitutions.versions(studio.store, data["name"])), None)
+        data = {"over": newest and newest.version, **data}
         more = () if function == "fetch_draft" else (ANN,)
         return json.loads(functions[function](json.dumps(data), *more))
 
@@ -86,6 +89,48 @@ def test_a_stale_edit_gets_the_newer_state_back(call: Callable[..., Any]) -> Non
     assert answer["state"]["body"]["principles"][0]["title"] == "Theirs"
     for function, data in (("walk_draft", {"step": "undo"}), ("save_version", {"note": ""})):
         assert call(function, name="minimal", expected=None, **data)["stale"]
+
+
+def test_a_version_saved_in_another_tab_is_not_covered(studio: Studio, call: Callable[..., Any]) -> None:
+    state = call("fetch_draft", name="minimal")["state"]
+    seen, body = state["saved"]["version"], state["body"]
+    _, answer = edited(call, title="Theirs")
+    call("save_version", name="minimal", note="", expected=answer["state"]["seq"])
+    body["principles"][0]["title"] = "Mine"
+    answer = call("keep_draft", name="minimal", body=body, action="edit", expected=None, over=seen)
+    assert answer["stale"]
+    assert call("save_version", name="minimal", note="", expected=None, over=seen)["stale"]
+    assert constitutions.draft(studio.store, "minimal") is None
+    assert len(constitutions.versions(studio.store, "minimal")) == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "data"),
+    [
+        ("walk_draft", {"step": "undo"}),
+        ("walk_draft", {"step": "discard"}),
+        ("save_version", {"note": ""}),
+    ],
+)
+def test_an_edit_between_look_and_act_is_not_dropped(
+    studio: Studio, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, function: str, data: Any
+) -> None:
+    _, answer = edited(call, title="Mine")
+    seq, read = answer["state"]["seq"], draft_state.read
+    theirs = draft_state.plain(Constitution("minimal", (Principle("a", "Theirs", comparison="c"),)))
+
+    def read_then_another_edits(store: Any, name: str) -> Any:
+        found = read(store, name)
+        if found.seq == seq:
+            constitutions.save_draft(store, name, theirs, "edit", "bob", seq)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(draft_state, "read", read_then_another_edits)
+        call(function, name="minimal", expected=seq, **data)
+    # Before the act it made that stale; after it, it found itself stale. Never was it kept and then dropped.
+    rows = studio.store.query("SELECT action, author FROM drafts WHERE name = 'minimal' ORDER BY seq")
+    assert rows[1:] in ([("edit", "bob")], [(data.get("step", "save"), "ann")])
 
 
 def test_undo_redo_and_discard(call: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from studio.store import constitutions
 from studio.store.constitutions import (
     NothingChanged,
     StaleDraft,
-    can_redo,
     discard_draft,
     draft,
     latest,
@@ -33,6 +33,7 @@ from studio.store.constitutions import (
     save_draft,
     save_version,
     seed_shipped,
+    standing,
     undo_draft,
     versions,
 )
@@ -51,6 +52,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def body(title: str) -> dict[str, Any]:
     return {"name": "Kind", "principles": [{"title": title}]}
+
+
+def seq(store: Store, name: str = "Kind") -> int | None:
+    """What `expected` takes: the draft that is there now."""
+    found = draft(store, name)
+    return found.seq if found else None
 
 
 def edit(store: Store, title: str, expected: int | None) -> int:
@@ -133,9 +140,9 @@ def test_a_draft_survives_a_restart_and_ends_with_the_save(tmp_path: Path) -> No
     assert found
     assert (found.body, found.author, found.can_undo) == (body("rough"), "ann", True)
     assert constitutions.drafts(store) == ["Kind"]
-    save_version(store, KINDER, "", "ann")
+    save_version(store, KINDER, "", "ann", expected=found.seq)
     assert draft(store, "Kind") is None
-    assert undo_draft(store, "Kind", "ann") is None
+    assert undo_draft(store, "Kind", "ann", expected=None) is None
     assert constitutions.drafts(store) == []
     store.close()
 
@@ -147,22 +154,62 @@ def test_an_edit_in_another_tab_is_not_overwritten(store: Store) -> None:
     for stale in (None, first):
         with pytest.raises(StaleDraft, match="another tab"):
             edit(store, "three", stale)
-    discard_draft(store, "Kind", "ann")
+    discard_draft(store, "Kind", "ann", expected=seq(store))
     with pytest.raises(StaleDraft):
         edit(store, "three", first)
     edit(store, "three", None)
+
+
+def test_nothing_drops_a_draft_that_it_did_not_look_at(store: Store) -> None:
+    save_version(store, KIND, "", "ann")
+    mine = edit(store, "mine", None)
+    theirs = edit(store, "theirs", mine)
+    for stale in (None, mine):
+        with pytest.raises(StaleDraft):
+            save_version(store, KINDER, "", "ann", expected=stale)
+        for step in (undo_draft, redo_draft, discard_draft):
+            with pytest.raises(StaleDraft):
+                step(store, "Kind", "ann", expected=stale)
+    assert seq(store) == theirs
+    assert latest(store, "Kind") == KIND
+
+
+def test_a_version_that_was_saved_meanwhile_is_not_covered(store: Store) -> None:
+    first = save_version(store, KIND, "", "ann", over=None)
+    second = save_version(store, KINDER, "", "bob", over=first.version)
+    other = replace(KIND, description="other")
+    for unseen in (None, first.version):
+        with pytest.raises(StaleDraft):
+            save_version(store, other, "", "ann", over=unseen)
+        with pytest.raises(StaleDraft):
+            save_draft(store, "Kind", body("of the first"), "", "ann", None, unseen)
+    save_draft(store, "Kind", body("of the second"), "", "ann", None, second.version)
+
+
+def test_what_stands_is_read_at_once_and_waits_for_no_writer(store: Store) -> None:
+    nothing = standing(store, "Kind")
+    assert (nothing.draft, nothing.saved, nothing.latest, nothing.can_redo) == (None, None, None, False)
+    save_version(store, KIND, "", "ann")
+    saved = save_version(store, KINDER, "", "ann")
+    first = edit(store, "one", None)
+    with store.tx() as tx:
+        tx.query("INSERT INTO drafts (name, action, body, author) VALUES ('Kind', '', '{}', 'bob')")
+        with ThreadPoolExecutor() as other:
+            now = other.submit(standing, store, "Kind").result(5)
+    assert now.draft
+    assert (now.draft.seq, now.saved, now.latest) == (first, saved, KINDER)
 
 
 def test_the_same_state_again_adds_no_step_to_undo(store: Store) -> None:
     save_version(store, KIND, "", "ann")
     first = edit(store, "one", None)
     assert edit(store, "one", first) == first
-    assert undo_draft(store, "Kind", "ann") is None
+    assert undo_draft(store, "Kind", "ann", expected=first) is None
 
 
 def test_the_first_draft_of_an_unsaved_name_has_nothing_under_it(store: Store) -> None:
-    edit(store, "one", None)
-    found = undo_draft(store, "Kind", "ann")
+    first = edit(store, "one", None)
+    found = undo_draft(store, "Kind", "ann", expected=first)
     assert found
     assert (found.body, found.can_undo) == (body("one"), False)
     assert constitutions.names(store) == []
@@ -171,7 +218,7 @@ def test_the_first_draft_of_an_unsaved_name_has_nothing_under_it(store: Store) -
 def test_drafts_of_two_names_are_apart(store: Store) -> None:
     for name in ("A", "B"):
         save_draft(store, name, {"name": name}, "", "ann", None)
-    discard_draft(store, "A", "ann")
+    discard_draft(store, "A", "ann", expected=seq(store, "A"))
     assert constitutions.drafts(store) == ["B"]
 
 
@@ -191,7 +238,7 @@ class Undo(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        discard_draft(self.store, "Kind", "ann")
+        discard_draft(self.store, "Kind", "ann", expected=seq(self.store))
 
     @rule(same=integers(0, 3))
     def edit(self, same: int) -> None:
@@ -205,27 +252,27 @@ class Undo(RuleBasedStateMachine):
     @rule()
     def undo(self) -> None:
         self.at = max(0, self.at - 1)
-        undo_draft(self.store, "Kind", "ann")
+        undo_draft(self.store, "Kind", "ann", expected=seq(self.store))
 
     @rule()
     def redo(self) -> None:
         self.at = min(len(self.states) - 1, self.at + 1)
-        redo_draft(self.store, "Kind", "ann")
+        redo_draft(self.store, "Kind", "ann", expected=seq(self.store))
 
     @precondition(lambda self: self.at)
     @rule()
     def discard(self) -> None:
         self.states, self.at = [0], 0
-        discard_draft(self.store, "Kind", "ann")
+        discard_draft(self.store, "Kind", "ann", expected=seq(self.store))
 
     @invariant()
     def the_draft_is_the_state(self) -> None:
         found = draft(self.store, "Kind")
         state = self.states[self.at]
         assert (found.body if found else None) == (body(str(state)) if state else None)
-        assert can_redo(self.store, "Kind") == (self.at < len(self.states) - 1)
+        assert standing(self.store, "Kind").can_redo == (self.at < len(self.states) - 1)
         if found:
-            assert (found.can_undo, found.can_redo) == (True, can_redo(self.store, "Kind"))
+            assert (found.can_undo, found.can_redo) == (True, standing(self.store, "Kind").can_redo)
 
 
 def test_undo_and_redo_walk_a_list_of_states(store: Store) -> None:
