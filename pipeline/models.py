@@ -182,6 +182,19 @@ def _hub(name: str, download: bool, adapted: bool) -> ModelFiles:
     return replace(found, kind="hub", revision=Path(folder).name)
 
 
+def downloaded(repository: str) -> int:
+    """Bytes of a hub model that are in the local cache, whole files or not."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    blobs = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "blobs"
+    size = 0
+    for path in blobs.glob("*"):
+        with suppress(OSError):  # renamed meanwhile: it was complete
+            size += path.stat().st_size
+    return size
+
+
 def _fingerprint(folder: Path) -> str:
     """Identity of a folder's weights: names, sizes and both ends of each file.
 

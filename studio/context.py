@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from pipeline import constitution
 from pipeline.engines.remote import Worker
+from studio.bundled_fetch import BundledFetch
 from studio.live import LiveChains
 from studio.store import chains, constitutions
 from studio.store.database import Store
@@ -24,9 +25,12 @@ class Studio:
     session: str
     folder: Path
     live: LiveChains = field(init=False)
+    bundled: BundledFetch = field(init=False)
 
     def __post_init__(self) -> None:
-        self.live = LiveChains(self.store, Worker(self.folder / "inference.log"))
+        log = self.folder / "inference.log"
+        self.live = LiveChains(self.store, Worker(log))
+        self.bundled = BundledFetch(log)
 
     @classmethod
     def open(cls, folder: Path, session: str) -> Self:
@@ -40,6 +44,7 @@ class Studio:
 
     def close(self) -> None:
         """Stop what runs, keep what there is, free the model, and close the store."""
+        self.bundled.stop()
         self.live.close()
         self.store.close()
 

@@ -32,9 +32,11 @@ from pipeline.engines import (
     OnText,
     Request,
     Score,
+    StoppedError,
     ignore,
     never,
 )
+from pipeline.engines.fetching import Doing, bring, silent
 from pipeline.records import parse
 
 GRACE = 20.0
@@ -49,7 +51,7 @@ class Worker:
     """The model process. Safe from several threads; jobs run one after another."""
 
     def __init__(self, log: Path) -> None:
-        self._log = log
+        self.log = log
         self._lock = threading.Lock()
         self._life: _Life | None = None
 
@@ -97,7 +99,7 @@ class Worker:
     def _alive(self) -> _Life:
         with self._lock:
             if self._life is None or not self._life.runs:
-                self._life = _Life(self._log)
+                self._life = _Life(self.log)
             return self._life
 
 
@@ -125,8 +127,10 @@ def _run(life: _Life, job: Message, on_text: OnText, cancelled: Cancelled) -> An
             if not asked and cancelled():
                 asked = time.monotonic()
                 life.send({"op": "cancel", "id": number})
-            if asked and not begun:
-                return None  # it waits behind another's job, which is not to be killed for it
+            # It waits behind another's job, which is not to be killed for it; or it loads a model, and
+            # killing it would take away the other one too.
+            if asked and (not begun or job["op"] == "load"):
+                return None
             if asked and time.monotonic() - asked > GRACE:
                 life.end()
                 return None
@@ -234,10 +238,21 @@ def _how(code: int) -> str:
 class RemoteEngine:
     """One model in a worker, with the interface of an engine in this process."""
 
-    def __init__(self, worker: Worker, name: str) -> None:
-        """Raises UserError or EngineError when the model can't be loaded; may take seconds."""
+    def __init__(
+        self, worker: Worker, name: str, cancelled: Cancelled = never, doing: Doing = silent
+    ) -> None:
+        """Load the model, fetching it first where it isn't here; `doing` hears which, and how far.
+
+        May take seconds, and minutes to download. Raises UserError or EngineError when the model can't be
+        loaded, StoppedError after a cancel.
+        """
         self._worker = worker
-        self._info = parse(ModelInfo, worker.call({"op": "load", "model": name}))
+        bring(name, worker.log, cancelled, doing)
+        doing(f"loading {name}")
+        info = worker.call({"op": "load", "model": name}, cancelled=cancelled)
+        if info is None:
+            raise StoppedError(f"stopped while loading {name}")
+        self._info = parse(ModelInfo, info)
         self._model = {"model": name, "revision": self._info.revision}
 
     @property

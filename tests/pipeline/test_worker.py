@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.engines import Context, EngineError, Request, Sampling
+from pipeline.engines import Context, EngineError, Request, Sampling, StoppedError
 from pipeline.engines.remote import RemoteEngine, Worker
 from pipeline.records import Message
 
@@ -129,6 +129,16 @@ def test_a_cancel_ends_within_a_second_with_what_there_is(remote: RemoteEngine) 
     assert done.finish == "cancelled"
     assert done.text.startswith("".join(heard[:3]))
     assert time.monotonic() - asked[0] < 1
+
+
+def test_a_load_that_is_cancelled_ends_at_once_and_harms_nothing(
+    worker: Worker, remote: RemoteEngine, tiny_model: Path, tmp_path: Path
+) -> None:
+    pid = worker.pid
+    with pytest.raises(StoppedError, match="stopped while loading"):
+        RemoteEngine(worker, str(shutil.copytree(tiny_model, tmp_path / "m")), lambda: True)
+    assert remote.generate(say("Hi", 1))[0].tokens == 1
+    assert worker.pid == pid
 
 
 def test_a_queued_job_is_cancelled_without_harm_to_the_one_that_runs(remote: RemoteEngine) -> None:
