@@ -105,7 +105,7 @@ def bring(name: str, log: Path, cancelled: Cancelled = never, doing: Doing = sil
             return
         else:
             return
-    what = f"downloading {repository}" if repository else f"converting {name}, once"
+    what = f"downloading {repository}" if repository else "converting the bundled model, once"
     doing(what)
     fetch = Fetch(name, log)
     try:
