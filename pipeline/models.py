@@ -11,7 +11,10 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +26,18 @@ Kind = Literal["bundled", "folder", "adapter", "run", "hub"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w.-]+)?")
+
+
+class NotHereError(UserError):
+    """The hub's local cache lacks `repository`, which the model needs."""
+
+    def __init__(self, message: str, repository: str) -> None:
+        super().__init__(message)
+        self.repository = repository
+
+
+class NoSafetensorsError(UserError):
+    """A folder without weights that may be loaded."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +55,8 @@ class ModelFiles:
 def resolve(name: str, *, download: bool = True) -> ModelFiles:
     """Find the files behind a model name.
 
-    With `download` false only what is on this machine counts. Raises UserError with what to do.
+    With `download` false only what is on this machine counts, and what is wholly here: NotHereError is
+    raised for the rest. Raises UserError with what to do.
     """
     try:
         return _resolve(name.strip(), download)
@@ -96,6 +112,8 @@ def _adapter(name: str, folder: Path, download: bool) -> ModelFiles:
         raise UserError(f"{name}: the adapter's base model {base!r} is not a model name")
     try:
         below = _resolve(base.strip(), download, adapted=True)
+    except NotHereError as error:
+        raise NotHereError(f"{name}: an adapter whose base is missing: {error}", error.repository) from error
     except UserError as error:
         raise UserError(f"{name}: an adapter whose base can't be used: {error}") from error
     return ModelFiles(name, "adapter", below.folder, f"{below.revision}+{_fingerprint(folder)}", folder)
@@ -104,18 +122,22 @@ def _adapter(name: str, folder: Path, download: bool) -> ModelFiles:
 def _require_safetensors(name: str, folder: Path, pattern: str) -> None:
     if any(folder.glob(pattern)):
         return
-    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    _refuse_pickles(name, [path.name for path in folder.iterdir()])
+    raise NoSafetensorsError(f"{name}: no {pattern} weights in this model's folder")
+
+
+def _refuse_pickles(name: str, files: Iterable[str]) -> None:
+    pickles = sorted(file for file in files if any(fnmatch(file, pattern) for pattern in PICKLES))
     if pickles:
         raise UserError(
             f"{name}: only pickle weights here ({', '.join(pickles[:3])}), and loading a pickle can run any "
             "code, so it is refused. Convert it to safetensors, or choose a model that has them."
         )
-    raise UserError(f"{name}: no {pattern} weights in this model's folder")
 
 
 def _hub(name: str, download: bool, adapted: bool) -> ModelFiles:
     from httpx import HTTPError
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import list_repo_files, snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
         LocalEntryNotFoundError,
@@ -123,6 +145,8 @@ def _hub(name: str, download: bool, adapted: bool) -> ModelFiles:
         RevisionNotFoundError,
     )
 
+    # Not every OSError: a full disk must say so.
+    unreachable = (HfHubHTTPError, HTTPError, ConnectionError, TimeoutError, ValueError)
     if not HUB_ID.fullmatch(name):
         raise UserError(f"{name}: neither a folder nor a hub id (`org/name`, or `org/name@revision`)")
     repository, _, revision = name.partition("@")
@@ -139,13 +163,36 @@ def _hub(name: str, download: bool, adapted: bool) -> ModelFiles:
         raise UserError(message) from error
     except RevisionNotFoundError as error:
         raise UserError(f"{name}: the hub has {repository}, but no revision {revision} of it") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, HTTPError, OSError, ValueError) as error:
+    except (LocalEntryNotFoundError, *unreachable) as error:
+        if not download:
+            message = f"{name}: not on this machine yet: `cai models get {name}` downloads it"
+            raise NotHereError(message, repository) from error
         raise UserError(
             f"{name}: no folder of this name here, not in the hub's local cache, and the hub can't be "
             "reached. Use `bundled`, name a local folder, or try again with a network (HF_HUB_OFFLINE unset)."
         ) from error
-    found = _weights(name, Path(folder), download, adapted)
+    try:
+        found = _weights(name, Path(folder), download, adapted)
+    except NoSafetensorsError:
+        if download:  # pickles are never fetched, so only the hub knows of them
+            with suppress(*unreachable, OSError):
+                listed = list_repo_files(repository, revision=revision or None)
+                _refuse_pickles(name, [file for file in listed if "/" not in file])
+        raise
     return replace(found, kind="hub", revision=Path(folder).name)
+
+
+def downloaded(repository: str) -> int:
+    """Bytes of a hub model that are in the local cache, whole files or not."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    blobs = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "blobs"
+    size = 0
+    for path in blobs.glob("*"):
+        with suppress(OSError):  # renamed meanwhile: it was complete
+            size += path.stat().st_size
+    return size
 
 
 def _fingerprint(folder: Path) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html import escape
 from string import Template
@@ -23,7 +24,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pipeline.errors import UserError
 
 FORM_LIMIT = 8192  # bytes of a login form; more is no login
-WRONG_PAUSE = 0.5  # seconds between guesses
+WRONG_PAUSE = 0.5  # seconds that a wrong guess keeps the next one of its address waiting
+IN_LINE = 8  # guesses of one address at a time: nobody waits for more than these
+ADDRESSES = 64  # that guess at a time; together with the pause, the most that can be tried in a second
 
 LOGIN_PAGE = Template(
     """<!doctype html>
@@ -91,6 +94,41 @@ def read_accounts(flags: Sequence[str], env: str, ask: Callable[[str], str]) -> 
     return Accounts(passwords) if passwords else None
 
 
+@dataclass
+class _Line:
+    """The guesses of one address."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: int = 0
+
+
+class Turns:
+    """One guess at a time for each address, however many it sends at once.
+
+    Not one at a time for all: whoever guesses would then keep everyone else out.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Line] = {}
+
+    @asynccontextmanager
+    async def take(self, address: str) -> AsyncIterator[bool]:
+        """Wait for the turn; False, at once, where too many wait already."""
+        line = self._lines.get(address, _Line())
+        if line.waiting >= IN_LINE or (address not in self._lines and len(self._lines) >= ADDRESSES):
+            yield False
+            return
+        self._lines[address] = line
+        line.waiting += 1
+        try:
+            async with line.lock:
+                yield True
+        finally:
+            line.waiting -= 1
+            if not line.waiting:
+                self._lines.pop(address, None)
+
+
 class LoginWall:
     """Answers whoever is not logged in with the login form, or 401; names the others in `scope["user"]`."""
 
@@ -99,7 +137,7 @@ class LoginWall:
         self.accounts = accounts
         self.secure = secure
         self.cookie, self.tokens = accounts.cookie, accounts.tokens
-        self.guessing = asyncio.Lock()
+        self.turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -142,10 +180,13 @@ class LoginWall:
                 return PlainTextResponse("That is no login form.\n", status_code=413)
         fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
         name, password, target = (fields.get(key, [""])[0] for key in ("username", "password", "next"))
-        if not self.accounts.admits(name, password):
-            async with self.guessing:  # one wrong guess at a time, for everyone together
+        async with self.turns.take(request.client.host if request.client else "") as turn:
+            if not turn:
+                return _form(request, target, "Too many log in at once. Try again in a moment.", 429)
+            # Looked at within the turn: else a hundred guesses at once would cost no more than one.
+            if not self.accounts.admits(name, password):
                 await asyncio.sleep(WRONG_PAUSE)
-            return _form(request, target, "That name and password do not go together.")
+                return _form(request, target, "That name and password do not go together.")
         token = secrets.token_urlsafe(32)
         self.tokens[token] = name
         response = RedirectResponse(_inside(target) or _home(request), status_code=303)
@@ -178,10 +219,10 @@ def _inside(target: str) -> str:
     return target if inside and target.isprintable() and not parts.path.endswith("/login") else ""
 
 
-def _form(request: Request, target: str, problem: str = "") -> HTMLResponse:
+def _form(request: Request, target: str, problem: str = "", status: int = 401) -> HTMLResponse:
     page = LOGIN_PAGE.substitute(
         action=escape(_home(request) + "login"),
         next=escape(_inside(target)),
         problem=f'<p role="alert">{escape(problem)}</p>' if problem else "",
     )
-    return HTMLResponse(page, status_code=401)
+    return HTMLResponse(page, status_code=status)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from pipeline import constitution
 from pipeline.engines.remote import Worker
 from pipeline.errors import UserError
+from studio.bundled_fetch import BundledFetch
 from studio.jobs.importing import RUNS
 from studio.jobs.jobs import Jobs
 from studio.live import LiveChains
@@ -34,9 +35,12 @@ class Studio:
     mover: Mover = field(default_factory=Mover)
     live: LiveChains = field(init=False)
     jobs: Jobs = field(init=False)
+    bundled: BundledFetch = field(init=False)
 
     def __post_init__(self) -> None:
-        self.live = LiveChains(self.store, Worker(self.folder / "inference.log"))
+        log = self.folder / "inference.log"
+        self.live = LiveChains(self.store, Worker(log))
+        self.bundled = BundledFetch(log)
         # The store's own path: it is absolute, and a run's process is known by it.
         self.jobs = Jobs(self.store, self.store.folder / RUNS)
 
@@ -58,6 +62,7 @@ class Studio:
         Twice is harmless.
         """
         self.jobs.close()
+        self.bundled.stop()
         self.live.close()
         if self.store.closed:
             return

@@ -2,8 +2,9 @@
 
 A studio on the loopback address is still reachable by any web page the person has open: a foreign
 page can post to it, and a name that resolves to 127.0.0.1 can read it (DNS rebinding). So a request
-must name a host that is ours, and a browser's `Origin` must be that host. Pure ASGI: a body is never
-touched, so a token stream arrives as it is written.
+must name a host that is ours, and a browser's `Origin` must be that host. Pure ASGI: bodies pass
+as they come, so a token stream arrives as it is written; those that come in are counted, since only
+uploads have a limit of Gradio's own.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+BODY_LIMIT = 65 << 20  # bytes: an upload of 64 MB, the most that app.py lets in, and its wrapping
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Guard:
         scope["root_path"] = self.site.path
         refusal = self._refusal(Headers(scope=scope))
         if refusal is None:
-            await self.app(scope, receive, _with_headers(send))
+            await _limited(self.app, scope, receive, _with_headers(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
         else:
@@ -141,6 +144,49 @@ class Guard:
         if origin is not None and not knows_origin(self.site, origin, host):
             return PlainTextResponse("CAI Studio refuses requests from other sites.\n", status_code=403)
         return None
+
+
+async def _limited(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the app, and answer in its place where a request's body is too large.
+
+    The bytes are counted as they come: their announced length may be missing, or a lie.
+    """
+    if scope["type"] != "http":
+        await app(scope, receive, send)
+        return
+    refusal = PlainTextResponse(
+        "That is too much to send to CAI Studio at once.\n",
+        status_code=413,
+        headers={"Connection": "close"},  # the rest of the body is not read
+    )
+    announced = Headers(scope=scope).get("content-length", "")
+    if announced.isdecimal() and int(announced) > BODY_LIMIT:
+        await refusal(scope, receive, send)
+        return
+    size, begun, refused = 0, False, False
+
+    async def counted() -> Message:
+        nonlocal size, refused
+        message = {"type": "http.disconnect"} if refused else await receive()
+        size += len(message.get("body", b""))
+        if size > BODY_LIMIT and not refused:
+            refused = True
+            if not begun:
+                await refusal(scope, receive, send)
+            return {"type": "http.disconnect"}
+        return message
+
+    async def unless_refused(message: Message) -> None:
+        nonlocal begun
+        begun = True
+        if not refused:
+            await send(message)
+
+    try:
+        await app(scope, counted, unless_refused)
+    except Exception:
+        if not refused:  # else the app only tells that its client went away
+            raise
 
 
 def _with_headers(send: Send) -> Send:

@@ -13,13 +13,17 @@ from dataclasses import dataclass, replace
 
 from pipeline.configs import Drawing
 from pipeline.critique import Draft, Engines, Plan, extend, plan
-from pipeline.engines import Engine
+from pipeline.engines import Cancelled, Engine, StoppedError, never
+from pipeline.engines.fetching import Doing, silent
 from pipeline.engines.remote import RemoteEngine, Worker
 from pipeline.errors import UserError
 from pipeline.records import Constitution, Prompt, Step, well_formed
 from studio.store import chains, constitutions
 from studio.store.chains import NewChain, StoredChain
 from studio.store.database import Store
+
+Load = Callable[[str, Cancelled, Doing], Engine]
+"""Loads a model by its name, until it is no longer wanted; tells what it is doing."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Writing:
         draft: Draft,
         constitution: Constitution,
         drawing: Drawing,
-        load: Callable[[str], Engine],
+        load: Load,
         keep: Callable[[int, Step], None] = lambda position, step: None,
         end: Callable[[chains.Status, str], None] = lambda status, detail: None,
     ) -> None:
@@ -90,6 +94,8 @@ class Writing:
                 self._keep(len(self._moment.steps), step)
                 self._show(steps=(*self._moment.steps, step), plan=None, text="", doing="")
             status, detail = ("stopped" if self._stopped.is_set() else "finished"), ""
+        except StoppedError:
+            status, detail = "stopped", ""
         except UserError as error:
             detail = str(error)
         finally:
@@ -100,12 +106,18 @@ class Writing:
                 self._show(status=status, detail=detail, plan=None, text="", doing="")
 
     def _engines(self) -> Engines:
-        self._show(doing=f"loading {self._drawing.model}")
-        policy = self._load(self._drawing.model)
+        policy = self._loaded(self._drawing.model)
         if self._drawing.critic_name == self._drawing.model:
             return Engines(policy, policy)
-        self._show(doing=f"loading {self._drawing.critic_name}")
-        return Engines(policy, self._load(self._drawing.critic_name))
+        return Engines(policy, self._loaded(self._drawing.critic_name))
+
+    def _loaded(self, name: str) -> Engine:
+        def doing(what: str) -> None:
+            if not self._stopped.is_set() and what != self._moment.doing:
+                self._show(doing=what)
+
+        doing(f"loading {name}")
+        return self._load(name, self._stopped.is_set, doing)
 
     def _append(self, index: int, text: str) -> None:
         self._show(text=self._moment.text + text, doing="")
@@ -127,9 +139,9 @@ class LiveChains:
         self._aside: set[Writing] = set()  # of which nothing is stored
         self._closed = False
 
-    def load(self, model: str) -> Engine:
+    def load(self, model: str, cancelled: Cancelled = never, doing: Doing = silent) -> Engine:
         """A model in the worker. Raises UserError."""
-        return RemoteEngine(self.worker, model)
+        return RemoteEngine(self.worker, model, cancelled, doing)
 
     def start(self, prompt: Prompt, constitution: Constitution, drawing: Drawing, author: str) -> str:
         """Begin a chain and return its id."""

@@ -25,6 +25,10 @@ class EngineError(UserError):
     """A model could not be loaded or run. The message says what to do, in plain words."""
 
 
+class StoppedError(EngineError):
+    """A model was no longer wanted before it was loaded."""
+
+
 class TooLong(EngineError):
     """A request that does not fit into the model's context. Nothing of its batch was generated."""
 

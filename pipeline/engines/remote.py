@@ -33,9 +33,11 @@ from pipeline.engines import (
     OnText,
     Request,
     Score,
+    StoppedError,
     ignore,
     never,
 )
+from pipeline.engines.fetching import Doing, bring, silent
 from pipeline.engines.flow import in_rounds
 from pipeline.records import parse
 
@@ -51,7 +53,7 @@ class Worker:
     """The model process. Safe from several threads; jobs run one after another."""
 
     def __init__(self, log: Path) -> None:
-        self._log = log
+        self.log = log
         self._lock = threading.Lock()
         self._life: _Life | None = None
 
@@ -65,34 +67,9 @@ class Worker:
 
         Raises EngineError with what the worker said, or how it died.
         """
-        life = self._alive()
-        number, inbox = life.submit(job)
-        begun, asked = False, 0.0
-        try:
-            while True:
-                with contextlib.suppress(queue.Empty):
-                    message = inbox.get(timeout=POLL)
-                    if "text" in message:
-                        on_text(message["index"], message["text"])
-                    elif "begun" in message:
-                        begun = True
-                    elif "done" in message:
-                        return message["done"]
-                    else:
-                        raise EngineError(message["error"])
-                if not asked and cancelled():
-                    asked = time.monotonic()
-                    life.send({"op": "cancel", "id": number})
-                if asked and not begun:
-                    return None  # it waits behind another's job, which is not to be killed for it
-                if asked and time.monotonic() - asked > GRACE:
-                    life.end()
-                    return None
-        except BaseException:
-            life.send({"op": "cancel", "id": number})  # nobody waits for it now
-            raise
-        finally:
-            life.forget(number)
+        while True:
+            with contextlib.suppress(_NotBegunError):
+                return _run(self._alive(), job, on_text, cancelled)
 
     @property
     def pid(self) -> int | None:
@@ -109,25 +86,73 @@ class Worker:
         except psutil.Error:
             return 0
 
+    @property
+    def gpu_memory(self) -> int:
+        """Bytes that it held on the GPU after its last job; 0 when no process runs."""
+        life = self._life
+        return life.gpu if life and life.runs else 0
+
     def stop(self) -> None:
         """Kill the process: its models' memory is free when this returns. The next job starts another."""
         if life := self._life:
+            life.wanted = False
             life.end()
 
     def _alive(self) -> _Life:
         with self._lock:
             if self._life is None or not self._life.runs:
-                self._life = _Life(self._log)
+                self._life = _Life(self.log)
             return self._life
 
 
+class _NotBegunError(Exception):
+    """The process died of another's job, while this one waited."""
+
+
+def _run(life: _Life, job: Message, on_text: OnText, cancelled: Cancelled) -> Any:
+    number, inbox = life.submit(job)
+    begun, asked = False, 0.0
+    try:
+        while True:
+            with contextlib.suppress(queue.Empty):
+                message = inbox.get(timeout=POLL)
+                if "text" in message:
+                    on_text(message["index"], message["text"])
+                elif "begun" in message:
+                    begun = True
+                elif "done" in message:
+                    return message["done"]
+                elif "again" in message and not begun:
+                    raise _NotBegunError
+                else:
+                    raise EngineError(message["error"])
+            if not asked and cancelled():
+                asked = time.monotonic()
+                life.send({"op": "cancel", "id": number})
+            # It waits behind another's job, which is not to be killed for it; or it loads a model, and
+            # killing it would take away the other one too.
+            if asked and (not begun or job["op"] == "load"):
+                return None
+            if asked and time.monotonic() - asked > GRACE:
+                life.end()
+                return None
+    except BaseException:
+        life.send({"op": "cancel", "id": number})  # nobody waits for it now
+        raise
+    finally:
+        life.forget(number)
+
+
 class _Life:
-    """One life of the process: the jobs that it was given end with it, whatever is started after it."""
+    """One life of the process: the jobs that it has begun end with it, whatever is started after it."""
 
     def __init__(self, log: Path) -> None:
         self._ids = itertools.count(1)
         self._inboxes: dict[int, queue.SimpleQueue[Message]] = {}
-        self._death = ""
+        self._death: Message = {}
+        self._busy = False  # once it began a job
+        self.wanted = True  # until a person releases it
+        self.gpu = 0
         # Two locks: a write that waits for a full pipe must not keep results from their inboxes.
         self._lock, self._writing = threading.Lock(), threading.Lock()
         try:
@@ -144,7 +169,7 @@ class _Life:
         number, inbox = next(self._ids), queue.SimpleQueue[Message]()
         with self._lock:
             if self._death:  # since it was last looked at
-                inbox.put({"error": self._death})
+                inbox.put(self._death)
             self._inboxes[number] = inbox
         self.send({**job, "id": number})
         return number, inbox
@@ -168,15 +193,19 @@ class _Life:
         for line in self.process.stdout or ():
             with contextlib.suppress(ValueError):  # a line cut by a kill
                 message = json.loads(line)
+                self._busy = self._busy or "begun" in message
+                self.gpu = message.get("gpu", self.gpu)
                 with self._lock:
                     inbox = self._inboxes.get(message["id"])
                 if inbox:
                     inbox.put(message)
-        how = _how(self.process.wait())
+        death: Message = {"error": _how(self.process.wait())}
+        if self.wanted and self._busy:  # a process that can't even begin one would not do so again
+            death["again"] = True
         with self._lock:
-            self._death = how
+            self._death = death
             for inbox in self._inboxes.values():
-                inbox.put({"error": how})
+                inbox.put(death)
         for pipe in (self.process.stdout, self.process.stdin):
             with contextlib.suppress(OSError):  # what was not read any more
                 if pipe:
@@ -211,11 +240,22 @@ def _how(code: int) -> str:
 class RemoteEngine:
     """One model in a worker, with the interface of an engine in this process."""
 
-    def __init__(self, worker: Worker, name: str) -> None:
-        """Raises UserError or EngineError when the model can't be loaded; may take seconds."""
+    def __init__(
+        self, worker: Worker, name: str, cancelled: Cancelled = never, doing: Doing = silent
+    ) -> None:
+        """Load the model, fetching it first where it isn't here; `doing` hears which, and how far.
+
+        May take seconds, and minutes to download. Raises UserError or EngineError when the model can't be
+        loaded, StoppedError after a cancel.
+        """
         self._worker = worker
-        self._name = name
-        self._info = parse(ModelInfo, worker.call({"op": "load", "model": name}))
+        bring(name, worker.log, cancelled, doing)
+        doing(f"loading {name}")
+        info = worker.call({"op": "load", "model": name}, cancelled=cancelled)
+        if info is None:
+            raise StoppedError(f"stopped while loading {name}")
+        self._info = parse(ModelInfo, info)
+        self._model = {"model": name, "revision": self._info.revision}
 
     @property
     def info(self) -> ModelInfo:
@@ -224,14 +264,14 @@ class RemoteEngine:
     def generate(
         self, requests: Sequence[Request], on_text: OnText = ignore, cancelled: Cancelled = never
     ) -> list[Completion]:
-        job = {"op": "generate", "model": self._name, "requests": [asdict(r) for r in requests]}
+        job = {"op": "generate", "requests": [asdict(r) for r in requests]}
         streamed = [""] * len(requests)
 
         def keep(index: int, text: str) -> None:
             streamed[index] += text
             on_text(index, text)
 
-        done = self._worker.call(job, keep, cancelled)
+        done = self._worker.call(job | self._model, keep, cancelled)
         if done is None:
             return [Completion(text, "cancelled", 0, 0.0) for text in streamed]
         return [parse(Completion, c) for c in done]
@@ -247,9 +287,9 @@ class RemoteEngine:
 
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:
         job = {"op": "score", "contexts": [asdict(c) for c in contexts], "continuations": list(continuations)}
-        return [parse(Score, s) for s in self._worker.call({**job, "model": self._name})]
+        return [parse(Score, s) for s in self._worker.call(job | self._model)]
 
     def choose(self, contexts: Sequence[Context], options: Sequence[str]) -> list[list[float]]:
         job = {"op": "choose", "contexts": [asdict(c) for c in contexts], "options": list(options)}
-        chosen: list[list[float]] = self._worker.call({**job, "model": self._name})
+        chosen: list[list[float]] = self._worker.call(job | self._model)
         return chosen

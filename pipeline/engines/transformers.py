@@ -44,13 +44,22 @@ SCORED_AT_ONCE = 1 << 27
 class TransformersEngine:
     """One model in this process. Not for threads: one call at a time."""
 
-    def __init__(self, name: str, *, slots: int = 32, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        slots: int = 32,
+        dtype: torch.dtype | None = None,
+        files: models.ModelFiles | None = None,
+    ) -> None:
         """Load a model. `slots` bounds the sequences in flight; `dtype` overrides the choice.
+
+        `files` is what the name means, where that is known already.
 
         Raises UserError where the name has no model, EngineError where it can't be loaded.
         """
         disable_progress_bar()  # a bar for the second that loading takes only litters the log
-        files = models.resolve(name)
+        files = files or models.resolve(name)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = dtype or (torch.bfloat16 if _fast_in_bf16(device) else torch.float32)
         try:

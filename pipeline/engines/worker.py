@@ -6,6 +6,7 @@ while a job runs. It ends when stdin closes, so a killed studio leaves no model 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import queue
@@ -16,7 +17,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, Any
 
-from pipeline.engines import Context, Engine, Request
+from pipeline import models
+from pipeline.engines import Context, Engine, EngineError, Request
 from pipeline.errors import UserError
 from pipeline.records import parse
 
@@ -27,21 +29,56 @@ Send = Callable[[dict[str, Any]], None]
 
 
 class Models:
-    """The loaded engines, the least recently used one dropped first."""
+    """The loaded engines, the least recently used one dropped first.
+
+    Each is known by its name and the revision of its files: a folder may be trained anew under its name.
+    """
 
     def __init__(self) -> None:
-        self._loaded: dict[str, Engine] = {}
+        self._loaded: dict[tuple[str, str], Engine] = {}
 
-    def get(self, name: str) -> Engine:
-        engine = self._loaded.pop(name, None)
+    def load(self, name: str) -> Engine:
+        """The model whose files the name means now."""
+        # No download: the jobs behind this one would wait for it (see fetching.py).
+        return self._engine(name, models.resolve(name, download=False))
+
+    def get(self, name: str, revision: str) -> Engine:
+        """The model that was loaded then; what a text is recorded with must be what wrote it."""
+        engine = self._loaded.pop((name, revision), None)
+        if engine is not None:
+            self._loaded[name, revision] = engine
+            return engine
+        files = models.resolve(name, download=False)
+        if files.revision != revision:
+            raise EngineError(f"the files of {name} changed since it was loaded. Continue loads them anew")
+        return self._engine(name, files)
+
+    def _engine(self, name: str, files: models.ModelFiles) -> Engine:
+        from pipeline.engines.transformers import TransformersEngine
+
+        engine = self._loaded.pop((name, files.revision), None)
         if engine is None:
             while len(self._loaded) >= KEPT:
                 del self._loaded[next(iter(self._loaded))]
-            from pipeline.engines.transformers import TransformersEngine
-
-            engine = TransformersEngine(name)
-        self._loaded[name] = engine
+            free()  # before the next one comes, or both would need room
+            engine = TransformersEngine(name, files=files)
+        self._loaded[name, files.revision] = engine
         return engine
+
+
+def free() -> None:
+    """Give back the memory of models that were dropped: they hold circles, and torch keeps what it had."""
+    gc.collect()
+    if gpu_memory():
+        import torch
+
+        torch.cuda.empty_cache()
+
+
+def gpu_memory() -> int:
+    """Bytes that this process holds on the GPU."""
+    torch = sys.modules.get("torch")  # not imported for this: before the first model, it is 0 anyway
+    return int(torch.cuda.memory_reserved()) if torch and torch.cuda.is_initialized() else 0
 
 
 class Cancels:
@@ -57,14 +94,14 @@ class Cancels:
         return lambda: job in self._ids
 
 
-def perform(job: dict[str, Any], models: Models, cancels: Cancels, send: Send) -> Any:
+def perform(job: dict[str, Any], loaded: Models, cancels: Cancels, send: Send) -> Any:
     """Do one job; its result is what goes back as `done`."""
     send({"id": job["id"], "begun": True})
     if cancels.wants(job["id"])():
         return None  # while it waited: not even its model is loaded
-    engine = models.get(job["model"])
     if job["op"] == "load":
-        return asdict(engine.info)
+        return asdict(loaded.load(job["model"]).info)
+    engine = loaded.get(job["model"], job["revision"])
     if job["op"] == "generate":
         requests = [parse(Request, r) for r in job["requests"]]
 
@@ -108,18 +145,19 @@ def main() -> None:
     jobs: queue.Queue[dict[str, Any]] = queue.Queue()
     cancels = Cancels()
     threading.Thread(target=listen, args=(sys.stdin, jobs, cancels), daemon=True).start()
-    models = Models()
+    loaded = Models()
     while True:
         job = jobs.get()
         try:
-            send({"id": job["id"], "done": perform(job, models, cancels, send)})
+            answer = {"done": perform(job, loaded, cancels, send)}
         except UserError as error:
-            send({"id": job["id"], "error": str(error)})
+            answer = {"error": str(error)}
         except MemoryError:
-            send({"id": job["id"], "error": "out of memory: choose a smaller model, or release others"})
+            answer = {"error": "out of memory: choose a smaller model, or release others"}
         except RuntimeError as error:  # torch's own: out of GPU memory, a failed allocation, a bad kernel
             traceback.print_exc()  # into the log
-            send({"id": job["id"], "error": f"the model failed: {error}"})
+            answer = {"error": f"the model failed: {error}"}
+        send({"id": job["id"], **answer, "gpu": gpu_memory()})
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,8 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import httpx
+import huggingface_hub
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from pipeline import bundled, models
 from pipeline.errors import UserError
@@ -119,6 +124,53 @@ def test_an_unknown_hub_model_offline_says_what_to_do(tmp_path: Path) -> None:
     assert shown.stderr.startswith("cai: nobody/nothing: no folder of this name here")
     assert "Use `bundled`" in shown.stderr
     assert len(shown.stderr.splitlines()) == 1
+
+
+def hub(monkeypatch: pytest.MonkeyPatch, snapshot: Any, listed: Any = ()) -> None:
+    """Let a hub answer: a folder or an error for the snapshot, names or an error for the list of files."""
+
+    def answer(with_: Any) -> Any:
+        def give(*args: Any, **options: Any) -> Any:
+            if isinstance(with_, Exception):
+                raise with_
+            return with_
+
+        return give
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", answer(snapshot))
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", answer(listed))
+
+
+def test_a_hub_model_of_pickles_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = str(model(tmp_path / "m"))  # as it is downloaded: without them
+    hub(monkeypatch, snapshot, ["config.json", "pytorch_model.bin", "onnx/other.bin"])
+    with pytest.raises(UserError, match=r"org/m: only pickle weights here \(pytorch_model.bin\)"):
+        models.resolve("org/m")
+    for nothing in (["config.json"], ConnectionError("offline"), OSError("any")):
+        hub(monkeypatch, snapshot, nothing)
+        with pytest.raises(UserError, match=r"no \*\.safetensors"):
+            models.resolve("org/m")
+
+
+def test_a_full_disk_is_not_taken_for_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub(monkeypatch, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    with pytest.raises(UserError, match="No space left"):
+        models.resolve("org/m")
+    for unreachable in (ConnectionError("refused"), TimeoutError(), httpx.ConnectError("no route")):
+        hub(monkeypatch, unreachable)
+        with pytest.raises(UserError, match="the hub can't be reached"):
+            models.resolve("org/m")
+
+
+def test_what_is_not_here_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub(monkeypatch, LocalEntryNotFoundError("not here"))
+    adapter(tmp_path / "a", "org/base@v1")
+    for name in ("org/base@v1", str(tmp_path / "a")):
+        with pytest.raises(models.NotHereError, match="`cai models get org/base@v1`") as missing:
+            models.resolve(name, download=False)
+        assert missing.value.repository == "org/base"
 
 
 def test_another_file_than_the_bundled_one_is_refused(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.engines import Context, EngineError, Request, Sampling
+from pipeline.engines import Context, EngineError, Request, Sampling, StoppedError
 from pipeline.engines.remote import RemoteEngine, Worker
 from pipeline.records import Message
 
@@ -63,6 +66,56 @@ def test_a_mistake_is_told_and_the_process_lives_on(worker: Worker, remote: Remo
     assert worker.pid == pid is not None
 
 
+def retrain(folder: Path) -> None:
+    """Other weights in the same folder, put there at once."""
+    from safetensors.torch import load_file, save_file
+
+    weights = {name: tensor.flip(0) for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "new", {"format": "pt"})
+    os.replace(folder / "new", folder / "model.safetensors")
+
+
+def test_a_folder_that_was_trained_anew_is_loaded_anew(
+    worker: Worker, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "m")
+    before = RemoteEngine(worker, str(folder))
+    [old] = before.generate(say("Hi", temperature=0.0))
+    retrain(folder)
+    after = RemoteEngine(worker, str(folder))
+    assert before.info.revision != after.info.revision
+    [new] = after.generate(say("Hi", temperature=0.0))
+    assert new.text != old.text
+    # Who began with the old weights goes on with them while they are held, and is told when they are not.
+    assert before.generate(say("Hi", temperature=0.0))[0].text == old.text
+    worker.stop()
+    with pytest.raises(EngineError, match="changed since it was loaded"):
+        before.generate(say("Hi"))
+    assert after.generate(say("Hi", temperature=0.0))[0].text == new.text
+
+
+def test_a_model_that_is_dropped_is_gone_before_the_next_comes(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.engines import transformers
+    from pipeline.engines.worker import KEPT, Models
+
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = []
+
+    class Circular:
+        def __init__(self, name: str, files: Any) -> None:
+            self.me = self
+            alive.add(self)
+            most.append(len(alive))
+
+    monkeypatch.setattr(transformers, "TransformersEngine", Circular)
+    models = Models()
+    for i in range(4):
+        models.load(str(shutil.copytree(tiny_model, tmp_path / str(i))))
+    assert max(most) == KEPT
+
+
 def test_a_cancel_ends_within_a_second_with_what_there_is(remote: RemoteEngine) -> None:
     heard: list[str] = []
     asked: list[float] = []
@@ -76,6 +129,16 @@ def test_a_cancel_ends_within_a_second_with_what_there_is(remote: RemoteEngine) 
     assert done.finish == "cancelled"
     assert done.text.startswith("".join(heard[:3]))
     assert time.monotonic() - asked[0] < 1
+
+
+def test_a_load_that_is_cancelled_ends_at_once_and_harms_nothing(
+    worker: Worker, remote: RemoteEngine, tiny_model: Path, tmp_path: Path
+) -> None:
+    pid = worker.pid
+    with pytest.raises(StoppedError, match="stopped while loading"):
+        RemoteEngine(worker, str(shutil.copytree(tiny_model, tmp_path / "m")), lambda: True)
+    assert remote.generate(say("Hi", 1))[0].tokens == 1
+    assert worker.pid == pid
 
 
 def test_a_queued_job_is_cancelled_without_harm_to_the_one_that_runs(remote: RemoteEngine) -> None:
@@ -196,3 +259,28 @@ def test_a_job_that_does_not_heed_its_cancel_is_killed_and_its_text_kept(
     [done] = remote.generate(say("Hi", LONG), freeze, lambda: bool(heard))
     assert (done.text, done.finish) == ("".join(heard), "cancelled")
     assert worker.pid is None
+
+
+def test_who_waits_behind_a_job_that_is_killed_is_served_by_the_next_process(
+    worker: Worker, remote: RemoteEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.engines.remote.GRACE", 0.2)
+    [alone] = remote.generate(say("Ho", seed=5))
+    frozen, stopped, done = threading.Event(), threading.Event(), []
+    pid = worker.pid
+
+    def freeze(index: int, text: str) -> None:
+        psutil.Process(pid).suspend()
+        frozen.set()
+
+    first = threading.Thread(target=lambda: remote.generate(say("Hi", LONG), freeze, stopped.is_set))
+    first.start()
+    assert frozen.wait(20)
+    second = threading.Thread(target=lambda: done.extend(remote.generate(say("Ho", seed=5))))
+    second.start()
+    time.sleep(0.1)  # until it is in the queue
+    stopped.set()
+    first.join(10)
+    second.join(30)
+    assert [completion.text for completion in done] == [alone.text]
+    assert worker.pid not in (None, pid)

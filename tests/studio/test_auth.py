@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,67 @@ def test_a_wrong_password_stays_outside(client: TestClient, name: str, password:
 )
 def test_the_login_leads_nowhere_else(client: TestClient, target: str) -> None:
     assert log_in(client, target=target).headers["location"] == "/"
+
+
+async def _guess(wall: LoginWall, password: str, address: str) -> int:
+    """One login, straight at the wall; the status of its answer."""
+    body = f"username=ana&password={password}".encode()
+    scope = {"type": "http", "method": "POST", "path": "/login", "root_path": "", "query_string": b""}
+    scope |= {"headers": [(b"host", b"127.0.0.1")], "client": (address, 1), "scheme": "http"}
+    seen: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        seen.append(message)
+
+    await wall(scope, receive, send)
+    return int(seen[0]["status"])
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("the app was reached")
+
+
+def test_guesses_at_once_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "WRONG_PAUSE", 0.05)
+    wall = LoginWall(_nothing, Accounts({"ana": "x"}))
+
+    async def guess() -> list[int]:
+        guesses = [_guess(wall, password, "10.0.0.1") for password in ("a", "b", "c", "d", "x")]
+        return await asyncio.gather(*guesses)
+
+    began = time.monotonic()
+    assert asyncio.run(guess()) == [401, 401, 401, 401, 303]
+    assert time.monotonic() - began >= 4 * 0.05  # the right one too came out only in its turn
+
+
+def test_a_flood_of_guesses_keeps_nobody_else_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "WRONG_PAUSE", 0.05)
+    wall = LoginWall(_nothing, Accounts({"ana": "x"}))
+
+    async def flood() -> tuple[list[int], int]:
+        guesses = asyncio.gather(*(_guess(wall, "wrong", "10.0.0.1") for _ in range(100)))
+        await asyncio.sleep(0)
+        assert await _guess(wall, "x", "10.0.0.2") == 303
+        assert not guesses.done()
+        return await guesses, await _guess(wall, "x", "10.0.0.1")
+
+    answers, after = asyncio.run(flood())
+    assert (answers.count(401), answers.count(429)) == (auth.IN_LINE, 100 - auth.IN_LINE)
+    assert after == 303
+    assert not wall.turns._lines
+
+
+def test_many_addresses_are_throttled_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "WRONG_PAUSE", 0.01)
+    wall = LoginWall(_nothing, Accounts({"ana": "x"}))
+
+    async def flood() -> list[int]:
+        return await asyncio.gather(*(_guess(wall, "wrong", f"10.0.1.{i}") for i in range(100)))
+
+    assert asyncio.run(flood()).count(401) == auth.ADDRESSES
 
 
 def test_logging_out_ends_it(client: TestClient) -> None:

@@ -32,7 +32,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 def parent(studio: Studio, scripted: Any, monkeypatch: pytest.MonkeyPatch) -> StoredChain:
     """A finished chain of five steps; what is drawn after it says `fine`."""
     engine = scripted("Sure.", "A crime.", "I can't.", "Curt.", "Sorry, I can't.")
-    monkeypatch.setattr(studio.live, "load", lambda name: engine)
+    monkeypatch.setattr(studio.live, "load", lambda *_: engine)
     constitution = constitutions.latest(studio.store, "harmless")
     assert constitution
     return done(studio.live, studio, studio.live.start(PROMPT, constitution, TWO_ROUNDS, "ana"))
@@ -83,7 +83,7 @@ def test_a_redraw_has_a_seed_of_its_own_and_says_which(studio: Studio, parent: S
 def test_editing_the_last_step_needs_no_model(
     studio: Studio, parent: StoredChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(studio.live, "load", lambda name: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(studio.live, "load", lambda *_: pytest.fail("a model was loaded"))
     branch = done(studio.live, studio, studio.live.branch(parent.id, 4, "Ask them.", "ben"))
     assert branch.steps == (*parent.steps[:4], branch.steps[4])
 

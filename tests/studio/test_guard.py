@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
+from studio import guard
 from studio.app import PAGES, build
 from studio.context import Studio
 from studio.guard import Guard, is_loopback, knows_host, knows_origin, site
@@ -144,6 +145,41 @@ def test_a_stream_arrives_chunk_by_chunk() -> None:
 
     asyncio.run(Guard(stream, site())(_scope("http", host="localhost"), _no_more, send))
     assert [message["type"] for message in seen] == ["http.response.start"] + ["http.response.body"] * 2
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_without_end_is_cut(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, announced: bool
+) -> None:
+    monkeypatch.setattr(guard, "BODY_LIMIT", 1000)
+    for size, refused in ((900, False), (1100, True)):
+        body = b'{"data": ["' + b"x" * (size - 100) + b'"]' + b" " * 86 + b"}"
+        assert len(body) == size
+        sent = body if announced else (body[at : at + 100] for at in range(0, size, 100))
+        answer = client.post(EVENT, content=sent, headers={"Content-Type": "application/json"})  # type: ignore[arg-type]
+        assert (answer.status_code == 413) == refused
+        assert "content-security-policy" in answer.headers
+
+
+def test_of_a_body_without_end_no_more_than_the_limit_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "BODY_LIMIT", 1000)
+    asked, seen = [0], list[Message]()
+
+    async def endless() -> Message:
+        asked[0] += 1
+        return {"type": "http.request", "body": b"x" * 100, "more_body": True}
+
+    async def reads_on(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] == "http.request":
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Message) -> None:
+        seen.append(message)
+
+    asyncio.run(Guard(reads_on, site())(_scope("http", host="localhost"), endless, send))
+    assert asked[0] == 11
+    assert [message.get("status") for message in seen] == [413, None]
 
 
 def test_a_foreign_websocket_is_closed_before_it_opens() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import prompts
 from pipeline.configs import Drawing
-from pipeline.engines import EngineError
+from pipeline.engines import EngineError, StoppedError
 from pipeline.records import Constitution
 from studio.context import Studio
 from studio.live import LiveChains, Moment, Writing
@@ -34,7 +34,7 @@ def speak(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Li
     """Let an engine, or what `load` does instead, stand where the model process would."""
 
     def use(engine: Any) -> LiveChains:
-        monkeypatch.setattr(studio.live, "load", engine if callable(engine) else lambda name: engine)
+        monkeypatch.setattr(studio.live, "load", engine if callable(engine) else lambda *_: engine)
         return studio.live
 
     return use
@@ -109,7 +109,7 @@ def test_stop_keeps_the_text_so_far_and_continue_writes_that_step_anew(
 
 
 def test_a_model_that_fails_leaves_the_chain_and_says_why(studio: Studio, speak: Any, scripted: Any) -> None:
-    def fail(name: str) -> Any:
+    def fail(*_: Any) -> Any:
         raise EngineError("the model process was killed")
 
     live = speak(fail)
@@ -122,6 +122,27 @@ def test_a_model_that_fails_leaves_the_chain_and_says_why(studio: Studio, speak:
     live.go_on(id)
     end_of(live, id)
     assert chains.load_chain(studio.store, id).status == "finished"  # type: ignore[union-attr]
+
+
+def test_stop_while_a_model_is_fetched_ends_the_chain_as_stopped(studio: Studio, speak: Any) -> None:
+    fetching = threading.Event()
+
+    def load(name: str, cancelled: Any, doing: Any) -> Any:
+        doing("downloading org/m: 3 MB so far")
+        fetching.set()
+        while not cancelled():
+            pass
+        raise StoppedError("stopped while downloading org/m")
+
+    live = speak(load)
+    id = live.start(PROMPT, minimal(studio), ONE_ROUND, "ana")
+    assert fetching.wait(5)
+    assert live.writing(id).moment().doing == "downloading org/m: 3 MB so far"
+    live.stop(id)
+    end_of(live, id)
+    chain = chains.load_chain(studio.store, id)
+    assert chain
+    assert (chain.status, chain.detail, chain.steps) == ("stopped", "", ())
 
 
 def test_continuing_twice_at_once_writes_once(studio: Studio, speak: Any, scripted: Any) -> None:
@@ -139,7 +160,7 @@ def test_a_watcher_sees_every_moment_in_order(principled: Constitution, scripted
     from pipeline.critique import Draft
 
     writing = Writing(
-        Draft("p", PROMPT.messages), principled, ONE_ROUND, lambda name: scripted("one two three")
+        Draft("p", PROMPT.messages), principled, ONE_ROUND, lambda *_: scripted("one two three")
     )
     writing.start()
     seen: list[Moment] = []

@@ -67,7 +67,7 @@ class Endless:
 @pytest.fixture
 def endless(studio: Studio, scripted: Any, monkeypatch: pytest.MonkeyPatch) -> Endless:
     engine = Endless(scripted("one two three"))
-    monkeypatch.setattr(studio.live, "load", lambda name: engine)
+    monkeypatch.setattr(studio.live, "load", lambda *_: engine)
     return engine
 
 
@@ -113,7 +113,7 @@ def test_a_mistake_is_told_and_leaves_run_ready(go: Any) -> None:
 
 
 def test_a_finished_writing_is_let_go(studio: Studio, scripted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studio.live, "load", lambda name: scripted())
+    monkeypatch.setattr(studio.live, "load", lambda *_: scripted())
     minimal = constitutions.latest(studio.store, "minimal")
     assert minimal
     prompt = from_text("Hello")
@@ -134,7 +134,7 @@ def test_a_side_shows_the_round_without_the_answer(
     studio: Studio, go: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = scripted("Sure.", "A crime.", "Better not.")
-    monkeypatch.setattr(studio.live, "load", lambda name: engine)
+    monkeypatch.setattr(studio.live, "load", lambda *_: engine)
     pictures = list(go())
     saved = [str(picture[2]) for picture in pictures if "A crime." in str(picture[2])][-1]
     assert "Better not." in saved
