@@ -189,6 +189,7 @@ def choose(page: Page, name: str) -> None:
     page.get_by_label("Constitution", exact=True).click()
     page.get_by_role("option", name=name).first.click()
     expect(page.locator(".cai-draft-bar h2")).to_have_text(name)
+    expect(page).to_have_url(re.compile(f"name={name}"))  # the page has followed the editor
 
 
 def test_an_offer_ends_where_another_constitution_is_shown(page: Page) -> None:
