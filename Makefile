@@ -14,7 +14,7 @@ studio: $(VENV)
 	@$(BIN)/cai-studio $(ARGS)
 
 test: $(VENV)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: lint types contracts test
 

@@ -66,7 +66,11 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
 
     def fill(id: str) -> list[Any]:
         run = runs.load(studio.store, id)
-        known = {**run.config, "constitution": run.constitution, "again": id, "typed": ""} if run else {}
+        known = (
+            {**run.config, "constitution": run.constitution, "again": id, "typed": "", "shipped": ""}
+            if run
+            else {}
+        )
         return _filled(studio, form, {name: "" if v is None else v for name, v in known.items()})
 
     def take(path: str, request: gr.Request) -> tuple[Any, str]:

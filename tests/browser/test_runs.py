@@ -110,7 +110,7 @@ def test_a_file_with_bad_rows_is_told_by_line_and_a_run_is_repeated_with_changes
 def test_mistakes_are_told_in_the_page(runs: Page, tmp_path: Path) -> None:
     page = runs
     page.get_by_role("button", name="Start the batch").click()
-    expect(page.locator("#problem")).to_contain_text("choose a prompt file, or type a prompt")
+    expect(page.locator("#problem")).to_contain_text("choose a prompt file or a shipped set")
     page.get_by_role("button", name="Import a run").click()
     page.locator("#import-folder input, #import-folder textarea").fill(str(tmp_path))
     page.locator("#import").click()
