@@ -48,12 +48,15 @@ class Meter:
         return self.tokens / max(1e-9, time.monotonic() - self._began)
 
     def eta(self) -> float | None:
-        """Seconds to go, None until one is done: the others as long as those, less what they have."""
+        """Seconds to go: the others as long as those that are done, less what they have.
+
+        None until one is done, and while the first done are so short that they say nothing of the rest.
+        """
         if not self._whole or not self.tokens:
             return None
         there = self.tokens - self._whole_tokens
         to_write = (self.total - self.done) * self._whole_tokens / self._whole - there
-        return max(0.0, to_write / self.rate())
+        return to_write / self.rate() if to_write > 0 or self.done == self.total else None
 
     def show(self, force: bool = False) -> None:
         """Tell of the progress where it is time to, or in any case."""
