@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pipeline.engines import Form
 from pipeline.errors import UserError
+from pipeline.records import Method
 
 C = TypeVar("C")
 
@@ -37,6 +38,52 @@ class Drawing:
     @property
     def critic_name(self) -> str:
         return self.critic or self.model
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How the responses of pairs are sampled (section 4.1)."""
+
+    model: str = knob("bundled", "who answers: bundled, a hub id, a folder, an adapter or a run")
+    model_b: str = knob("", "a second model that answers too; empty: all answers are the first one's")
+    samples: int = knob(2, "responses to each prompt; of more than two, each pair is taken", low=2, high=9)
+    seed: int = knob(0, "the same seed samples the same texts", low=0, high=2**63 - 1)
+    temperature: float = knob(
+        1.0, "0 is greedy, and answers all alike; the paper samples at 1", low=0, high=2
+    )
+    top_p: float = knob(1.0, "keep the most likely tokens up to this mass", low=0.01, high=1)
+    max_tokens: int = knob(256, "the longest that a response may get, in tokens", low=1, high=8192)
+    form: Form | None = knob(None, "chat template, or plain Human/Assistant text; empty: the model's own")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How a feedback model judges pairs (section 4.1)."""
+
+    model: str = knob("bundled", "the feedback model: bundled, a hub id, a folder, an adapter or a run")
+    method: Method = knob(
+        "choice", "a multiple choice, the same after reasoning, or likelihoods against examples"
+    )
+    principles: str = knob("1", "how many principles judge each pair, drawn by weight: a number, or all")
+    seed: int = knob(0, "the same seed draws the same principles and reasonings", low=0, high=2**63 - 1)
+    clamp_low: float = knob(0.4, "cot: no probability is below this; the paper says 0.4", low=0, high=0.5)
+    clamp_high: float = knob(0.6, "cot: no probability is above this; the paper says 0.6", low=0.5, high=1)
+    temperature: float = knob(0.7, "cot: 0 reasons greedily", low=0, high=2)
+    max_tokens: int = knob(192, "cot: the longest that a reasoning may get, in tokens", low=1, high=8192)
+    form: Form | None = knob(None, "chat template, or plain Human/Assistant text; empty: the model's own")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.principles != "all" and not (self.principles.isdecimal() and int(self.principles) > 0):
+            raise UserError(f"principles: {self.principles!r} is neither a number from 1 nor `all`")
+
+    @property
+    def many(self) -> int | None:
+        """How many principles are drawn for each pair; None for all."""
+        return None if self.principles == "all" else int(self.principles)
 
 
 def check(config: Any) -> None:

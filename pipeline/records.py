@@ -18,6 +18,12 @@ Role = Literal["system", "user", "assistant"]
 StepKind = Literal["response", "critique", "revision"]
 Author = Literal["model", "person"]
 Finish = Literal["stop", "length", "cancelled", "empty"]
+PromptKind = Literal["red_team", "helpful"]
+Axis = Literal["harmless", "helpful"]
+Method = Literal["choice", "cot", "contrast"]
+Choice = Literal["a", "b", "tie", "skip"]
+AnnotatorKind = Literal["person", "imported", "model"]
+PickedBy = Literal["random", "uncertain", "disagreement", "order", "chosen", "imported"]
 
 STRICT = ConfigDict(extra="forbid", str_max_length=1_000_000)
 
@@ -137,7 +143,7 @@ class Prompt:
 
     id: str
     messages: tuple[Message, ...]
-    kind: Literal["red_team", "helpful"] = "red_team"
+    kind: PromptKind = "red_team"
     split: Literal["train", "heldout"] = "train"
     tags: tuple[str, ...] = ()
     source: str = ""
@@ -183,6 +189,93 @@ class Chain:
     branch_step: int | None = None
     verdict: Literal["accepted", "rejected"] | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Who wrote a response: a model with its weights, form and seed, or the file that it came from."""
+
+    __pydantic_config__ = STRICT
+
+    name: str = ""
+    revision: str | None = None
+    form: str | None = None
+    seed: int | None = None
+    finish: Finish | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt with two responses (section 4.1).
+
+    Which response is `a` is drawn from a hash of the id, so that a side says nothing. `group` names the
+    set of three or more responses to one prompt that this pair is of: they are ranked together.
+    """
+
+    __pydantic_config__ = STRICT
+
+    id: str
+    prompt_id: str
+    messages: tuple[Message, ...]
+    response_a: str
+    response_b: str
+    kind: PromptKind = "red_team"
+    source_a: Source = field(default_factory=Source)
+    source_b: Source = field(default_factory=Source)
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class Label:
+    """A feedback model's judgment of a pair under one principle, in both orders (section 4.1).
+
+    `logit_ab` is the log-odds that response a is better with a shown first, `logit_ba` with b shown first;
+    `p_ab` and `p_ba` are their probabilities, `p_a` that of the mean logit; clamped for `cot`, whose
+    reasoning is `rationale_ab` and `rationale_ba`.
+    """
+
+    __pydantic_config__ = STRICT
+
+    pair_id: str
+    principle: str
+    method: Method
+    model: str
+    constitution: str
+    seed: int
+    logit_ab: float
+    logit_ba: float
+    p_ab: float
+    p_ba: float
+    p_a: float
+    revision: str | None = None
+    form: str | None = None
+    rationale_ab: str | None = None
+    rationale_ba: str | None = None
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What an annotator holds of a pair on one axis. `seconds` is the time it took, `time` ISO 8601.
+
+    `annotator_kind` says whether a person judged here, a data set brought it along, or a model did.
+    `picked_by` says why this pair was asked: only `random` ones speak for all pairs. The pairs that one
+    ranking implies share its `ranking_id`.
+    """
+
+    __pydantic_config__ = STRICT
+
+    pair_id: str
+    axis: Axis
+    annotator: str
+    annotator_kind: AnnotatorKind
+    choice: Choice
+    shown_first: Literal["a", "b"] | None = None
+    picked_by: PickedBy = "random"
+    ranking_id: str | None = None
+    blind: bool = True
+    seconds: float | None = None
+    note: str = ""
+    time: str = ""
 
 
 def as_json(record: Any) -> dict[str, Any]:

@@ -211,7 +211,7 @@ def figures(store: Reader) -> dict[str, Figures]:
     return {
         # The largest: each of them only grows, but they are told at different times.
         run: Figures(
-            max(kept.get(run, 0), said.get("done") or 0, said.get("chains") or 0),
+            max(kept.get(run, 0), said.get("done") or 0, said.get("rows") or 0),
             said.get("tokens"),
             said.get("tokens_per_second"),
             said.get("eta_s"),

@@ -68,7 +68,7 @@ def test_a_running_one_shows_how_far_how_fast_and_how_long(store: Store, tmp_pat
 def test_an_ended_one_shows_what_it_has(store: Store, tmp_path: Path) -> None:
     run = add(store, "r1", "done")
     say(store, "r1", 1, "progress", done=199, tokens=900, tokens_per_second=71.6, eta_s=1)
-    say(store, "r1", 2, "finished", status="done", chains=200)
+    say(store, "r1", 2, "finished", status="done", rows=200)
     html = run_view.detail(store, run, tmp_path)
     assert "200 of 200" in html
     assert "to go" not in html
