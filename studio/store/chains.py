@@ -90,14 +90,6 @@ class FilterValues:
     versions: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
-class Counts:
-    """The figures of the page header."""
-
-    chains_finished: int
-    constitution_versions: int
-
-
 COLUMNS = tuple(column.name for column in fields(NewChain))
 STEP_COLUMNS = tuple(column.name for column in fields(Step))
 
@@ -251,15 +243,6 @@ def mark_interrupted(store: Store) -> int:
             "FROM chain_status WHERE status = 'running' RETURNING chain"
         )
     return len(rows)
-
-
-def counts(store: Reader) -> Counts:
-    """How many chains are finished, and how many different constitution versions there are."""
-    [row] = store.query(
-        "SELECT (SELECT count(*) FROM chain_status WHERE status = 'finished'), "
-        "(SELECT count(DISTINCT version) FROM constitution_versions)"
-    )
-    return Counts(*row)
 
 
 def parameters(filter: ChainFilter) -> dict[str, object]:
