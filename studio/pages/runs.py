@@ -241,5 +241,4 @@ def _import(studio: Studio, path: str, request: gr.Request) -> tuple[str, str]:
     if not str(path or "").strip():
         raise UserError("name the folder of a run")
     done = import_run(studio.store, Path(path.strip()), author(request))
-    what = f"imported, {done.chains:,} chains" if done.new else "this run is here already"
-    return done.id, f'<p role="status">{escape(done.name)}: {what}.</p>'
+    return done.id, f'<p role="status">{escape(done.told)}</p>'
