@@ -190,6 +190,28 @@ def test_the_chains_page_shows_and_filters_by_verdict(page: Page) -> None:
     expect(page.locator("#chains li")).to_have_count(3)
 
 
+def test_a_half_typed_edit_outlives_a_refresh_until_it_is_cancelled(page: Page) -> None:
+    page.add_init_script("localStorage.setItem('cai-notice', 'read')")
+    page.goto(f"/chains?chain={ID.format(9)}")
+    page.get_by_role("button", name="Critique 1: edit").click()
+    field = page.get_by_role("textbox", name="Critique 1: your text")
+    field.fill("It says <b>nothing</b> of")
+    page.reload()
+    expect(field).to_have_value("It says <b>nothing</b> of")
+    expect(page.get_by_role("textbox", name="Response: your text")).to_be_hidden()
+    page.goto(f"/chains?chain={ID.format(11)}")  # another chain's step is another text
+    expect(page.locator("#steps .cai-step")).to_have_count(5)
+    expect(field).to_be_hidden()
+    page.goto(f"/chains?chain={ID.format(9)}")
+    field.press("Escape")
+    expect(field).to_be_hidden()
+    page.reload()
+    expect(page.locator("#steps .cai-step")).to_have_count(5)
+    expect(field).to_be_hidden()
+    page.get_by_role("button", name="Critique 1: edit").click()
+    expect(field).to_have_value(re.compile("^The answer helps to break"))
+
+
 @pytest.mark.model
 @pytest.mark.usefixtures("bundled_folder")
 def test_an_edited_step_branches_and_both_compare(page: Page, shot: Callable[[str], None]) -> None:
