@@ -82,12 +82,17 @@ class ChainRow:
 
 @dataclass(frozen=True)
 class FilterValues:
-    """What occurs in this session; `versions` are pairs of constitution name and content hash."""
+    """What occurs in this session.
+
+    `versions` are pairs of constitution name and content hash; `runs` are id, name and when it was made,
+    the newest first, also of a run that was deleted since.
+    """
 
     principles: tuple[str, ...]
     models: tuple[str, ...]
     constitutions: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]
+    runs: tuple[tuple[str, str, datetime], ...]
 
 
 COLUMNS = tuple(column.name for column in fields(NewChain))
@@ -226,11 +231,15 @@ def filter_values(store: Reader) -> FilterValues:
     )
     models = store.query("SELECT DISTINCT model FROM chains ORDER BY model")
     versions = store.query("SELECT DISTINCT constitution_name, constitution FROM chains ORDER BY ALL")
+    runs = store.query(
+        "SELECT id, name, epoch_us(created) FROM runs WHERE id IN (SELECT run FROM chains) ORDER BY seq DESC"
+    )
     return FilterValues(
         principles=tuple(value for (value,) in principles),
         models=tuple(value for (value,) in models),
         constitutions=tuple(dict.fromkeys(name for name, _ in versions)),
         versions=tuple((name, version) for name, version in versions),
+        runs=tuple((id, name, moment(created)) for id, name, created in runs),
     )
 
 
