@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from urllib.parse import quote
 
 from pipeline.errors import UserError
 from studio.jobs import batch, queue
@@ -88,13 +89,19 @@ def samples(store: Store, run: Run) -> str:
     shown = "".join(_sample(event) for event in runs.samples(store, run.id, SAMPLES))
     filter = ChainFilter(run=run.id)
     many = chains.count_chains(store, filter)
+    here = f"run={quote(run.id)}"
     links = "".join(
-        f'<li><a href="chains?chain={escape(row.id)}"><span>{escape(row.prompt)}</span></a></li>'
+        f'<li><a href="chains?chain={escape(row.id)}&amp;{here}"><span>{escape(row.prompt)}</span></a></li>'
         for row in chains.list_chains(store, filter, LINKS, 0)
     )
     newest = f", the newest {LINKS} here" if many > LINKS else ""
     listed = f"<h3>{plural(many, 'chain')} of this run in the session{newest}</h3>" if many else ""
     links = f'<ol class="cai-list cai-run-chains">{links}</ol>' if many else ""
+    if many:
+        listed += (
+            f'<p class="cai-run-more"><a href="chains?{here}">All on the Chains page</a>'
+            f'<a href="reading?{here}">Read and judge them</a></p>'
+        )
     again = runs.figures(store).get(run.id, Figures()).done - many
     if again > 0 and run.state == "done":
         listed += (

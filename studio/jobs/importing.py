@@ -17,6 +17,7 @@ from pipeline.errors import UserError
 from pipeline.records import Constitution, as_json
 from studio.jobs import batch
 from studio.jobs.ingest import CHAINS, EVENTS, ingest
+from studio.progress import plural
 from studio.store import runs
 from studio.store.chains import ChainFilter, count_chains
 from studio.store.constitutions import keep_version
@@ -34,6 +35,12 @@ class Imported:
     name: str
     chains: int
     new: bool
+
+    @property
+    def told(self) -> str:
+        """The same in words."""
+        what = f"imported, {plural(self.chains, 'chain')}" if self.new else "this run is here already"
+        return f"{self.name}: {what}."
 
 
 def import_run(store: Store, folder: Path, author: str = "local") -> Imported:

@@ -17,7 +17,7 @@ import gradio as gr
 from pipeline import configs, prompts
 from pipeline.configs import Drawing
 from pipeline.errors import UserError
-from pipeline.prompts import PromptFile
+from pipeline.prompts import OnProgress, PromptFile, silent
 from studio import forms
 from studio.components import run_view
 from studio.components.notice import content_notice
@@ -30,6 +30,9 @@ from studio.jobs.importing import import_run
 from studio.store import constitutions, runs, settings
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# A file of many thousand rows takes seconds: it says how far it is.
+READING = {"concurrency_limit": None, "api_visibility": "private"}
+PROGRESS = gr.Progress()
 FORM = "runs.form"
 MAIN = ("model", "revisions", "max_tokens", "seed")
 MORE = ("critic", "temperature", "top_p", "form")
@@ -138,8 +141,14 @@ def _form(studio: Studio) -> tuple[dict[str, Any], gr.Button, gr.HTML]:
     def check(*values: Any) -> str:
         return _found(studio, *values)
 
+    def check_file(of: str, path: str | None, set: str, lines: str, progress: gr.Progress = PROGRESS) -> str:
+        return _found(
+            studio, of, path, set, lines, lambda rows, done: progress(done, desc=f"{rows:,} rows read")
+        )
+
     sources = [again, file, shipped, typed]
-    gr.on([source.change for source in sources], check, sources, found, **QUIET)
+    gr.on([again.change, shipped.change, typed.change], check, sources, found, **QUIET)
+    file.change(check_file, sources, found, **READING)
     return {**form, "name": name}, button, problem
 
 
@@ -170,9 +179,11 @@ def _start(studio: Studio, values: Mapping[str, Any], who: str) -> str:
     return id
 
 
-def _asked(studio: Studio, again: str, file: str | None, shipped: str, typed: str) -> PromptFile:
+def _asked(
+    studio: Studio, again: str, file: str | None, shipped: str, typed: str, on_progress: OnProgress = silent
+) -> PromptFile:
     """The prompts of the file, the set and the typed lines; those of an earlier run where there are none."""
-    read = prompts.read(Path(file)) if file else PromptFile((), (), 0)
+    read = prompts.read(Path(file), on_progress) if file else PromptFile((), (), 0)
     more = [prompts.from_text(line) for line in str(typed or "").splitlines() if line.strip()]
     if shipped:
         with prompts.find(shipped) as path:
@@ -188,14 +199,16 @@ def _asked(studio: Studio, again: str, file: str | None, shipped: str, typed: st
     return read
 
 
-def _found(studio: Studio, again: str, file: str | None, shipped: str, typed: str) -> str:
+def _found(
+    studio: Studio, again: str, file: str | None, shipped: str, typed: str, on_progress: OnProgress = silent
+) -> str:
     own = file or shipped or str(typed or "").strip()
     if not (again or own):
         return ""
     # The copy that was uploaded lies in a folder of no interest.
     folder = f"{Path(file).parent}/" if file else ""
     with told() as mistake:
-        read = _asked(studio, again, file, shipped, typed)
+        read = _asked(studio, again, file, shipped, typed, on_progress)
         html = run_view.found_html(
             read.prompts, read.duplicates, [p.replace(folder, "") for p in read.problems]
         )
@@ -241,5 +254,4 @@ def _import(studio: Studio, path: str, request: gr.Request) -> tuple[str, str]:
     if not str(path or "").strip():
         raise UserError("name the folder of a run")
     done = import_run(studio.store, Path(path.strip()), author(request))
-    what = f"imported, {done.chains:,} chains" if done.new else "this run is here already"
-    return done.id, f'<p role="status">{escape(done.name)}: {what}.</p>'
+    return done.id, f'<p role="status">{escape(done.told)}</p>'

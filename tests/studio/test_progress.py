@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from pipeline.records import Constitution, Principle
 from studio.components.header import header_html
 from studio.context import Studio
 from studio.pages.overview import now_html
 from studio.progress import Progress, next_action, plural, progress
+from studio.store.constitutions import save_version
+from studio.store.database import Store
 
 
 def test_a_new_session_counts_what_is_shipped_as_nobodys_edit(tmp_path: Path) -> None:
@@ -16,6 +20,15 @@ def test_a_new_session_counts_what_is_shipped_as_nobodys_edit(tmp_path: Path) ->
     assert now.versions > 0
     assert (now.edits, now.chains) == (0, 0)
     studio.close()
+
+
+def test_each_saving_is_an_edit_also_one_that_restores(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    kind = Constitution(name="Kind", principles=(Principle(id="p", title="Be kind"),))
+    for constitution in (kind, replace(kind, description="more"), kind):
+        save_version(store, constitution, "", "ann")
+    assert (progress(store).versions, progress(store).edits) == (3, 3)
+    store.close()
 
 
 def test_the_next_action_follows_the_loop() -> None:

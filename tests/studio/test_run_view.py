@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from pipeline.configs import Drawing
-from pipeline.records import as_json
-from studio.components import run_view
+from pipeline.records import Message, as_json
+from studio.components import chain_filters, run_view
+from studio.components.chain_list import chain_list
 from studio.jobs import queue
-from studio.store import runs
+from studio.store import chains, runs
+from studio.store.chains import ChainFilter, NewChain
 from studio.store.database import Store
 from studio.store.runs import Event, NewRun, State
 
@@ -42,6 +44,27 @@ def add(store: Store, id: str, state: State, name: str = "a") -> runs.Run:
     run = runs.load(store, id)
     assert run
     return run
+
+
+def add_chain(store: Store, id: str, run: str | None = None) -> None:
+    new = NewChain(
+        id=id,
+        prompt_id="p",
+        messages=(Message("user", "Ask"),),
+        constitution="c1",
+        constitution_name="test",
+        model="bundled",
+        critic="bundled",
+        seed=0,
+        revisions=1,
+        temperature=0.7,
+        top_p=1.0,
+        max_tokens=8,
+        form="",
+        author="ann",
+        run=run,
+    )
+    chains.start_chain(store, new)
 
 
 def say(store: Store, id: str, seq: int, kind: str, **data: Any) -> None:
@@ -82,6 +105,41 @@ def test_those_that_wait_say_where(store: Store) -> None:
     assert "number 1 in the queue" in first
     assert 'aria-current="true"' in first
     assert "number 2 in the queue" in second
+
+
+def test_its_chains_are_a_link_away(store: Store) -> None:
+    run = add(store, "r&1", "done")
+    assert "href" not in run_view.samples(store, run)
+    add_chain(store, "c1", run="r&1")
+    html = run_view.samples(store, run)
+    for address in ("chains?run=r%261", "reading?run=r%261", "chains?chain=c1&amp;run=r%261"):
+        assert f'href="{address}"' in html
+
+
+def test_a_list_narrowed_to_a_run_says_so_and_stays_narrowed(store: Store) -> None:
+    add(store, "r1", "done", name="<b>")
+    add_chain(store, "c1", run="r1")
+    add_chain(store, "c2")
+    [(id, name, _)] = chains.filter_values(store).runs
+    assert (id, name) == ("r1", "<b>")
+    html, _ = chain_list(store, ChainFilter(run="r1"), 9, "c1")
+    assert "1 chain of the run" in html
+    assert "<b>" not in html
+    assert 'href="chains?chain=c1&amp;run=r1"' in html
+    assert 'href="chains?chain=c1">Show all' in html
+    with store.tx() as tx:
+        runs.set_state(tx, "r1", "deleted", ["done"])
+    assert len(chains.filter_values(store).runs) == 1  # its chains stayed
+    assert "1 chain ·" in chain_list(store, ChainFilter(run="r1"), 9, "")[0]
+    assert "No chain matches" in chain_list(store, ChainFilter(run="r2"), 9, "")[0]
+
+
+def test_an_address_says_what_the_filters_say() -> None:
+    wanted = ChainFilter(text="a&b", run="r1", verdict="accepted")
+    assert chain_filters.asked(chain_filters.query(wanted)) == wanted
+    assert chain_filters.asked({}, verdict="none") == ChainFilter(verdict="none")
+    for verdict in ("", "any", "strange"):
+        assert chain_filters.asked({"verdict": verdict}, verdict="none") == ChainFilter()
 
 
 def test_all_text_is_escaped(store: Store, tmp_path: Path) -> None:
