@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
+
 from pipeline import comparisons, export_files, preferences
 from pipeline import constitution as constitutions
 from pipeline.errors import UserError
@@ -54,7 +56,7 @@ def register(subparsers: Any) -> None:
         "(default ai; with --pairs human)",
     )
     parser.add_argument(
-        "--axis", choices=get_args(Axis), default="harmless", help="what people chose by (default harmless)"
+        "--axis", choices=get_args(Axis), help="what people chose by (default: the run's, else harmless)"
     )
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT")
     parser.add_argument("--force", action="store_true", help="replace OUT where it is there")
@@ -68,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{output}: the form {args.form} is written as {' or '.join(FORMS[args.form])}")
     if output.exists() and not (args.force and output.is_file()):
         raise UserError(f"{output}: is there already{'; --force replaces it' if output.is_file() else ''}")
+    args.axis = args.axis or _axis(args.labels)
     found = _found(args)
     by: By = args.by or ("ai" if args.labels else "human")
     if output.suffix == ".json":
@@ -98,6 +101,15 @@ def _write_annotated(found: Found, output: Path) -> None:
     data = preferences.icai(found.judged, found.constitution, found.model, output.stem, time)
     export_files.put(json.dumps(data, indent=1) + "\n", output)
     say(f"pairs written: {len(found.judged):,}, with {len(data['annotators']):,} annotators")
+
+
+def _axis(run: Path | None) -> Axis:
+    """What the run says that its people chose by."""
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text("utf-8")) if run else None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{run}: not a run of `cai label`: config.yaml can't be read") from error
+    return "helpful" if isinstance(config, dict) and config.get("axis") == "helpful" else "harmless"
 
 
 def _found(args: argparse.Namespace) -> Found:
