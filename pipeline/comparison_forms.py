@@ -30,7 +30,12 @@ _ARENA = {"response_a", "response_b", "model_a", "model_b", "winner"}
 _FLAGS = ("winner_model_a", "winner_model_b", "winner_tie")
 _ICAI = {"text_a", "text_b", "preferred_text"}
 _CONVERSATIONS = {"conversation_a", "conversation_b"}
-_PROMPTED = TEXT_COLUMNS - {"chosen", "input", "system"} | {"messages", "conversations", "conversation", "turns"}
+_PROMPTED = TEXT_COLUMNS - {"chosen", "input", "system"} | {
+    "messages",
+    "conversations",
+    "conversation",
+    "turns",
+}
 _SIGNS = frozenset({"chosen", "response_a", "text_a"})
 _TEXTS = TEXT_COLUMNS | _CHOSEN | _ARENA | {*_FLAGS} | _ICAI
 _OURS = {field.name for field in fields(Pair)}
