@@ -19,7 +19,7 @@ from typing import Literal
 
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_forms import from_messages, from_row
-from pipeline.prompt_rows import reason, rows
+from pipeline.prompt_rows import first, reason, rows
 from pipeline.records import Message, Prompt, as_json, well_formed
 from pipeline.rundir import write_atomically
 
@@ -38,8 +38,6 @@ def silent(rows: int, done: float) -> None:
     """Tells nobody."""
 
 
-_MOST = 20  # problems told one by one
-
 
 @dataclass(frozen=True)
 class PromptFile:
@@ -51,7 +49,7 @@ class PromptFile:
 
     def report(self) -> list[str]:
         """What a person should know of the reading: the first problems, then counts."""
-        lines = _first(self.problems)
+        lines = first(self.problems)
         if self.duplicates:
             lines.append(f"repeats of earlier prompts, merged: {self.duplicates:,}")
         return lines
@@ -73,7 +71,7 @@ def read(path: Path, on_progress: OnProgress = silent) -> PromptFile:
             continue
         try:
             prompt = from_row(row.value, path.name)
-            if (first := found.get(prompt.id)) and first.messages != prompt.messages:
+            if (earlier := found.get(prompt.id)) and earlier.messages != prompt.messages:
                 raise ValueError(f"the id {prompt.id} is already another prompt's")
         except (ValueError, KeyError, RecursionError) as error:
             problems.append(f"{path}:{row.line}: {reason(error)}")
@@ -82,13 +80,8 @@ def read(path: Path, on_progress: OnProgress = silent) -> PromptFile:
         found.setdefault(prompt.id, prompt)
     on_progress(count, 1.0)
     if not found:
-        raise InputError([f"{path}: no prompts in this file", *_first(problems)])
+        raise InputError([f"{path}: no prompts in this file", *first(problems)])
     return PromptFile(tuple(found.values()), tuple(problems), duplicates)
-
-
-def _first(problems: list[str] | tuple[str, ...]) -> list[str]:
-    more = len(problems) - _MOST
-    return [*problems[:_MOST], *([f"bad rows besides these: {more:,}"] if more > 0 else [])]
 
 
 def from_text(text: str) -> Prompt:
