@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,19 @@ def main(
     engine = TransformersEngine("bundled")
     found: list[list[Label]] = []
     print(f"{len(judged)} pairs × {principles}, {method}, {form}, {name}, on {engine.info.device}")  # noqa: T201
-    head = ("", "labels", "seconds", "labels/s", "computed", "saved", "tokens/s")
+    head = ("", "labels", "seconds", "cpu s", "labels/s", "computed", "saved", "tokens/s")
     print(" ".join(f"{word:>9}" for word in head))  # noqa: T201
     for shares in (False, None):
         engine.shares = shares
         labels: list[Label] = []
+        began = time.process_time()
         tally = feedback.label_pairs(judged, chosen, labelling, engine, labels.append)
         found.append(labels)
         counts = f"{tally.computed:>9} {tally.saved:>9} {tally.computed / tally.seconds:>9.0f}"
-        line = f"{tally.labels:>9} {tally.seconds:>9.1f} {tally.labels_per_second:>9.2f} {counts}"
+        used = time.process_time() - began  # on a busy machine this says more than the clock
+        line = (
+            f"{tally.labels:>9} {tally.seconds:>9.1f} {used:>9.1f} {tally.labels_per_second:>9.2f} {counts}"
+        )
         print(f"{'shared' if shares is None else 'whole':>9} {line}")  # noqa: T201
     off = max(abs(x.logit_ab - y.logit_ab) for x, y in zip(*found, strict=True))
     print(f"largest difference of a logit: {off:.1e}")  # noqa: T201
