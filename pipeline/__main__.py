@@ -11,6 +11,7 @@ from pipeline import (
     agreement_command,
     constitution_command,
     critique_command,
+    evals_command,
     label_command,
     models_command,
     pairs_command,
@@ -28,6 +29,7 @@ COMMANDS = (
     label_command,
     agreement_command,
     preferences_command,
+    evals_command,
 )
 
 

@@ -18,6 +18,7 @@ from pipeline import constitution as constitutions
 from pipeline.configs import Labelling, add_arguments, from_arguments
 from pipeline.engines import Engine
 from pipeline.growing import EXCERPT, Row, Work, grow, say
+from pipeline.judging import Tally
 from pipeline.records import Axis, Constitution, Label, Pair, Principle, as_json
 from pipeline.rundir import RunDir
 from pipeline.stage_inputs import revisions
@@ -138,7 +139,7 @@ def _sample(label: Label, pair: Pair) -> Mapping[str, object]:
     }
 
 
-def _summarise(work: Work, tally: feedback.Tally) -> None:
+def _summarise(work: Work, tally: Tally) -> None:
     """What this attempt did, and the exact ties of the whole run."""
     ties = _ties(work.output.rows.values())
     rate = round(tally.labels_per_second, 3)
