@@ -11,6 +11,8 @@ from pipeline import (
     agreement_command,
     constitution_command,
     critique_command,
+    evals_command,
+    label_command,
     models_command,
     pairs_command,
     preferences_command,
@@ -19,13 +21,15 @@ from pipeline import (
 from pipeline.errors import UserError
 
 COMMANDS = (
-    agreement_command,
     constitution_command,
-    critique_command,
-    models_command,
-    pairs_command,
-    preferences_command,
     prompts_command,
+    models_command,
+    critique_command,
+    pairs_command,
+    label_command,
+    agreement_command,
+    preferences_command,
+    evals_command,
 )
 
 
