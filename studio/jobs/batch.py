@@ -43,7 +43,12 @@ def prepare_critique(
     if drawing.revisions:
         constitutions.usable(constitution, "critique")
     run = _run(
-        store, CRITIQUE, name.strip() or f"{constitution.name} × {len(asked)}", as_json(drawing), len(asked), author
+        store,
+        CRITIQUE,
+        name.strip() or f"{constitution.name} × {len(asked)}",
+        as_json(drawing),
+        len(asked),
+        author,
     )
 
     def write(inputs: Path) -> None:
@@ -59,9 +64,7 @@ def prepare_pairs(
     """The same for sampled responses, of which pairs are made."""
     label = name.strip() or f"pairs × {len(asked)} by {answering.model}"
     run = _run(store, PAIRS, label, as_json(answering), len(asked), author)
-    return _enqueue(
-        store, folder, run, lambda inputs: prompts.write(tuple(asked), inputs / PROMPTS_FILE)
-    )
+    return _enqueue(store, folder, run, lambda inputs: prompts.write(tuple(asked), inputs / PROMPTS_FILE))
 
 
 def prepare_label(

@@ -103,7 +103,9 @@ def _read(store: Store, folder: Path) -> tuple[dict[str, Any], Constitution]:
         raise UserError(f"{folder}: a process is at work on this run; wait for it, or stop it")
     constitution = constitutions.load(folder / "inputs" / stages.CONSTITUTION)
     if constitution.version != config.get("constitution"):
-        raise UserError(f"{folder}: inputs/{stages.CONSTITUTION} is not the constitution that it was drawn by")
+        raise UserError(
+            f"{folder}: inputs/{stages.CONSTITUTION} is not the constitution that it was drawn by"
+        )
     return config, constitution
 
 

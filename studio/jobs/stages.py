@@ -42,9 +42,7 @@ class Stage(Generic[C]):
         return self.config(**{f.name: config[f.name] for f in fields(self.config) if f.name in config})
 
 
-CRITIQUE = Stage(
-    "critique", Drawing, "chain", "runs", {"--constitution": CONSTITUTION, "--prompts": PROMPTS}
-)
+CRITIQUE = Stage("critique", Drawing, "chain", "runs", {"--constitution": CONSTITUTION, "--prompts": PROMPTS})
 PAIRS = Stage("pairs", Answering, "prompt", "labels", {"--prompts": PROMPTS})
 LABEL = Stage(
     "label",
