@@ -9,11 +9,20 @@ from studio.store.database import Store
 
 FIRST_LOOK = 50
 """Judged pairs at which the gate first looks at how well a labeller agrees."""
-AUDITED = """
-SELECT count(DISTINCT pair) FROM (
-    SELECT pair, arg_max(choice, seq) AS choice FROM judgments
-    WHERE annotator_kind = 'person' GROUP BY pair, axis, annotator)
-WHERE choice NOT IN ('none', 'skip')"""
+COUNTS = """
+SELECT count(*), count(*) FILTER (author <> $project),
+    (SELECT count(*) FROM chains),
+    (SELECT count(*) FROM chain_status WHERE status = 'finished'),
+    (SELECT count(*) FROM current_verdicts WHERE verdict <> 'none'),
+    (SELECT count(*) FROM run_status WHERE state <> 'deleted'),
+    (SELECT count(*) FROM pairs),
+    (SELECT count(DISTINCT pair) FROM labels),
+    (SELECT count(DISTINCT pair) FROM (
+        -- Of people alone, before the newest is taken: imported ones may be a hundred thousand.
+        SELECT pair, arg_max(choice, seq) AS choice FROM judgments
+        WHERE annotator_kind = 'person' GROUP BY pair, axis, annotator)
+        WHERE choice NOT IN ('none', 'skip'))
+FROM constitution_versions"""
 
 
 @dataclass(frozen=True)
@@ -42,14 +51,7 @@ class Action:
 
 def progress(store: Store) -> Progress:
     """Live counts from the store."""
-    (row,) = store.query(
-        "SELECT count(*), count(*) FILTER (author <> $project), (SELECT count(*) FROM chains), "
-        "(SELECT count(*) FROM chain_status WHERE status = 'finished'), "
-        "(SELECT count(*) FROM current_verdicts WHERE verdict <> 'none'), "
-        "(SELECT count(*) FROM run_status WHERE state <> 'deleted'), (SELECT count(*) FROM pairs), "
-        f"(SELECT count(DISTINCT pair) FROM labels), ({AUDITED}) FROM constitution_versions",  # noqa: S608
-        {"project": PROJECT},
-    )
+    (row,) = store.query(COUNTS, {"project": PROJECT})
     return Progress(*(int(number) for number in row))
 
 

@@ -36,8 +36,8 @@ MORE = ("temperature", "max_tokens", "clamp_low", "clamp_high", "form")
 JUDGED = (*MAIN, *MORE)
 EARLIER = 10  # label runs whose very pairs can be chosen again
 METHODS = """<dl class="cai-methods">
-<dt>choice</dt><dd>asks which option fits the principle, (A) or (B), and compares how likely the model finds each
-of the two answers, as in the paper.</dd>
+<dt>choice</dt><dd>asks which option fits the principle, (A) or (B), and compares how likely the model finds
+each of the two answers, as in the paper.</dd>
 <dt>cot</dt><dd>lets it reason first. Its answers are then too sure, so they are clamped to 40–60%.</dd>
 <dt>contrast</dt><dd>compares how likely each response is after examples that keep the principle and after
 examples that break it: for models too small for the other two.</dd></dl>

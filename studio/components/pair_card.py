@@ -34,9 +34,10 @@ MORE = ("seed", "temperature", "top_p", "form")
 ANSWERED = (*MAIN, *MORE)
 LOOK = 0.2  # seconds between two looks at an import
 AXES: list[str] = list(get_args(Axis))
-FORMS = """<p class="cai-muted">A file of hh-rlhf (also .gz), of TRL (<code>prompt</code>, <code>chosen</code>,
-<code>rejected</code>), ShareGPT pairs, an arena or ICAI table (CSV), or our own <code>pairs.jsonl</code>. The
-choices in it are kept as imported, under the file's name, and never counted as yours.</p>"""
+FORMS = """<p class="cai-muted">A file of hh-rlhf (also .gz), of TRL (<code>prompt</code>,
+<code>chosen</code>, <code>rejected</code>), ShareGPT pairs, an arena or ICAI table (CSV), or our own
+<code>pairs.jsonl</code>. The choices in it are kept as imported, under the file's name, and never counted as
+yours.</p>"""
 
 
 @dataclass(frozen=True)

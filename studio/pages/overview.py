@@ -36,12 +36,13 @@ $todo
 </section>"""
 
 SECOND = """<p class="cai-muted cai-second"><b>Then the second stage.</b> Two responses to each prompt make a
-pair, and a feedback model says under a principle which of them is better: see <a href="labels">Labels</a>. You
-judge some of the pairs <a href="audit">blind</a>, and the <a href="agreement">Agreement</a> page says what its
-labels are worth before anything is trained on them.</p>"""
+pair, and a feedback model says under a principle which of them is better: see <a href="labels">Labels</a>.
+You judge some of the pairs <a href="audit">blind</a>, and the <a href="agreement">Agreement</a> page says
+what the labels are worth before anything is trained on them.</p>"""
 
-METHOD = """<p class="cai-muted cai-foot">The method is that of Bai et al. (2022), “Constitutional AI: Harmlessness
-from AI Feedback”, arXiv 2212.08073: the supervised stage of section 3, the AI feedback of section 4.</p>"""
+METHOD = """<p class="cai-muted cai-foot">The method is that of Bai et al. (2022), “Constitutional AI:
+Harmlessness from AI Feedback”, arXiv 2212.08073: the supervised stage of section 3, the AI feedback of
+section 4.</p>"""
 
 
 def build(blocks: gr.Blocks, studio: Studio) -> None:
