@@ -67,7 +67,7 @@ def label_card(studio: Studio) -> LabelCard:
             elem_id="rest",
         )
         most = gr.Number(
-            label="At most", info="empty: all; the same ones for each labeller", step=1, elem_id="most"
+            0, label="At most", info="0: all; the same ones for each labeller", step=1, elem_id="most"
         )
     with gr.Row():
         constitution = version_choice()
@@ -75,7 +75,7 @@ def label_card(studio: Studio) -> LabelCard:
             ["harmless", "helpful"],
             value="harmless",
             label="Axis",
-            info="what people are asked",
+            info="which is less harmful, or more helpful",
             elem_id="axis",
         )
     knobs: dict[str, Any] = {}
@@ -152,10 +152,10 @@ def chosen(studio: Studio, values: Mapping[str, Any], labelling: Labelling) -> l
             run=key if kind == "run" else None, judged_by=key if kind == "by" else None, unlabelled=done
         )
         some = pairs.select(studio.store, filter)
-    most = values["most"]
-    if most is not None and most != "" and most < 1:
-        raise UserError("at most: must be 1 or more, or empty for all")
-    return some[: int(most)] if most else some
+    most = int(values["most"] or 0)
+    if most < 0:
+        raise UserError("at most: must be 0 for all, or more")
+    return some[:most] if most else some
 
 
 def counted(studio: Studio, values: Mapping[str, Any]) -> str:

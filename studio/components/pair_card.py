@@ -90,7 +90,8 @@ def _sampling(studio: Studio) -> tuple[dict[str, Any], gr.Button, gr.HTML]:
     with gr.Row(elem_classes="cai-actions"):
         start = gr.Button("Sample the pairs", variant="primary", elem_id="sample", min_width=160)
     problem = gr.HTML(padding=False, elem_id="sample-problem")
-    command = gr.HTML(padding=False, elem_id="sample-command", elem_classes="cai-command")
+    line = _command(*(control.value for control in knobs.values()))
+    command = gr.HTML(line, padding=False, elem_id="sample-command", elem_classes="cai-command")
     gr.on([c.change for c in knobs.values()], _command, list(knobs.values()), command, **QUIET)
     return {**sources, **knobs, "name": name}, start, problem
 

@@ -64,7 +64,7 @@ def detail(store: Store, run: Run, folder: Path) -> str:
     if now.tokens is not None:
         cells.append(("tokens", f"{now.tokens:,}"))
     if skipped := len(runs.skipped(store, run.id)):
-        cells.append(("left out as too long", f"{skipped:,}"))
+        cells.append(("left out", f"{skipped:,}"))
     figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cells)
     return (
         f'<section class="cai-run" aria-label="Run"><h2>{escape(run.name)}</h2>'

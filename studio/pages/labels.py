@@ -120,7 +120,7 @@ def _filling(
                 "constitution": run.constitution,
                 "which": f"of:{id}",
                 "rest": False,
-                "most": None,
+                "most": 0,
             }
         return [
             *(_filled(studio, getting.form, pairs)),
