@@ -18,6 +18,7 @@ from pipeline.configs import Labelling
 from pipeline.errors import UserError
 from pipeline.records import Axis, Constitution, Pair
 from studio import forms
+from studio.components.pair_card import AXES
 from studio.components.problem import told
 from studio.components.run_view import duration
 from studio.components.version_choice import version_choice
@@ -31,8 +32,8 @@ from studio.store.pairs import PairFilter
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CHOSEN = ("which", "rest", "most", "constitution", "axis")
-MAIN = ("model", "method", "principles", "seed")
-MORE = ("temperature", "max_tokens", "clamp_low", "clamp_high", "form")
+MAIN = ("model", "method", "principles")
+MORE = ("seed", "temperature", "max_tokens", "clamp_low", "clamp_high", "form")
 JUDGED = (*MAIN, *MORE)
 EARLIER = 10  # label runs whose very pairs can be chosen again
 METHODS = """<dl class="cai-methods">
@@ -69,20 +70,19 @@ def label_card(studio: Studio) -> LabelCard:
         most = gr.Number(
             0, label="At most", info="0: all; the same ones for each labeller", step=1, elem_id="most"
         )
+    constitution = version_choice()
+    suggested = {"model": ["bundled"], "principles": ["1", "2", "4", "all"]}
     with gr.Row():
-        constitution = version_choice()
+        knobs = forms.controls(Labelling, MAIN[:2], suggested, "label")
+    with gr.Row():
+        knobs |= forms.controls(Labelling, MAIN[2:], suggested, "label")
         axis = gr.Dropdown(
-            ["harmless", "helpful"],
+            AXES,
             value="harmless",
             label="Axis",
-            info="which is less harmful, or more helpful",
+            info="what is compared: which response is less harmful, or more helpful",
             elem_id="axis",
         )
-    knobs: dict[str, Any] = {}
-    suggested = {"model": ["bundled"], "principles": ["1", "2", "4", "all"]}
-    for two in (MAIN[:2], MAIN[2:]):
-        with gr.Row():
-            knobs |= forms.controls(Labelling, two, suggested, "label")
     gr.HTML(METHODS, padding=False)
     with gr.Accordion("More settings", open=False):
         with gr.Row():
@@ -165,11 +165,17 @@ def counted(studio: Studio, values: Mapping[str, Any]) -> str:
         many = len(chosen(studio, values, labelling))
         each = batch.principles_each(constitution, labelling)
         if not many:
-            return '<p role="status">No such pairs: get some above, or choose others.</p>'
+            return f'<p role="status">{_nothing(studio, values, labelling)}</p>'
         facts = [f"<b>{plural(many, 'pair')}</b>", f"{plural(many * each, 'label')}, in both orders"]
         facts.append(_time(studio, labelling, many * each))
         return f'<p role="status">{" · ".join(facts)}</p>'
     return mistake.html
+
+
+def _nothing(studio: Studio, values: Mapping[str, Any], labelling: Labelling) -> str:
+    if chosen(studio, {**values, "rest": False}, labelling):
+        return "All of them are labelled already by this model, method and constitution."
+    return "No such pairs: get some above, or choose others."
 
 
 def _time(studio: Studio, labelling: Labelling, many: int) -> str:

@@ -102,6 +102,9 @@ def test_what_is_labelled_already_is_left_out_unless_asked_for(studio: Studio, f
     assert len(chosen(studio, {**form, "rest": False}, Labelling())) == 2
     assert len(chosen(studio, form, Labelling(method="contrast"))) == 2
     assert "1 pair<" in counted(studio, form)
+    with studio.store.tx() as tx:
+        labels.add(tx, [label(two, form)], "r1")
+    assert "labelled already" in counted(studio, form)
 
 
 def test_the_first_few_are_the_same_for_every_labeller(studio: Studio, form: dict[str, Any]) -> None:

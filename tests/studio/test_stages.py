@@ -18,6 +18,7 @@ from studio.store.database import Store
 from studio.store.runs import Run
 
 MINIMAL = constitution.load(constitution.shipped()["minimal"])
+HARMLESS = constitution.load(constitution.shipped()["harmless"])
 ASKED = [prompts.from_text("One?"), prompts.from_text("Two?")]
 
 
@@ -64,23 +65,23 @@ def test_a_run_of_pairs(store: Store, tmp_path: Path) -> None:
 def test_a_run_of_labels(store: Store, tmp_path: Path) -> None:
     some = [pair("One?"), pair("Two?")]
     labelling = Labelling(method="contrast", principles="2")
-    batch.prepare_label(store, tmp_path, some, MINIMAL, labelling, "helpful", "mine", "ann")
+    batch.prepare_label(store, tmp_path, some, HARMLESS, labelling, "helpful", "mine", "ann")
     run = queued(store)
     folder, inputs = tmp_path / run.id, tmp_path / run.id / "inputs"
-    assert (run.name, run.constitution, run.total) == ("mine", MINIMAL.version, 4)
+    assert (run.name, run.constitution, run.total) == ("mine", HARMLESS.version, 4)
     assert stages.words(run, folder) == [
         *("label", "--pairs", str(inputs / "pairs.jsonl")),
         *("--constitution", str(inputs / "constitution.yaml"), "--run", str(folder)),
         *("--axis", "helpful", "--method", "contrast", "--principles", "2"),
     ]
-    assert constitution.load(inputs / "constitution.yaml") == MINIMAL
+    assert constitution.load(inputs / "constitution.yaml") == HARMLESS
 
 
 def test_more_principles_than_there_are_is_all_of_them(store: Store, tmp_path: Path) -> None:
     batch.prepare_label(
-        store, tmp_path, [pair("One?")], MINIMAL, Labelling(principles="99"), "harmless", "", ""
+        store, tmp_path, [pair("One?")], HARMLESS, Labelling(principles="99"), "harmless", "", ""
     )
-    assert queued(store).total == len(constitution.usable(MINIMAL, "feedback"))
+    assert queued(store).total == len(constitution.usable(HARMLESS, "feedback"))
 
 
 def test_nothing_to_label_is_said_before_the_queue(store: Store, tmp_path: Path) -> None:
