@@ -85,8 +85,8 @@ def _labels(store: Store, run: Run) -> str:
             (name, f"{data[key]:,.{digits}f}")
             for name, key, digits in (
                 ("labels/s", "labels_per_second", 2),
-                ("tokens computed", "tokens_computed", 0),
-                ("tokens saved", "tokens_saved", 0),
+                ("tokens computed", "computed", 0),
+                ("tokens saved", "saved", 0),
                 ("exact ties", "ties", 0),
             )
             if isinstance(data.get(key), int | float)
