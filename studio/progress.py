@@ -16,7 +16,8 @@ SELECT count(*), count(*) FILTER (author <> $project),
     (SELECT count(*) FROM current_verdicts WHERE verdict <> 'none'),
     (SELECT count(*) FROM run_status WHERE state <> 'deleted'),
     (SELECT count(*) FROM pairs),
-    (SELECT count(DISTINCT pair) FROM labels),
+    (SELECT count(DISTINCT pair) FROM labels
+        WHERE run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')),
     (SELECT count(DISTINCT pair) FROM (
         -- Of people alone, before the newest is taken: imported ones may be a hundred thousand.
         SELECT pair, arg_max(choice, seq) AS choice FROM judgments

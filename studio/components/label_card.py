@@ -127,7 +127,7 @@ def sources(studio: Studio) -> list[tuple[str, str]]:
         if annotator.kind == "imported":
             found.append(
                 (
-                    f"imported: {annotator.annotator} · {annotator.axis} · {annotator.n:,}",
+                    f"imported: {annotator.annotator} · {annotator.axis} · {annotator.pairs:,}",
                     f"by:{annotator.annotator}",
                 )
             )

@@ -22,7 +22,7 @@ LINK = """(id) => {
   history.replaceState(null, "", location.pathname + (id ? `?run=${encodeURIComponent(id)}` : ""));
 }"""
 ASK = """(id) =>
-  confirm("Delete this run, its folder and its log? What it wrote into the session stays.") ? id : ''"""
+  confirm("Delete this run, its folder and its log? Its chains and pairs stay; labels of it no longer count.") ? id : ''"""
 
 
 @dataclass(frozen=True)

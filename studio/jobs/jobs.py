@@ -77,7 +77,7 @@ class Jobs:
         queue.move(self._store, id, by)
 
     def delete(self, id: str) -> None:
-        """Remove a run that is not at work, with its folder. What it wrote into the session stays."""
+        """Remove a run that is not at work, with its folder. Its chains and pairs stay, its labels no longer count."""
         with self._store.tx() as tx:
             gone = runs.set_state(tx, id, "deleted", ("waiting", "done", *RESUMABLE))
         if gone:

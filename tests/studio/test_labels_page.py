@@ -70,7 +70,7 @@ def test_a_file_of_comparisons_comes_in_whole_with_its_choices(studio: Studio, t
         assert part in said
     assert str(tmp_path) not in said
     [one] = judgments.annotators(studio.store)
-    assert (one.annotator, one.kind, one.axis, one.n) == ("people.jsonl", "imported", "harmless", 2)
+    assert (one.annotator, one.kind, one.axis, one.pairs) == ("people.jsonl", "imported", "harmless", 2)
     assert ("imported: people.jsonl · harmless · 2", "by:people.jsonl") in sources(studio)
 
 
@@ -79,7 +79,7 @@ def test_the_same_file_again_brings_nothing_twice(studio: Studio, tmp_path: Path
         *_, said = bring(studio, comparisons(tmp_path), "harmless")
     assert "2 here already" in said
     assert pairs.count(studio.store, PairFilter()) == 2
-    assert judgments.annotators(studio.store)[0].n == 2
+    assert judgments.annotators(studio.store)[0].pairs == 2
 
 
 def test_a_file_that_holds_no_pair_is_refused_and_leaves_nothing(studio: Studio, tmp_path: Path) -> None:
