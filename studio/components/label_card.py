@@ -125,12 +125,8 @@ def sources(studio: Studio) -> list[tuple[str, str]]:
             found.append((f"{run.name} · {plural(many, 'pair')}", f"run:{run.id}"))
     for annotator in judgments.annotators(store):
         if annotator.kind == "imported":
-            found.append(
-                (
-                    f"imported: {annotator.annotator} · {annotator.axis} · {annotator.pairs:,}",
-                    f"by:{annotator.annotator}",
-                )
-            )
+            name = f"imported: {annotator.annotator} · {annotator.axis} · {annotator.pairs:,}"
+            found.append((name, f"by:{annotator.annotator}"))
     labelled = [run for run in every if run.stage == LABEL.name][:EARLIER]
     return [*found, *((f"the very ones of: {run.name}", f"of:{run.id}") for run in labelled)]
 

@@ -22,7 +22,8 @@ LINK = """(id) => {
   history.replaceState(null, "", location.pathname + (id ? `?run=${encodeURIComponent(id)}` : ""));
 }"""
 ASK = """(id) =>
-  confirm("Delete this run, its folder and its log? Its chains and pairs stay; labels of it no longer count.") ? id : ''"""
+  confirm("Delete this run, its folder and its log? Its chains and pairs stay; its labels count no more.")
+    ? id : ''"""
 
 
 @dataclass(frozen=True)

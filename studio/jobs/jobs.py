@@ -77,7 +77,7 @@ class Jobs:
         queue.move(self._store, id, by)
 
     def delete(self, id: str) -> None:
-        """Remove a run that is not at work, with its folder. Its chains and pairs stay, its labels no longer count."""
+        """Remove a run that is not at work, with its folder. Chains and pairs stay, labels count no more."""
         with self._store.tx() as tx:
             gone = runs.set_state(tx, id, "deleted", ("waiting", "done", *RESUMABLE))
         if gone:
