@@ -38,7 +38,6 @@ def silent(rows: int, done: float) -> None:
     """Tells nobody."""
 
 
-
 @dataclass(frozen=True)
 class PromptFile:
     """What a file held: its prompts in order, what was wrong with the others, and how many were equal."""

@@ -130,7 +130,7 @@ ARENA = "id,model_a,model_b,prompt,response_a,response_b,winner_model_a,winner_m
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("p.csv", 'chosen,rejected\n"{0}good","{0}bad"\n'.format(SAID), ["good"]),
+        ("p.csv", f'chosen,rejected\n"{SAID}good","{SAID}bad"\n', ["good"]),
         ("p.tsv", "prompt\tchosen\trejected\nwhy?\tgood\tbad\n", ["good"]),
         (
             "p.csv",
@@ -332,11 +332,7 @@ def test_what_holds_no_pairs_is_told(tmp_path: Path, name: str, content: str | b
         read(tmp_path, name, content)
 
 
-KEYS = (
-    "prompt chosen rejected messages role content conversations from value system question turns input text_a "
-    "text_b preferred_text response_a response_b winner winner_model_a winner_tie model_a model_b prompt_id "
-    "conversation_a conversation_b source_a kind id group"
-).split()
+KEYS = ["prompt", "chosen", "rejected", "messages", "role", "content", "conversations", "from", "value", "system", "question", "turns", "input", "text_a", "text_b", "preferred_text", "response_a", "response_b", "winner", "winner_model_a", "winner_tie", "model_a", "model_b", "prompt_id", "conversation_a", "conversation_b", "source_a", "kind", "id", "group"]
 TEXTS = ["human", "user", "gpt", "assistant", SAID, '["x"]', '["y"]', "model_a", "text_a", '[{"role": 1}]']
 VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(TEXTS),
