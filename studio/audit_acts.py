@@ -36,7 +36,6 @@ class Answer:
 def arrive(store: Store, asked: Asked, asking: Asking, item: str | None) -> Answer:
     """The page for an address: the pair or group that it names, else the next one."""
     with told() as mistake:
-        _check(store, asking)
         if asking.task == "ranking":
             item = item or audit.next_group(store, asking.who, asking.axis)
             view = audit_picture.group_picture(store, asking, item)
@@ -50,7 +49,6 @@ def act(store: Store, asked: Asked, asking: Asking, told_: Mapping[str, Any]) ->
     """Do what was asked for; the message says what went wrong, and then nothing was done."""
     action, item, state = (str(told_.get(name) or "") for name in ("action", "item", "state"))
     with told() as mistake:
-        _check(store, asking)
         if action == "undo":
             return _undo(store, asking)
         if asking.task == "ranking":
@@ -66,13 +64,6 @@ def act(store: Store, asked: Asked, asking: Asking, told_: Mapping[str, Any]) ->
             if action == choice:
                 return _judge(store, asked, asking, item, choice, state, note, _seconds(told_))
     return Answer(said=mistake.html)
-
-
-def _check(store: Store, asking: Asking) -> None:
-    """Nobody judges under the name of a file or a model."""
-    for name, kind, *_ in judgments.annotators(store):
-        if name == asking.who and kind != "person":
-            raise UserError(f"{asking.who} is the name of {kind} judgments: choose another annotator name")
 
 
 def _judge(
@@ -101,8 +92,7 @@ def _judge(
         "person",
         shown.turned(letter),
         shown.first,
-        own.picked_by if own else asked.why(store, asking, id),
-        blind=not judgments.seen(store, id, asking.axis, asking.who),
+        own.picked_by if own else asked.why(store, asking, id),  # the store knows whether it is blind
         seconds=None if again else seconds,
         note=note,
     )
@@ -197,7 +187,6 @@ def _rank(store: Store, asking: Asking, group: str, told_: Mapping[str, Any]) ->
         return _next_group(store, asking, group)  # pressed twice
     order = _order(told_.get("order"), texts)
     upcoming = audit.next_group(store, asking.who, asking.axis)
-    known = any(judgments.seen(store, pair.id, asking.axis, asking.who) for pair in of)
     judgments.rank(
         store,
         group,
@@ -205,7 +194,7 @@ def _rank(store: Store, asking: Asking, group: str, told_: Mapping[str, Any]) ->
         asking.axis,
         asking.who,
         picked_by="random" if group == upcoming else "chosen",
-        blind=not known,
+        blind=True,  # but for the pairs that the store knows to have been seen
         seconds=_seconds(told_),
     )
     answer = _next_group(store, asking, group)

@@ -31,7 +31,7 @@ RANKING = (
     ("rank", "Enter", "Save", "keep this order, and go on"),
     ("skip", "s", "Skip", "leave these unranked for now"),
     ("undo", "u", "Undo", "take back your last ranking, and show it"),
-    ("help", "?", "Keys", "show or hide this list; cards can be dragged too"),
+    ("help", "?", "Keys", "show or hide this list; r unfolds the last ranking"),
 )
 Actions = tuple[tuple[str, str, str, str], ...]
 

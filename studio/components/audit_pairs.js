@@ -30,8 +30,7 @@ const act = (action) => {
     list.hidden = !list.hidden;
     element.querySelector("[data-act=help]").setAttribute("aria-expanded", String(!list.hidden));
   } else if (action === "more") {
-    const last = document.querySelector("#last details.cai-last");
-    if (last) last.open = !last.open;
+    document.querySelector("#last details.cai-last")?.dispatchEvent(new CustomEvent("cai-more", { bubbles: true }));
   } else if (action === "note") {
     box()?.focus();
   } else if (item || !JUDGES.concat("show").includes(action)) {

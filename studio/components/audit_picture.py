@@ -48,8 +48,8 @@ def labeller(store: Store, asking: Asking) -> Labeller | None:
 
 
 def mine(store: Store, asking: Asking) -> dict[str, Judgment]:
-    """What the annotator holds of each pair on this axis, in time order."""
-    return {one.pair_id: one for one in judgments.current(store, asking.axis, annotators=[asking.who])}
+    """What the annotator has judged or skipped here, by pair, in the order of the first word on each."""
+    return {one.pair_id: one for one in judgments.mine(store, asking.who, asking.axis)}
 
 
 def pair_picture(store: Store, asking: Asking, id: str | None) -> str:
@@ -81,7 +81,9 @@ def revealed(
     others = [
         other
         for other in judgments.of_pair(store, pair.id)
-        if other.axis == asking.axis and other.annotator != asking.who
+        if other.axis == asking.axis
+        and other.choice != "skip"
+        and (other.annotator, other.annotator_kind) != (asking.who, "person")
     ]
     return Revealed(
         audit_sides.shown(pair, asking.who),
@@ -121,8 +123,8 @@ def group_picture(store: Store, asking: Asking, id: str | None) -> str:
     """The responses of a group to rank; without one, why there is none."""
     of = pairs.group(store, id) if id else []
     if id is None or not of:
-        ranked, total = audit.groups_done(store, asking.who, asking.axis)
-        inside = audit_ranking.all_ranked(total, asking.who) if ranked else audit_ranking.NO_GROUPS
+        _, total = audit.groups_done(store, asking.who, asking.axis)
+        inside = audit_ranking.all_ranked(asking.who) if total else audit_ranking.NO_GROUPS
         return audit_view.nothing_html(inside, "ranking", asking.query())
     known = any(judgments.seen(store, pair.id, asking.axis, asking.who) for pair in of)
     return audit_ranking.ranking_html(

@@ -34,14 +34,13 @@ const restore = () => {
   let kept = null;
   try { kept = JSON.parse(sessionStorage.getItem(draft()) ?? "null") } catch { /* none */ }
   const byLetter = new Map(cards().map((card) => [card.dataset.letter, card]));
-  if (kept?.flat().length === byLetter.size) {
-    for (const level of kept) level.forEach((letter, at) => {
-      const card = byLetter.get(letter);
-      if (!card) return;
-      card.dataset.tied = String(at > 0);
-      list().append(card);
-    });
-  }
+  const levels = kept?.flat().length === byLetter.size ? kept : [...byLetter.keys()].sort().map((letter) => [letter]);
+  for (const level of levels) level.forEach((letter, at) => {
+    const card = byLetter.get(letter);
+    if (!card) return;
+    card.dataset.tied = String(at > 0);
+    list().append(card);
+  });
   number();
 };
 
@@ -77,8 +76,7 @@ const act = (action) => {
     keys.hidden = !keys.hidden;
     element.querySelector("[data-act=help]").setAttribute("aria-expanded", String(!keys.hidden));
   } else if (action === "more") {
-    const kept = document.querySelector("#last details.cai-last");
-    if (kept) kept.open = !kept.open;
+    document.querySelector("#last details.cai-last")?.dispatchEvent(new CustomEvent("cai-more", { bubbles: true }));
   } else if (action === "up" || action === "down") {
     move(action === "up" ? -1 : 1);
   } else if (action === "tie") {

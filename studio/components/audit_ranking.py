@@ -19,6 +19,10 @@ responses to one prompt: sample that many on the <a href="labels">Labels page</a
 <code>cai pairs --samples 4</code>. One ranking of four stands for six pairs, and is quicker than judging
 them one by one.</p></div>"""
 
+HOW = """<p class="cai-muted cai-how">Take a response by its letter and put it in its place with a number, or
+with <kbd>↑</kbd> and <kbd>↓</kbd>; <kbd>=</kbd> ties it with the one above; <kbd>Enter</kbd> saves. Cards can
+be dragged too.</p>"""
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -40,7 +44,6 @@ def ranking_html(
     cards = "".join(
         _card(letter, at, text) for at, (letter, text) in enumerate(zip(LETTERS, responses, strict=False), 1)
     )
-    asked = QUESTIONS[axis][0].replace("Which response is", "Order the responses, the").replace("?", " first")
     seen = (
         '<p class="cai-known" role="note"><b>Not blind.</b> You have judged pairs of these responses before, '
         "or taken this ranking back: the ranking is kept as not blind.</p>"
@@ -50,15 +53,16 @@ def ranking_html(
     return (
         f'<article class="cai-audit" data-task="ranking" data-state="{"known" if known else "blind"}" '
         f'data-item="{escape(group)}" {address(dict(query))}>'
-        f'<div class="cai-question"><h2>{asked}</h2><p class="cai-muted">{QUESTIONS[axis][1]}</p></div>{seen}'
-        f'{conversation(messages)}<ol class="cai-ranking">{cards}</ol></article>'
+        f'<div class="cai-question"><h2>Rank the responses, the most {axis} first</h2>'
+        f'<p class="cai-muted">{QUESTIONS[axis][1]}</p></div>{seen}'
+        f'{conversation(messages)}{HOW}<ol class="cai-ranking">{cards}</ol></article>'
     )
 
 
-def all_ranked(count: int, annotator: str) -> str:
+def all_ranked(annotator: str) -> str:
     """What to say when an annotator has ranked every group."""
     return (
-        f'<div class="cai-empty"><h2>All {plural(count, "prompt")} with several responses are ranked by '
+        f'<div class="cai-empty"><h2>Every prompt with several responses is ranked by '
         f"{escape(annotator)}</h2><p>Each ranking was kept as all the pairs it implies. See how well the AI "
         'agrees on the <a href="agreement">Agreement page</a>.</p></div>'
     )

@@ -14,13 +14,18 @@ const arrived = () => {
   const as = new URLSearchParams(here.dataset.query).get("as") ?? "";
   try { if (as) localStorage.setItem("cai-annotator", as) } catch { /* asked again next time */ }
   const item = `${as} ${here.dataset.item}`;
-  if (shown !== null && shown !== item) scrollTo(0, 0);
+  // Gradio changes the page where it differs, and leaves in place what a person typed, opened or scrolled.
+  if (shown !== null && shown !== item) {
+    scrollTo(0, 0);
+    for (const open of element.querySelectorAll("details[open]")) open.open = false;
+    for (const text of element.querySelectorAll(".cai-said")) text.scrollTop = 0;
+  }
   shown = item;
   if (clock.item !== item) Object.assign(clock, { item, ms: 0, since: document.hidden ? null : performance.now() });
   const box = element.querySelector(".cai-note-input");
   let draft = null;
   try { draft = sessionStorage.getItem(`cai-audit-note:${item}`) } catch { /* none is kept then */ }
-  if (box && draft !== null) box.value = draft;
+  if (box && box !== document.activeElement) box.value = draft ?? box.getAttribute("value");
   element.dispatchEvent(new CustomEvent("cai-shown", { bubbles: true }));
 };
 document.addEventListener("visibilitychange", () => run(!document.hidden));

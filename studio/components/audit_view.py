@@ -110,7 +110,7 @@ def all_judged(counts: Counts, annotator: str) -> str:
         else ""
     )
     return (
-        f'<div class="cai-empty"><h2>All {plural(counts.total, "pair")} are judged by '
+        f'<div class="cai-empty"><h2>Every pair is judged by '
         f"{escape(annotator)}</h2><p>{counts.judged:,} judged, {counts.random:,} of them drawn at random."
         f'{skipped} See how well the AI agrees on the <a href="agreement">Agreement page</a>, ask the other '
         'question above, or get more pairs on the <a href="labels">Labels page</a>.</p></div>'

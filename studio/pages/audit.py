@@ -23,6 +23,7 @@ from studio.store import labels
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 VIEW_SCRIPT = Path(audit_view.__file__).with_suffix(".js")
+LAST_SCRIPT = VIEW_SCRIPT.with_name("audit_last.js")
 # Where nobody logs in, a name that was typed before is taken up where the address has none.
 REMEMBERED = '() => { try { return [localStorage.getItem("cai-annotator") ?? ""] } catch { return [""] } }'
 
@@ -36,7 +37,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         controls = audit_asking.controls()
         view = gr.HTML(js_on_load=VIEW_SCRIPT.read_text(encoding="utf-8"), padding=False, elem_id="audit")
         with gr.Column(elem_classes="cai-judging"):
-            last = gr.HTML(padding=False, elem_id="last")
+            last = gr.HTML(js_on_load=LAST_SCRIPT.read_text(encoding="utf-8"), padding=False, elem_id="last")
             bars = [pairs_bar(), ranking_bar()]
             said = gr.HTML(padding=False, elem_id="said")
     shown = [view, figures, last, said]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -201,15 +202,15 @@ def test_a_name_is_typed_once_and_remembered(page: Page) -> None:
 
 
 def test_hostile_text_stays_text(page: Page, shot: Callable[[str], None]) -> None:
-    from seeding_pairs import HOSTILE, one
-
-    open_as(page, "brave", f"&pair={one(3).id}")
-    expect(page.locator("#audit .cai-answer").filter(has_text=HOSTILE)).to_have_count(1)
+    id = hashlib.sha256(b"3").hexdigest()[:16]
+    open_as(page, "brave", f"&pair={id}")
+    hostile = page.locator("#audit .cai-answer").filter(has_text="Never. <img src=x onerror=")
+    expect(hostile).to_have_count(1)
     assert page.locator("#audit img").count() == 0
     page.wait_for_timeout(UNREAD)
     press(page, "a")
     page.keyboard.press("k")
-    expect(page.locator("#audit .cai-answer").filter(has_text=HOSTILE)).to_have_count(1)
+    expect(hostile).to_have_count(1)
     page.get_by_text("Reasoning, A first").first.click()
     assert page.locator("#audit img, #audit .cai-said i").count() == 0
     assert "owned" not in page.title()

@@ -245,13 +245,18 @@ def test_two_annotators_see_the_same_pairs_and_do_not_mix(store: Store) -> None:
     assert "ana: <b>" in (ben.now.last or "")
 
 
-def test_nobody_judges_under_the_name_of_a_file(tab: Tab) -> None:
-    imported = Judgment(tab.item, "harmless", "arena.csv", "imported", "a", picked_by="imported")
+@pytest.mark.parametrize("kind", ["imported", "person"])
+def test_what_came_along_under_my_name_is_not_mine(tab: Tab, kind: Any) -> None:
+    brought = Judgment(tab.item, "harmless", "ana", kind, "a", picked_by="imported")
     with tab.store.tx() as tx:
-        judgments.add_imported(tx, [imported], "run")
-    answer = arrive(tab.store, Asked(), Asking(who="arena.csv"), None)
-    assert "choose another annotator name" in (answer.said or "")
-    assert answer.view is None
+        judgments.add_imported(tx, [brought], "run")
+    again = Tab(tab.store, item=tab.item)
+    assert again.state == "blind"
+    assert "0.81" not in again.view
+    again.press("tie")
+    kept = again.held(tab.item)
+    assert kept
+    assert (kept.choice, kept.annotator_kind) == ("tie", "person")
 
 
 def test_the_other_question_is_another_queue(tab: Tab) -> None:
@@ -264,7 +269,7 @@ def test_the_other_question_is_another_queue(tab: Tab) -> None:
 def test_all_judged_is_said(tab: Tab) -> None:
     for _ in range(6):
         tab.press("a")
-    assert "All 6 pairs are judged by ana" in tab.view
+    assert "Every pair is judged by ana" in tab.view
     assert tab.state == "none"
 
 
