@@ -225,6 +225,28 @@ def test_the_other_question_is_asked_apart(page: Page) -> None:
     expect(page).to_have_url(re.compile("axis=helpful"))
 
 
+def test_the_keys_and_the_settings_unfold(page: Page, shot: Callable[[str], None]) -> None:
+    id = hashlib.sha256(b"4").hexdigest()[:16]
+    open_as(page, "curious", f"&pair={id}")
+    page.keyboard.press("?")
+    expect(page.locator("#pairs-keys")).to_be_visible()
+    page.get_by_text("2 earlier turns").click()
+    expect(page.locator("#audit")).to_contain_text("I am cold.")
+    page.get_by_role("button", name="What comes next").click()
+    expect(page.locator("#audit-settings")).to_contain_text("a fixed share of the pairs is drawn at random")
+    shot("audit-unfolded")
+    page.get_by_label("Reveal the AI").click()
+    page.get_by_role("option", name="Not while judging").click()
+    expect(page).to_have_url(re.compile(f"reveal=none.*pair={id}"))
+    page.get_by_label("Next pairs").click()
+    page.get_by_role("option", name="Where the AI is unsure").click()
+    expect(page).to_have_url(re.compile(f"mode=uncertain.*pair={id}"))
+    page.locator("#audit h2").click()
+    press(page, "b")
+    expect(page.locator("#last")).to_contain_text("Kept: B")
+    assert "0.81" not in page.content()
+
+
 def letters(page: Page) -> list[str]:
     return [card.get_attribute("data-letter") or "" for card in page.locator(".cai-ranking > li").all()]
 
