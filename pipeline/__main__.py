@@ -11,6 +11,7 @@ from pipeline import (
     agreement_command,
     constitution_command,
     critique_command,
+    label_command,
     models_command,
     prompts_command,
 )
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         agreement_command,
         constitution_command,
         critique_command,
+        label_command,
         models_command,
         prompts_command,
     ):
