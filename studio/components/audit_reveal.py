@@ -145,7 +145,8 @@ def _behind(revealed: Revealed) -> str:
         facts.append(("Why this pair", PICKED[judgment.picked_by] + blind))
     if revealed.others:
         facts.append(("Others chose", _others(revealed.shown, revealed.others)))
-    link = f'<a href="audit?pair={escape(revealed.shown.pair.id)}">this pair by itself</a>'
+    axis = f"&amp;axis={judgment.axis}" if judgment else ""
+    link = f'<a href="audit?pair={escape(revealed.shown.pair.id)}{axis}">this pair by itself</a>'
     return "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in [*facts, ("Link", link)])
 
 
