@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -20,13 +21,15 @@ CLEAR = "rgba(0,0,0,0)"
 FONT = "IBM Plex Sans, system-ui, sans-serif"
 
 
-def reliability(bins: Sequence[Bin], name: str = "as labelled", after: Sequence[Bin] = ()) -> go.Figure:
+def reliability(
+    bins: Sequence[Bin], name: str = "as labelled", after: Sequence[Bin] = (), who: str = "human"
+) -> go.Figure:
     """What people chose against what the AI said, by bin of the AI's probability; `after` calibration too."""
     figure = go.Figure(layout=_layout(340))
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=_dashed(), hoverinfo="skip", showlegend=False)
-    figure.add_trace(_points(bins, name, AI, "diamond"))
+    figure.add_trace(_points(bins, name, AI, "diamond", who))
     if after:
-        figure.add_trace(_points(after, "calibrated", AFTER, "circle"))
+        figure.add_trace(_points(after, "calibrated", AFTER, "circle", who))
     figure.update_xaxes(title="the AI's probability that a is better", range=[-0.02, 1.02], tickformat=".1f")
     figure.update_yaxes(title="share of judgments for a", range=[-0.04, 1.04], tickformat=".0%")
     return figure
@@ -39,11 +42,11 @@ def intervals(rows: Sequence[tuple[str, Figure]], threshold: float | None = None
     values = [figure for _, figure in shown]
     chart.add_scatter(
         x=[figure.value for figure in values],
-        y=[f"{_short(name)} " for name, _ in shown],
+        y=[f"{_label(name)} " for name, _ in shown],
         error_x=_whiskers(values, AI),
         mode="markers",
         marker={"color": AI, "symbol": "diamond", "size": 10},
-        hovertext=[f"{name}: {_words(figure)}" for name, figure in shown],
+        hovertext=[f"{escape(name)}: {_words(figure)}" for name, figure in shown],
         hoverinfo="text",
         showlegend=False,
     )
@@ -55,18 +58,18 @@ def intervals(rows: Sequence[tuple[str, Figure]], threshold: float | None = None
     return chart
 
 
-def _points(bins: Sequence[Bin], name: str, colour: str, symbol: str) -> go.Scatter:
-    full = [bin for bin in bins if bin.figure.n]
+def _points(bins: Sequence[Bin], name: str, colour: str, symbol: str, who: str) -> go.Scatter:
+    full = [bin for bin in bins if bin.chosen.n]
     return go.Scatter(
         x=[bin.mean_p for bin in full],
-        y=[bin.figure.value for bin in full],
-        error_y=_whiskers([bin.figure for bin in full], colour),
+        y=[bin.chosen.value for bin in full],
+        error_y=_whiskers([bin.chosen for bin in full], colour),
         mode="markers+lines",
-        name=f"{name} (n = {sum(bin.figure.n for bin in full):,})",
+        name=f"{name} (n = {sum(bin.chosen.n for bin in full):,})",
         line={"color": colour, "width": 1},
         # The area says how many judgments a point stands on.
-        marker={"color": colour, "symbol": symbol, "size": [_size(bin.figure.n) for bin in full]},
-        hovertext=[f"AI {bin.low:.1f}–{bin.high:.1f}: people {_words(bin.figure)}" for bin in full],
+        marker={"color": colour, "symbol": symbol, "size": [_size(bin.chosen.n) for bin in full]},
+        hovertext=[f"AI {bin.low:.1f}–{bin.high:.1f}: {who} chose a {_words(bin.chosen)}" for bin in full],
         hoverinfo="text",
     )
 
@@ -91,8 +94,9 @@ def _words(figure: Figure) -> str:
     return f"{figure.value:.1%} [{figure.low:.1%}, {figure.high:.1%}], n = {figure.n:,}"
 
 
-def _short(name: str, most: int = 44) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def _label(name: str, most: int = 44) -> str:
+    """A name as plotly shows it, which reads markup in every text."""
+    return escape(name if len(name) <= most else f"{name[: most - 1]}…")
 
 
 def _dashed() -> dict[str, Any]:

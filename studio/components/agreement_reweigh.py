@@ -1,0 +1,116 @@
+"""Labels and agreement under other weights, from the stored rows: no model is asked.
+
+A weighting labels a pair with the weighted mean of its principles' probabilities, and only where the pair
+was scored under all of them: a mean of fewer would be another constitution's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import agreement, intervals
+from pipeline.agreement import Compared, Figure
+from studio.components.agreement_data import Picture, second_half
+from studio.components.agreement_whatif import LISTED, Flip, Outcome, Weighed
+from studio.store import pairs
+from studio.store.database import Store
+from studio.store.labels import Matrix
+
+Floats = npt.NDArray[np.float64]
+
+
+def weighed(picture: Picture) -> list[Weighed]:
+    """The principles that there are labels under, or could be: those of the labelled constitution, then others."""
+    counts = dict(zip(picture.matrix.principles, (~np.isnan(picture.matrix.p_a)).sum(axis=0).tolist(), strict=True))
+    known = picture.constitution.principles if picture.constitution else ()
+    rows = [
+        Weighed(p.id, p.title, p.weight, p.enabled, counts.pop(p.id, 0)) for p in known if p.comparison or p.id in counts
+    ]
+    return rows + [Weighed(id, id, 1.0, True, n) for id, n in counts.items()]
+
+
+def weighted(matrix: Matrix, weights: Mapping[str, float]) -> Floats:
+    """P(a better) under the weights, float[n]: NaN where one of their principles was not asked."""
+    chosen = [(at, weights[id]) for at, id in enumerate(matrix.principles) if weights.get(id, 0) > 0]
+    missing = {id for id, weight in weights.items() if weight > 0} - set(matrix.principles)
+    if not chosen or missing:
+        return np.full(len(matrix.pairs), np.nan)
+    columns, share = np.array([at for at, _ in chosen]), np.array([weight for _, weight in chosen])
+    result: Floats = matrix.p_a[:, columns] @ (share / share.sum())
+    return result
+
+
+def as_saved(picture: Picture) -> Floats:
+    """P(a better) as the page's figures have it, float[n]: the constitution's weights over what was asked."""
+    matrix = picture.matrix
+    known = {p.id: p.weight for p in picture.constitution.principles} if picture.constitution else {}
+    weights = np.array([known.get(id, 1.0) for id in matrix.principles])
+    there = np.where(np.isnan(matrix.p_a), 0.0, 1.0) * weights
+    total = there.sum(axis=1)
+    result: Floats = np.divide(
+        (np.nan_to_num(matrix.p_a) * there).sum(axis=1), total, out=np.full(len(total), np.nan), where=total > 0
+    )
+    return result
+
+
+def reweigh(store: Store, picture: Picture, weights: Mapping[str, float], saved: Floats) -> Outcome | None:
+    """What a weighting gives; None for an empty one. `saved` is P(a better) as labelled, by the matrix's rows."""
+    start = time.perf_counter()
+    if not any(weight > 0 for weight in weights.values()):
+        return None
+    matrix = picture.matrix
+    tried = weighted(matrix, weights)
+    both = ~np.isnan(tried) & ~np.isnan(saved)
+    turned = np.flatnonzero(both & (agreement.sides(tried) != agreement.sides(saved)))
+    rows = _figures(store, picture, tried, saved)
+    choice = dict(zip(picture.every_pairs, picture.every.choice.tolist(), strict=True))
+    # The surest turns first, and those that somebody judged before the others.
+    order = sorted(turned.tolist(), key=lambda at: (matrix.pairs[at] not in choice, -abs(tried[at] - saved[at])))
+    flips = [_flip(store, matrix.pairs[at], saved[at], tried[at], choice) for at in order[:LISTED]]
+    return Outcome(
+        rows=rows,
+        scored=int((~np.isnan(tried)).sum()),
+        labelled=len(matrix.pairs),
+        compared=int(both.sum()),
+        flips=[flip for flip in flips if flip],
+        flipped=len(turned),
+        ms=(time.perf_counter() - start) * 1000,
+    )
+
+
+def _figures(
+    store: Store, picture: Picture, tried: Floats, saved: Floats
+) -> list[tuple[str, Figure, Figure, Figure]]:
+    place = {pair: at for at, pair in enumerate(picture.matrix.pairs)}
+    at = np.array([place.get(pair, -1) for pair in picture.pairs], dtype=np.int64)
+    there = np.flatnonzero(at >= 0)
+    c = picture.random.take(there)
+    before, after = replace(c, p_a=saved[at[there]]), replace(c, p_a=tried[at[there]])
+    kept = np.flatnonzero(~np.isnan(before.p_a + after.p_a) & (c.choice != 0.5))
+    before, after = before.take(kept), after.take(kept)
+    prompt = pairs.prompts_of(store, [picture.pairs[row] for row in there[kept].tolist()])
+    second = np.array([second_half(id) for id in prompt], dtype=bool)
+    halves = (
+        ("all", np.ones(len(kept), dtype=bool)),
+        ("half to choose by", ~second),
+        ("held-out half", second),
+    )
+    return [(name, *_pair(before.take(half), after.take(half))) for name, half in halves]
+
+
+def _pair(before: Compared, after: Compared) -> tuple[Figure, Figure, Figure]:
+    difference = intervals.mean(after.correct - before.correct, after.cluster, -1.0, 1.0)
+    return agreement.accuracy(before), agreement.accuracy(after), difference
+
+
+def _flip(
+    store: Store, id: str, before: float, after: float, choice: Mapping[str, float]
+) -> Flip | None:
+    stored = pairs.load(store, id)
+    return Flip(stored.pair, float(before), float(after), choice.get(id)) if stored else None
+
