@@ -40,7 +40,12 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
 
     def render(picture: Picture) -> list[Any]:
         found, why = _learnt(picture)
-        return [_plot(picture, found), _table(found, why), _state(studio, picture), gr.update(interactive=found is not None)]
+        return [
+            _plot(picture, found),
+            _table(found, why),
+            _state(studio, picture),
+            gr.update(interactive=found is not None),
+        ]
 
     def act(picture: Picture, forget: bool) -> None:
         if picture.asked.labeller is None:
@@ -49,7 +54,9 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
             calibrations.drop(studio.store, picture.asked.labeller, picture.asked.axis)
             return
         if picture.asked.judges.kind != "person":
-            raise UserError("a calibration for training is learnt from people’s judgments: choose people above")
+            raise UserError(
+                "a calibration for training is learnt from people’s judgments: choose people above"
+            )
         calibrations.keep(studio.store, picture.asked.labeller, picture.asked.axis, learn(picture))
 
     def press(forget: bool, values: Sequence[Any]) -> str:
@@ -91,7 +98,9 @@ def _plot(picture: Picture, found: Calibration | None) -> Any:
 def _table(found: Calibration | None, why: str) -> str:
     if found is None:
         return why
-    rows = "".join(_quality(name, quality) for name, quality in (("before", found.before), ("after", found.after)))
+    rows = "".join(
+        _quality(name, quality) for name, quality in (("before", found.before), ("after", found.after))
+    )
     return (
         f"<p>{KINDS[found.kind]}, from {plural(found.n, 'judgment')} of {plural(found.clusters, 'prompt')}; slope "
         f"{found.slope:.2f} on the logit{_meaning(found.slope)}.</p>"

@@ -5,7 +5,6 @@ Computed when the page is opened or the choice changes, never on a timer.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -67,9 +66,7 @@ def picture(store: Store, asked: Asked) -> Picture | None:
     every, every_ids = compared(store, asked, random_only=False)
     matrix = labels.matrix(store, asked.labeller)
     constitution = constitution_of(store, asked.labeller.constitution)
-    return Picture(
-        asked, random, ids, every, every_ids, matrix, constitution, time.perf_counter() - start
-    )
+    return Picture(asked, random, ids, every, every_ids, matrix, constitution, time.perf_counter() - start)
 
 
 def compared(
@@ -136,13 +133,19 @@ def behind(picture: Picture, what: str) -> tuple[str, Compared, Rows]:
         "letter": ("Where the option shown first wins in both orders", (first == 1) & (second == 0)),
         "orders": ("Where the winner changes with the order", np.abs(first - second) == 1),
         "exact": ("Exact ties in one order or both", (c.p_ab == 0.5) | (c.p_ba == 0.5)),
-        "longer": ("Where the AI prefers the longer", decided & (c.ai == (c.length_a > c.length_b)) & (c.length_a != c.length_b)),
+        "longer": (
+            "Where the AI prefers the longer",
+            decided & (c.ai == (c.length_a > c.length_b)) & (c.length_a != c.length_b),
+        ),
     }
     if kind == "cell" and human in SIDE and ai in SIDE:
         masks["cell"] = (f"Judged {human}, AI {ai}", decided & (c.choice == SIDE[human]) & (c.ai == SIDE[ai]))
     if kind == "tied" and human in SIDE and ai in SIDE:
         both = np.where(first == second, first, 0.5)
-        masks["tied"] = (f"Judged {human}, AI {ai} over both orders", (c.choice == SIDE[human]) & (both == SIDE[ai]))
+        masks["tied"] = (
+            f"Judged {human}, AI {ai} over both orders",
+            (c.choice == SIDE[human]) & (both == SIDE[ai]),
+        )
     if kind == "bin" and rest.isdecimal():
         edges = np.linspace(0, 1, BINS + 1)  # the same numbers as the diagram's, to the last bit
         at = min(int(rest), BINS - 1)
@@ -158,8 +161,8 @@ def held(store: Store, c: Compared, ids: Sequence[str], rows: Rows, who: str) ->
     for row in rows.tolist():
         stored = pairs.load(store, ids[row])
         if stored is not None:
-            values = (float(array[row]) for array in (c.p_a, c.p_ab, c.p_ba, c.choice))
-            found.append(Held(stored.pair, *values, who))
+            p_a, p_ab, p_ba, choice = (float(array[row]) for array in (c.p_a, c.p_ab, c.p_ba, c.choice))
+            found.append(Held(stored.pair, p_a, p_ab, p_ba, choice, who))
     return found
 
 
@@ -175,8 +178,3 @@ def best_baseline(c: Compared) -> baselines.Baseline | None:
     rules = baselines.baselines(c)
     known = [rule for rule in rules if rule.accuracy.n]
     return max(known, key=lambda rule: rule.accuracy.value) if known else None
-
-
-def second_half(prompt_id: str) -> bool:
-    """Whether a prompt is of the half that nothing is chosen by: by a hash of its id, the same for ever."""
-    return bool(hashlib.sha256(f"held-out:{prompt_id}".encode()).digest()[0] & 1)

@@ -55,10 +55,11 @@ def headline_html(c: Compared, best: Baseline | None, who: str, others: int) -> 
         f"<div>{_fact('expected calibration error', number(agreement.ece(c)))}</div>"
         f"<div>{_fact('Brier score', number(agreement.brier(c)))}</div>"
     )
+    stands = f"{plural(accuracy.n, 'judgment')} of {plural(accuracy.clusters, 'prompt')}"
+    value = f"{accuracy.value:.1%}" if accuracy.n else "–"
     return (
         f'<section class="cai-card"><h2>Agreement with {escape(who)}</h2><p class="cai-headline">'
-        f'<span class="cai-number">{accuracy.value:.1%}</span>{_interval(accuracy)}'
-        f"{opens('decided', f'{plural(accuracy.n, 'judgment')} of {plural(accuracy.clusters, 'prompt')}')}</p>"
+        f'<span class="cai-number">{value}</span>{_interval(accuracy)}{opens("decided", stands)}</p>'
         f'<p class="cai-muted">Random share only; {left_out}. Intervals are 95%, clustered by prompt.</p>'
         f'<dl class="cai-facts-grid">{facts}</dl></section>'
     )
@@ -105,7 +106,13 @@ def bias_html(c: Compared, who: str) -> str:
     length = bias.length_bias(c)
     lines = (
         ("letter", "Option shown first, (A), wins", share(bias.letter_share(c)), bias.letter_share(c), "50%"),
-        ("", "Mean lead of the option shown first", number(bias.position_bias(c), True), bias.position_bias(c), "0"),
+        (
+            "",
+            "Mean lead of the option shown first",
+            number(bias.position_bias(c), True),
+            bias.position_bias(c),
+            "0",
+        ),
         ("orders", "Winner changes with the order", share(bias.order_flips(c)), bias.order_flips(c), "0%"),
         ("exact", "Exact ties, P = 0.5", share(bias.exact_ties(c)), bias.exact_ties(c), "0%"),
         ("longer", "AI prefers the longer", share(length.ai), length.ai, "as below"),
@@ -134,7 +141,7 @@ def principles_html(rows: Sequence[PrincipleRow]) -> str:
 def labellers_html(lines: Sequence[LabellerLine]) -> str:
     """All labellers side by side, on the same axis and judgments."""
     rows = [
-        f'<tr{" aria-current=true" if line.current else ""}><th>{escape(line.name)}</th>'
+        f"<tr{' aria-current=true' if line.current else ''}><th>{escape(line.name)}</th>"
         f"<td>{share(line.accuracy)}</td><td>{sized(line.accuracy)}</td><td>{number(line.kappa)}</td>"
         f"<td>{number(line.ece)}</td><td>{share(line.letter)}</td></tr>"
         for line in lines

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from pipeline import agreement, intervals
 from pipeline.agreement import Compared, Figure
-from studio.components.agreement_data import Picture, second_half
+from studio.components.agreement_data import Picture, places
 from studio.components.agreement_whatif import LISTED, Flip, Outcome, Weighed
-from studio.store import pairs
+from studio.store import halves, pairs
 from studio.store.database import Store
 from studio.store.labels import Matrix
 
@@ -26,10 +26,14 @@ Floats = npt.NDArray[np.float64]
 
 def weighed(picture: Picture) -> list[Weighed]:
     """The principles that there are labels under, or could be: those of the labelled constitution, then others."""
-    counts = dict(zip(picture.matrix.principles, (~np.isnan(picture.matrix.p_a)).sum(axis=0).tolist(), strict=True))
+    counts = dict(
+        zip(picture.matrix.principles, (~np.isnan(picture.matrix.p_a)).sum(axis=0).tolist(), strict=True)
+    )
     known = picture.constitution.principles if picture.constitution else ()
     rows = [
-        Weighed(p.id, p.title, p.weight, p.enabled, counts.pop(p.id, 0)) for p in known if p.comparison or p.id in counts
+        Weighed(p.id, p.title, p.weight, p.enabled, counts.pop(p.id, 0))
+        for p in known
+        if p.comparison or p.id in counts
     ]
     return rows + [Weighed(id, id, 1.0, True, n) for id, n in counts.items()]
 
@@ -53,7 +57,10 @@ def as_saved(picture: Picture) -> Floats:
     there = np.where(np.isnan(matrix.p_a), 0.0, 1.0) * weights
     total = there.sum(axis=1)
     result: Floats = np.divide(
-        (np.nan_to_num(matrix.p_a) * there).sum(axis=1), total, out=np.full(len(total), np.nan), where=total > 0
+        (np.nan_to_num(matrix.p_a) * there).sum(axis=1),
+        total,
+        out=np.full(len(total), np.nan),
+        where=total > 0,
     )
     return result
 
@@ -70,7 +77,9 @@ def reweigh(store: Store, picture: Picture, weights: Mapping[str, float], saved:
     rows = _figures(store, picture, tried, saved)
     choice = dict(zip(picture.every_pairs, picture.every.choice.tolist(), strict=True))
     # The surest turns first, and those that somebody judged before the others.
-    order = sorted(turned.tolist(), key=lambda at: (matrix.pairs[at] not in choice, -abs(tried[at] - saved[at])))
+    order = sorted(
+        turned.tolist(), key=lambda at: (matrix.pairs[at] not in choice, -abs(tried[at] - saved[at]))
+    )
     flips = [_flip(store, matrix.pairs[at], saved[at], tried[at], choice) for at in order[:LISTED]]
     return Outcome(
         rows=rows,
@@ -86,21 +95,21 @@ def reweigh(store: Store, picture: Picture, weights: Mapping[str, float], saved:
 def _figures(
     store: Store, picture: Picture, tried: Floats, saved: Floats
 ) -> list[tuple[str, Figure, Figure, Figure]]:
-    place = {pair: at for at, pair in enumerate(picture.matrix.pairs)}
+    place = places(picture.matrix)
     at = np.array([place.get(pair, -1) for pair in picture.pairs], dtype=np.int64)
     there = np.flatnonzero(at >= 0)
     c = picture.random.take(there)
     before, after = replace(c, p_a=saved[at[there]]), replace(c, p_a=tried[at[there]])
     kept = np.flatnonzero(~np.isnan(before.p_a + after.p_a) & (c.choice != 0.5))
     before, after = before.take(kept), after.take(kept)
-    prompt = pairs.prompts_of(store, [picture.pairs[row] for row in there[kept].tolist()])
-    second = np.array([second_half(id) for id in prompt], dtype=bool)
-    halves = (
+    prompts = halves.prompts_of(store, [picture.pairs[row] for row in there[kept].tolist()])
+    second = np.array([halves.held_out(id) for id in prompts], dtype=bool)
+    parts = (
         ("all", np.ones(len(kept), dtype=bool)),
         ("half to choose by", ~second),
         ("held-out half", second),
     )
-    return [(name, *_pair(before.take(half), after.take(half))) for name, half in halves]
+    return [(name, *_pair(before.take(half), after.take(half))) for name, half in parts]
 
 
 def _pair(before: Compared, after: Compared) -> tuple[Figure, Figure, Figure]:
@@ -108,9 +117,6 @@ def _pair(before: Compared, after: Compared) -> tuple[Figure, Figure, Figure]:
     return agreement.accuracy(before), agreement.accuracy(after), difference
 
 
-def _flip(
-    store: Store, id: str, before: float, after: float, choice: Mapping[str, float]
-) -> Flip | None:
+def _flip(store: Store, id: str, before: float, after: float, choice: Mapping[str, float]) -> Flip | None:
     stored = pairs.load(store, id)
     return Flip(stored.pair, float(before), float(after), choice.get(id)) if stored else None
-

@@ -11,12 +11,12 @@ from pipeline import agreement, annotators, baselines, bias
 from pipeline.agreement import Figure
 from studio.components import agreement_figures as figures
 from studio.components import charts
-from studio.components.agreement_asked import Asked, Judges, called
-from studio.components.agreement_data import BINS, Picture, best_baseline, compared, under
+from studio.components.agreement_asked import Asked, called
+from studio.components.agreement_data import BINS, Picture, compared, under
 from studio.components.agreement_figures import LabellerLine, PrincipleRow
 from studio.components.agreement_section import Section
 from studio.context import Studio
-from studio.store import gates, judgments
+from studio.store import gates, halves, judgments
 from studio.store.database import Store
 from studio.store.labels import labellers
 
@@ -70,7 +70,9 @@ def labellers_section(studio: Studio) -> Section:
 
     def render(picture: Picture) -> list[Any]:
         lines = labeller_lines(studio.store, picture.asked)
-        chart = charts.intervals([(line.name, line.accuracy) for line in lines], gates.threshold(studio.store))
+        chart = charts.intervals(
+            [(line.name, line.accuracy) for line in lines], gates.threshold(studio.store)
+        )
         among, alike, names = among_people(studio.store, picture.asked)
         return [chart, figures.labellers_html(lines), figures.alpha_html(among, alike, names)]
 
@@ -85,7 +87,9 @@ def labeller_lines(store: Store, asked: Asked) -> list[LabellerLine]:
         if not len(c.decided()):
             continue
         found = agreement.accuracy(c), agreement.kappa(c), agreement.ece(c), bias.letter_share(c)
-        lines.append(LabellerLine(row.labeller.key, called(row), *found, current=row.labeller == asked.labeller))
+        lines.append(
+            LabellerLine(row.labeller.key, called(row), *found, current=row.labeller == asked.labeller)
+        )
     return sorted(lines, key=lambda line: -line.accuracy.value)
 
 
@@ -99,7 +103,9 @@ def among_people(store: Store, asked: Asked) -> tuple[Figure, Figure, list[str]]
     ratings = np.full((len(names), len(units)), np.nan)
     for row in rows:
         ratings[who[row.annotator], which[row.pair_id]] = choices[row.choice]
-    cluster = prompt_numbers(store, units)
+    numbers: dict[str, int] = {}
+    prompts = halves.prompts_of(store, units)
+    cluster = np.array([numbers.setdefault(prompt, len(numbers)) for prompt in prompts], dtype=np.int64)
     return annotators.alpha(ratings, cluster), annotators.pairwise(ratings, cluster), names
 
 

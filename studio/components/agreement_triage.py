@@ -99,7 +99,14 @@ def _relabel(studio: Studio, picture: Picture, principle: str, who: str) -> str:
     again: list[Pair] = [stored.pair for stored in found if stored]
     name = f"{new.name} again × {len(again)}"
     id = batch.prepare_label(
-        studio.store, studio.jobs.folder, again, new, _labelling(studio, labeller), picture.asked.axis, name, who
+        studio.store,
+        studio.jobs.folder,
+        again,
+        new,
+        _labelling(studio, labeller),
+        picture.asked.axis,
+        name,
+        who,
     )
     studio.jobs.wake()
     return (
@@ -185,7 +192,15 @@ def _line(
     if stored is None:
         return ""
     one, two = float(this.correct[at]), float(that.correct[at])
-    turned = "this one right" if one > two else "the other right" if two > one else "both right" if one else "both wrong"
+    turned = (
+        "this one right"
+        if one > two
+        else "the other right"
+        if two > one
+        else "both right"
+        if one
+        else "both wrong"
+    )
     return (
         f'<tr><th><a href="{pair_link(id, picture.asked.axis)}">{asked(stored.pair, 90)}</a></th>'
         f"<td>{SIDES[float(this.choice[at])]}</td><td>{this.p_a[at]:.1%}</td><td>{that.p_a[at]:.1%}</td>"

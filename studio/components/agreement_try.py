@@ -55,13 +55,17 @@ def whatif_section(studio: Studio, chosen: Sequence[Any]) -> Section:
     def act(event: gr.EventData, *values: Any) -> list[Any]:
         given = str(event._data.get("weights") or "{}")
         picture = _picture(studio, chosen, values)
-        return [gr.skip(), given, ""] if picture is None else [_outcome(studio, picture, _read(given)), given, ""]
+        return (
+            [gr.skip(), given, ""]
+            if picture is None
+            else [_outcome(studio, picture, _read(given)), given, ""]
+        )
 
     def keep(given: str, note: str, request: gr.Request, *values: Any) -> str:
         with told() as mistake:
             picture = _picture(studio, chosen, values)
-            if picture is None or picture.constitution is None:
-                raise UserError("this session does not have the constitution of these labels: import it first")
+            if picture is None:
+                raise UserError("there are no AI labels to compare with")
             return _save(studio, picture, _read(given), note, author(request))
         return mistake.html
 
@@ -91,15 +95,19 @@ def _read(given: str) -> dict[str, float]:
 
 def _save(studio: Studio, picture: Picture, weights: Mapping[str, float], note: str, who: str) -> str:
     """Save the weights over the newest version of the labelled constitution's name."""
-    assert picture.constitution is not None
-    now = constitutions.standing(studio.store, picture.constitution.name)
-    base = now.latest or picture.constitution
+    labelled = picture.constitution
+    if labelled is None:
+        raise UserError("this session does not have the constitution of these labels: import it first")
+    now = constitutions.standing(studio.store, labelled.name)
+    base = now.latest or labelled
     changed = reweighted(base, weights, [p.id for p in weighed(picture)])
     what = note.strip() or "weights chosen on the Agreement page"
     over = now.saved.version if now.saved else None
     saved = constitutions.save_version(studio.store, changed, what, who, expected=None, over=over)
-    newer = "" if base.version == picture.constitution.version else (
-        " The wordings are those of the newest version, which is not the labelled one."
+    newer = (
+        ""
+        if base.version == labelled.version
+        else (" The wordings are those of the newest version, which is not the labelled one.")
     )
     link = f'<a href="constitution?name={escape(saved.name)}">{escape(saved.name)} {saved.version[:8]}</a>'
     return (

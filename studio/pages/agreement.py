@@ -92,7 +92,9 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         return [update for section in beside for update in section.render(picture)]
 
     def behind(event: gr.EventData, *values: Any) -> str:
-        return _behind(studio, agreement_asked.of_controls(studio.store, values), str(event._data.get("open") or ""))
+        return _behind(
+            studio, agreement_asked.of_controls(studio.store, values), str(event._data.get("open") or "")
+        )
 
     blocks.load(arrive, None, [*chosen, *shown], **QUIET).then(compare, chosen, _outputs(beside), **QUIET)
     gr.on(
@@ -111,11 +113,21 @@ def _choice() -> list[Any]:
     """The controls of what is compared: axis, labeller, judges."""
     with gr.Row(elem_classes="cai-line"):
         axis = gr.Radio(
-            [(name.capitalize(), name) for name in AXES], value=AXES[0], label="Axis", scale=0, min_width=230, elem_id="axis"
+            [(name.capitalize(), name) for name in AXES],
+            value=AXES[0],
+            label="Axis",
+            scale=0,
+            min_width=230,
+            elem_id="axis",
         )
         labeller = gr.Dropdown(label="AI labeller", elem_id="labeller", scale=3, min_width=380)
         judges = gr.Dropdown(
-            [("All people", "person")], value="person", label="Compared with", elem_id="judges", scale=2, min_width=280
+            [("All people", "person")],
+            value="person",
+            label="Compared with",
+            elem_id="judges",
+            scale=2,
+            min_width=280,
         )
     return [axis, labeller, judges]
 
@@ -149,7 +161,7 @@ def _took(studio: Studio, picture: Picture, seconds: float) -> str:
     row = next(row for row in labellers(studio.store) if row.labeller == picture.asked.labeller)
     runs = [shlex.quote(str(studio.jobs.of(run))) for run in row.runs]
     folder = runs[-1] if runs else "DIR"
-    command = f'The same in a terminal: <code>cai agreement --labels {escape(folder)}</code>. '
+    command = f"The same in a terminal: <code>cai agreement --labels {escape(folder)}</code>. "
     return (
         f'<p class="cai-muted cai-took">{command}From {plural(len(picture.random), "judgment")} and '
         f"{plural(row.rows, 'stored label')} in {seconds:.2f} s.</p>"
