@@ -48,16 +48,14 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
         ]
 
     def act(picture: Picture, forget: bool) -> None:
-        if picture.asked.labeller is None:
-            return
         if forget:
-            calibrations.drop(studio.store, picture.asked.labeller, picture.asked.axis)
+            calibrations.drop(studio.store, picture.labeller, picture.asked.axis)
             return
         if picture.asked.judges.kind != "person":
             raise UserError(
                 "a calibration for training is learnt from people’s judgments: choose people above"
             )
-        calibrations.keep(studio.store, picture.asked.labeller, picture.asked.axis, learn(picture))
+        calibrations.keep(studio.store, picture.labeller, picture.asked.axis, learn(picture))
 
     def press(forget: bool, values: Sequence[Any]) -> str:
         picture = agreement_data.picture(studio.store, agreement_asked.of_controls(studio.store, values))
@@ -120,8 +118,7 @@ def _quality(name: str, quality: Quality) -> str:
 
 
 def _state(studio: Studio, picture: Picture) -> str:
-    labeller, axis = picture.asked.labeller, picture.asked.axis
-    kept = calibrations.kept(studio.store, labeller, axis) if labeller else None
+    kept = calibrations.kept(studio.store, picture.labeller, picture.asked.axis)
     if kept is None:
         return '<p role="status">In force: the probabilities as labelled.</p>'
     return (

@@ -20,7 +20,7 @@ from studio.components.agreement_asked import Asked
 from studio.components.agreement_pairs import Held
 from studio.store import audit, constitutions, labels, pairs
 from studio.store.database import Store
-from studio.store.labels import Matrix
+from studio.store.labels import Labeller, Matrix
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -37,6 +37,7 @@ class Picture:
     """
 
     asked: Asked
+    labeller: Labeller
     random: Compared
     pairs: Sequence[str]
     every: Compared
@@ -66,7 +67,17 @@ def picture(store: Store, asked: Asked) -> Picture | None:
     every, every_ids = compared(store, asked, random_only=False)
     matrix = labels.matrix(store, asked.labeller)
     constitution = constitution_of(store, asked.labeller.constitution)
-    return Picture(asked, random, ids, every, every_ids, matrix, constitution, time.perf_counter() - start)
+    return Picture(
+        asked,
+        asked.labeller,
+        random,
+        ids,
+        every,
+        every_ids,
+        matrix,
+        constitution,
+        time.perf_counter() - start,
+    )
 
 
 def compared(
@@ -75,7 +86,7 @@ def compared(
     """The rows of a comparison, under other weights where given; and the pair of each."""
     if asked.labeller is None:
         raise UserError("there are no AI labels to compare with")
-    who = asked.judges.name or asked.judges.kind
+    who = asked.judges.kind if asked.judges.name is None else [asked.judges.name]
     return audit.compared(store, asked.axis, asked.labeller, who, weights, random_only)
 
 
@@ -107,8 +118,7 @@ def _alone(matrix: Matrix, c: Compared, ids: Sequence[str], principle: str) -> C
         result[found] = values[rows[found], column]
         return result
 
-    p_ab, p_ba = (1 / (1 + np.exp(-of(logit))) for logit in (matrix.logit_ab, matrix.logit_ba))
-    return replace(c, p_a=of(matrix.p_a), p_ab=p_ab, p_ba=p_ba)
+    return replace(c, p_a=of(matrix.p_a), p_ab=of(matrix.p_ab), p_ba=of(matrix.p_ba))
 
 
 def places(matrix: Matrix) -> dict[str, int]:

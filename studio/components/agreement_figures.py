@@ -29,7 +29,6 @@ class PrincipleRow:
 class LabellerLine:
     """One labeller of the session beside the others, on the judgments that it has labels for."""
 
-    key: str
     name: str
     accuracy: Figure
     kappa: Figure

@@ -6,6 +6,7 @@ was scored under all of them: a mean of fewer would be another constitution's.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,9 +18,8 @@ from pipeline import agreement, intervals
 from pipeline.agreement import Compared, Figure
 from studio.components.agreement_data import Picture, places
 from studio.components.agreement_whatif import LISTED, Flip, Outcome, Weighed
-from studio.store import halves, pairs
+from studio.store import audit, pairs
 from studio.store.database import Store
-from studio.store.labels import Matrix
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,40 +38,20 @@ def weighed(picture: Picture) -> list[Weighed]:
     return rows + [Weighed(id, id, 1.0, True, n) for id, n in counts.items()]
 
 
-def weighted(matrix: Matrix, weights: Mapping[str, float]) -> Floats:
-    """P(a better) under the weights, float[n]: NaN where one of their principles was not asked."""
-    chosen = [(at, weights[id]) for at, id in enumerate(matrix.principles) if weights.get(id, 0) > 0]
-    missing = {id for id, weight in weights.items() if weight > 0} - set(matrix.principles)
-    if not chosen or missing:
-        return np.full(len(matrix.pairs), np.nan)
-    columns, share = np.array([at for at, _ in chosen]), np.array([weight for _, weight in chosen])
-    result: Floats = matrix.p_a[:, columns] @ (share / share.sum())
-    return result
-
-
-def as_saved(picture: Picture) -> Floats:
-    """P(a better) as the page's figures have it, float[n]: the constitution's weights over what was asked."""
-    matrix = picture.matrix
-    known = {p.id: p.weight for p in picture.constitution.principles} if picture.constitution else {}
-    weights = np.array([known.get(id, 1.0) for id in matrix.principles])
-    there = np.where(np.isnan(matrix.p_a), 0.0, 1.0) * weights
-    total = there.sum(axis=1)
-    result: Floats = np.divide(
-        (np.nan_to_num(matrix.p_a) * there).sum(axis=1),
-        total,
-        out=np.full(len(total), np.nan),
-        where=total > 0,
-    )
-    return result
+def held_out(prompt_id: str) -> bool:
+    """Whether a prompt is of the half that nothing is chosen by: by a hash of its id, the same for ever."""
+    return bool(hashlib.sha256(f"held-out:{prompt_id}".encode("utf-8", "surrogatepass")).digest()[0] & 1)
 
 
 def reweigh(store: Store, picture: Picture, weights: Mapping[str, float], saved: Floats) -> Outcome | None:
-    """What a weighting gives; None for an empty one. `saved` is P(a better) as labelled, by the matrix's rows."""
+    """What a weighting gives, beside the labels as the constitution's own weights have them; None if empty."""
     start = time.perf_counter()
     if not any(weight > 0 for weight in weights.values()):
         return None
     matrix = picture.matrix
-    tried = weighted(matrix, weights)
+    own = audit.own_weights(store, picture.labeller)
+    saved = audit.aggregated(matrix, own, complete=False).p_a
+    tried = audit.aggregated(matrix, weights, complete=True).p_a
     both = ~np.isnan(tried) & ~np.isnan(saved)
     turned = np.flatnonzero(both & (agreement.sides(tried) != agreement.sides(saved)))
     rows = _figures(store, picture, tried, saved)
@@ -102,8 +82,8 @@ def _figures(
     before, after = replace(c, p_a=saved[at[there]]), replace(c, p_a=tried[at[there]])
     kept = np.flatnonzero(~np.isnan(before.p_a + after.p_a) & (c.choice != 0.5))
     before, after = before.take(kept), after.take(kept)
-    prompts = halves.prompts_of(store, [picture.pairs[row] for row in there[kept].tolist()])
-    second = np.array([halves.held_out(id) for id in prompts], dtype=bool)
+    prompts = pairs.prompts_of(store, [picture.pairs[row] for row in there[kept].tolist()])
+    second = np.array([held_out(id) for id in prompts], dtype=bool)
     parts = (
         ("all", np.ones(len(kept), dtype=bool)),
         ("half to choose by", ~second),

@@ -16,7 +16,7 @@ from studio.components.agreement_data import BINS, Picture, compared, under
 from studio.components.agreement_figures import LabellerLine, PrincipleRow
 from studio.components.agreement_section import Section
 from studio.context import Studio
-from studio.store import gates, halves, judgments
+from studio.store import gates, judgments, pairs
 from studio.store.database import Store
 from studio.store.labels import labellers
 
@@ -96,7 +96,11 @@ def labeller_lines(store: Store, asked: Asked) -> list[LabellerLine]:
 def among_people(store: Store, asked: Asked) -> tuple[Figure, Figure, list[str]]:
     """Krippendorff's alpha of the annotators of the kind that is looked at, and how often they are alike."""
     choices = {"a": 1.0, "tie": 0.5, "b": 0.0}
-    rows = [row for row in judgments.current(store, asked.axis, asked.judges.kind) if row.choice in choices]
+    rows = [
+        row
+        for row in judgments.current(store, asked.axis, asked.judges.kind, blind=True)
+        if row.choice in choices
+    ]
     names = sorted({row.annotator for row in rows})
     units = list(dict.fromkeys(row.pair_id for row in rows))
     who, which = {name: at for at, name in enumerate(names)}, {unit: at for at, unit in enumerate(units)}
@@ -104,7 +108,7 @@ def among_people(store: Store, asked: Asked) -> tuple[Figure, Figure, list[str]]
     for row in rows:
         ratings[who[row.annotator], which[row.pair_id]] = choices[row.choice]
     numbers: dict[str, int] = {}
-    prompts = halves.prompts_of(store, units)
+    prompts = pairs.prompts_of(store, units)
     cluster = np.array([numbers.setdefault(prompt, len(numbers)) for prompt in prompts], dtype=np.int64)
     return annotators.alpha(ratings, cluster), annotators.pairwise(ratings, cluster), names
 

@@ -81,12 +81,12 @@ def _principle_choices(picture: Picture) -> list[tuple[str, str]]:
 
 
 def _labels(studio: Studio, pair: str, picture: Picture) -> list[Label]:
-    return labels.of_pair(studio.store, pair, picture.asked.labeller)
+    return labels.of_pair(studio.store, pair, picture.labeller)
 
 
 def _relabel(studio: Studio, picture: Picture, principle: str, who: str) -> str:
-    labeller, old = picture.asked.labeller, picture.constitution
-    if labeller is None or old is None:
+    labeller, old = picture.labeller, picture.constitution
+    if old is None:
         raise UserError("this session does not have the constitution of these labels: import it first")
     new = constitutions.latest(studio.store, old.name) or old
     if _wording(new, principle) == _wording(old, principle):
@@ -124,8 +124,7 @@ def _wording(constitution: Constitution, id: str) -> object:
 
 def _labelling(studio: Studio, labeller: Labeller) -> Labelling:
     """The options that the labels were made with, from their newest run; else the labeller's own."""
-    row = next(row for row in labels.labellers(studio.store) if row.labeller == labeller)
-    for id in reversed(row.runs):
+    for id in labels.runs_of(studio.store, labeller):
         run = runs.load(studio.store, id)
         if run is not None:
             names = {f.name for f in fields(Labelling)}
@@ -142,7 +141,7 @@ def versions_section(studio: Studio, chosen: Sequence[Any]) -> Section:
         choices = [
             choice
             for choice in agreement_asked.labeller_choices(studio.store)
-            if picture.asked.labeller and choice[1] != picture.asked.labeller.key
+            if choice[1] != picture.labeller.key
         ]
         value = choices[0][1] if choices else None
         return [gr.update(choices=choices, value=value), versions_html(studio, picture, value)]

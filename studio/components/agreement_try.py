@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.records import Constitution
 from studio.components import agreement_asked, agreement_data, agreement_whatif
 from studio.components.agreement_data import Picture
-from studio.components.agreement_reweigh import as_saved, reweigh, weighed
+from studio.components.agreement_reweigh import reweigh, weighed
 from studio.components.agreement_section import QUIET, Section
 from studio.components.problem import told
 from studio.context import Studio, author
@@ -81,7 +81,7 @@ def _picture(studio: Studio, chosen: Sequence[Any], values: Sequence[Any]) -> Pi
 
 def _outcome(studio: Studio, picture: Picture, weights: Mapping[str, float]) -> str:
     asked = picture.asked
-    found = reweigh(studio.store, picture, weights, as_saved(picture))
+    found = reweigh(studio.store, picture, weights)
     return agreement_whatif.outcome_html(found, asked.axis, asked.judges.noun)
 
 

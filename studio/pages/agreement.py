@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import gradio as gr
+import numpy as np
 
 from studio.components import agreement_asked, agreement_data, agreement_pairs
 from studio.components.agreement_asked import AXES, Asked
@@ -29,7 +30,8 @@ from studio.components.agreement_try import whatif_section
 from studio.components.notice import content_notice
 from studio.context import Studio
 from studio.progress import plural
-from studio.store.labels import labellers
+from studio.store import labels
+
 
 DRAWER = Path(agreement_pairs.__file__).with_name("agreement_drawer.js")
 
@@ -52,17 +54,17 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
                     gr.HTML(TABS, padding=False)
                     first.append(figures_section(studio))
                 with gr.Tab("Labellers"):
-                    beside = [labellers_section(studio)]
+                    second = [labellers_section(studio)]
                 with gr.Tab("Disagreements"):
-                    first.append(triage_section(studio, chosen))
+                    second.append(triage_section(studio, chosen))
                     heading("Old and new", "two labellers on the same judged pairs")
-                    beside.append(versions_section(studio, chosen))
+                    second.append(versions_section(studio, chosen))
                 with gr.Tab("What if"):
-                    first.append(whatif_section(studio, chosen))
+                    second.append(whatif_section(studio, chosen))
                 with gr.Tab("Calibration"):
-                    first.append(calibration_section(studio, chosen))
+                    third = [calibration_section(studio, chosen)]
                 with gr.Tab("Export"):
-                    first.append(exports_section(studio, chosen))
+                    second.append(exports_section(studio, chosen))
             took = gr.HTML(padding=False, elem_id="took")
         drawer = gr.HTML(js_on_load=DRAWER.read_text(encoding="utf-8"), padding=False, elem_id="behind")
     shown = [address, empty, body, took, *_outputs(first)]
@@ -85,26 +87,33 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         asked = agreement_asked.of_controls(studio.store, values)
         return [gr.skip(), gr.skip(), _judges(studio, asked), *show(asked)]
 
-    def compare(*values: Any) -> list[Any]:
-        picture = agreement_data.picture(studio.store, agreement_asked.of_controls(studio.store, values))
-        if picture is None or not len(picture.random):
-            return _skips(beside)
-        return [update for section in beside for update in section.render(picture)]
+    def rest(sections: Sequence[Section]) -> Callable[..., list[Any]]:
+        def render(*values: Any) -> list[Any]:
+            picture = agreement_data.picture(studio.store, agreement_asked.of_controls(studio.store, values))
+            if picture is None or not len(picture.random):
+                return _skips(sections)
+            return [update for section in sections for update in section.render(picture)]
+
+        return render
 
     def behind(event: gr.EventData, *values: Any) -> str:
         return _behind(
             studio, agreement_asked.of_controls(studio.store, values), str(event._data.get("open") or "")
         )
 
-    blocks.load(arrive, None, [*chosen, *shown], **QUIET).then(compare, chosen, _outputs(beside), **QUIET)
-    gr.on(
+    # The gate and the figures first; then what is behind the other tabs, so that nobody waits for it.
+    arrived = blocks.load(arrive, None, [*chosen, *shown], **QUIET)
+    changed = gr.on(
         [control.input for control in chosen],
         choose,
         chosen,
         [*chosen, *shown],
         trigger_mode="always_last",
         **QUIET,
-    ).then(compare, chosen, _outputs(beside), **QUIET)
+    )
+    for event in (arrived, changed):
+        after = event.then(rest(second), chosen, _outputs(second), **QUIET)
+        after.then(rest(third), chosen, _outputs(third), **QUIET)
     address.change(None, address, js=LINK)
     drawer.act(behind, chosen, drawer, trigger_mode="always_last", **QUIET)
 
@@ -158,13 +167,13 @@ def _behind(studio: Studio, asked: Asked, what: str) -> str:
 
 def _took(studio: Studio, picture: Picture, seconds: float) -> str:
     """What the figures stand on, how long they took, and the command that prints them."""
-    row = next(row for row in labellers(studio.store) if row.labeller == picture.asked.labeller)
-    runs = [shlex.quote(str(studio.jobs.of(run))) for run in row.runs]
-    folder = runs[-1] if runs else "DIR"
+    runs = labels.runs_of(studio.store, picture.labeller)
+    folder = shlex.quote(str(studio.jobs.of(runs[0]))) if runs else "DIR"
+    rows = int((~np.isnan(picture.matrix.p_a)).sum())
     command = f"The same in a terminal: <code>cai agreement --labels {escape(folder)}</code>. "
     return (
         f'<p class="cai-muted cai-took">{command}From {plural(len(picture.random), "judgment")} and '
-        f"{plural(row.rows, 'stored label')} in {seconds:.2f} s.</p>"
+        f"{plural(rows, 'stored label')} in {seconds:.2f} s.</p>"
     )
 
 

@@ -5,14 +5,14 @@ Ana judges 60 pairs as the AI does, Ben 60 against it, Cem 20; a data set agrees
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 from pipeline import constitution
-from pipeline.records import Message, Source, as_json
-from studio.store import constitutions
+from pipeline.records import Constitution, Judgment, Label, Message, Pair, Source
+from studio.store import constitutions, judgments, labels, pairs
 from studio.store.database import Store
 
 PAIRS = 80
@@ -29,22 +29,26 @@ def fill(folder: Path, judged: bool = True, labelled: bool = True) -> None:
     store = Store.open(folder)
     harmless = constitution.load(constitution.shipped()["harmless"])
     constitutions.seed_shipped(store, [harmless])
-    under = [principle.id for principle in harmless.principles if principle.comparison][: len(LOGITS)]
     with store.tx() as tx:
-        for number in range(PAIRS):
-            _pair(tx, number)
-            for at, principle in enumerate(under if labelled else ()):
-                _label(tx, number, principle, LOGITS[at], harmless.version)
+        pairs.add(tx, [pair(number) for number in range(PAIRS)], None)
+        if labelled:
+            labels.add(tx, [label for number in range(PAIRS) for label in said(number, harmless)], "seeded")
         if judged:
-            for number in range(60):
-                _judgment(tx, number, "ana", "person", right=True)
-                _judgment(tx, number, "ben", "person", right=False)
-                _judgment(tx, number, "shown.jsonl", "imported", right=number % 12 != 0)
-            for number in range(20):
-                _judgment(tx, number, "cem", "person", right=number % 4 != 0)
-            _judgment(tx, 70, "ana", "person", right=True, picked_by="uncertain")
-            _judgment(tx, 71, "ana", "person", choice="tie")
+            brought = [judgment(n, "shown.jsonl", "imported", right=n % 12 != 0) for n in range(60)]
+            judgments.add_imported(tx, brought, None)
+    if judged:
+        _judge(store)
     store.close()
+
+
+def _judge(store: Store) -> None:
+    for number in range(60):
+        judgments.judge(store, judgment(number, "ana", right=True))
+        judgments.judge(store, judgment(number, "ben", right=False))
+    for number in range(20):
+        judgments.judge(store, judgment(number, "cem", right=number % 4 != 0))
+    judgments.judge(store, judgment(70, "ana", picked_by="uncertain"))
+    judgments.judge(store, judgment(71, "ana", choice="tie"))
 
 
 def pair_id(number: int) -> str:
@@ -57,46 +61,35 @@ def better(number: int) -> str:
     return "a" if number % 2 else "b"
 
 
-def _pair(tx: object, number: int) -> None:
-    text = f"{ASKED[number % 3]} ({number})"
+def pair(number: int) -> Pair:
+    """A prompt of its own, with a good and a bad response."""
     good = f"{GOOD} ({number})"
     a, b = (good, BAD) if better(number) == "a" else (BAD, good)
-    message, source = json.dumps([as_json(Message("user", text))]), json.dumps(as_json(Source("bundled")))
-    tx.query(  # type: ignore[attr-defined]
-        "INSERT INTO pairs (id, prompt_id, kind, messages, prompt_text, response_a, response_b, source_a, source_b) "
-        "VALUES (?, ?, 'red_team', ?, ?, ?, ?, ?, ?)",
-        [pair_id(number), f"prompt-{number}", message, text, a, b, source, source],
-    )
+    asked = (Message("user", f"{ASKED[number % 3]} ({number})"),)
+    source = Source("bundled")
+    return Pair(pair_id(number), f"prompt-{number}", asked, a, b, source_a=source, source_b=source)
 
 
-def _label(tx: object, number: int, principle: str, logit: float, version: str) -> None:
-    toward = logit if better(number) == "a" else -logit
-    ab, ba = toward + 0.3, toward - 0.3  # a little for whatever stands first
-    p = [1 / (1 + math.exp(-x)) for x in (ab, ba, toward)]
-    tx.query(  # type: ignore[attr-defined]
-        "INSERT INTO labels (pair, principle, method, model, constitution, seed, logit_ab, logit_ba, p_ab, p_ba, p_a, run) "
-        "VALUES (?, ?, 'choice', 'bundled', ?, 0, ?, ?, ?, ?, ?, 'seeded')",
-        [pair_id(number), principle, version, ab, ba, *p],
-    )
+def said(number: int, by: Constitution) -> list[Label]:
+    """What the AI says of a pair under the first principles."""
+    under = [principle.id for principle in by.principles if principle.comparison][: len(LOGITS)]
+    found = []
+    for principle, logit in zip(under, LOGITS, strict=True):
+        toward = logit if better(number) == "a" else -logit
+        ab, ba = toward + 0.3, toward - 0.3  # a little for whatever stands first
+        p_ab, p_ba, p_a = (1 / (1 + math.exp(-x)) for x in (ab, ba, toward))
+        found.append(
+            Label(pair_id(number), principle, "choice", "bundled", by.version, 0, ab, ba, p_ab, p_ba, p_a)
+        )
+    return found
 
 
-def _judgment(
-    tx: object,
-    number: int,
-    who: str,
-    kind: str,
-    right: bool = True,
-    picked_by: str | None = None,
-    choice: str | None = None,
-) -> None:
-    other = {"a": "b", "b": "a"}
-    side = choice or (better(number) if right else other[better(number)])
-    picked = picked_by or ("random" if kind == "person" else "imported")
-    tx.query(  # type: ignore[attr-defined]
-        "INSERT INTO judgments (pair, axis, annotator, annotator_kind, choice, shown_first, picked_by, blind, note) "
-        "VALUES (?, 'harmless', ?, ?, ?, 'a', ?, true, '')",
-        [pair_id(number), who, kind, side, picked],
-    )
+def judgment(number: int, who: str, kind: Any = "person", right: bool = True, **more: Any) -> Judgment:
+    """What somebody holds of a pair: the better response, or the other."""
+    side = better(number) if right else {"a": "b", "b": "a"}[better(number)]
+    picked = "random" if kind == "person" else "imported"
+    values = {"choice": side, "shown_first": "a", "picked_by": picked, **more}
+    return Judgment(pair_id(number), "harmless", who, kind, **values)
 
 
 if __name__ == "__main__":
