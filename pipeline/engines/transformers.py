@@ -6,14 +6,12 @@ in bf16 many options tie, and a probability moves by 0.01 with what else is in i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
@@ -34,7 +32,7 @@ from pipeline.engines import (
     never,
 )
 from pipeline.engines.decoding import Row, decode, prefill
-from pipeline.records import well_formed
+from pipeline.engines.encoding import Encoder
 
 LOCAL = {"trust_remote_code": False, "local_files_only": True}
 SCORED_AT_ONCE = 1 << 27
@@ -68,6 +66,7 @@ class TransformersEngine:
         except Exception as error:  # a damaged folder makes the libraries raise nearly anything
             raise EngineError(f"{name} could not be loaded: {error or type(error).__name__}") from error
         self.model = model.eval()
+        self.encoder = Encoder(self.tokenizer, name)
         self.slots = slots
         self.pad = self.tokenizer.pad_token_id or 0
         self.limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
@@ -77,7 +76,7 @@ class TransformersEngine:
             engine="transformers",
             dtype=str(dtype).removeprefix("torch."),
             device=device,
-            form="chat" if self.tokenizer.chat_template else "plain",
+            form=self.encoder.form,
             parameters=sum(p.numel() for p in model.parameters()),
         )
 
@@ -120,7 +119,7 @@ class TransformersEngine:
     @torch.inference_mode()
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:
         pairs = [
-            (self.encode(context), self._tokens(text))
+            (self.encode(context), self.encoder.tokens(text))
             for context, text in zip(contexts, continuations, strict=True)
         ]
         for i, (before, after) in enumerate(pairs):
@@ -146,31 +145,8 @@ class TransformersEngine:
         return chosen
 
     def encode(self, context: Context) -> list[int]:
-        """The tokens that the model sees. No text of a message can make a special token."""
-        if not context.messages:
-            ids = [*self._beginning(), *self._tokens(context.prefill)]
-            if not ids:
-                raise EngineError(f"{self.info.name}: an empty prompt")
-            return ids
-        if not self.tokenizer.chat_template:
-            raise EngineError(f"{self.info.name} has no chat template: use the plain form (`--form plain`)")
-        # Marks stand for the texts while the template runs, so that only the template's own words are
-        # read as special tokens.
-        turns = [{"role": m.role, "content": f"\u241ftext{i}\u241f"} for i, m in enumerate(context.messages)]
-        try:
-            rendered = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:  # many refuse a system turn, or turns that do not alternate
-            raise EngineError(f"{self.info.name}: its chat template refuses these turns: {error}") from error
-        # In the template's order, which is not always ours: some move the system's words to the last turn.
-        first, *rest = re.split("\u241ftext([0-9]+)\u241f", rendered)
-        shown = [int(i) for i in rest[::2]]
-        for i, message in enumerate(context.messages):
-            if i not in shown:
-                raise EngineError(f"{self.info.name}: its chat template drops a {message.role} turn")
-        ids = self._special(first)
-        for i, after in zip(shown, rest[1::2], strict=True):
-            ids += self._tokens(context.messages[i].content) + self._special(after)
-        return ids + self._tokens(context.prefill)
+        """The tokens that the model sees. Raises EngineError."""
+        return self.encoder.encode(context)
 
     def _row(self, index: int, request: Request) -> Row:
         ids = self.encode(request.context)
@@ -183,10 +159,10 @@ class TransformersEngine:
         longest = max(len(after) for _, after in pairs)
         keep = longest + 1
         _, logits = prefill(self.model, [before + after for before, after in pairs], None, self.pad, keep)
-        for row, (_, after) in zip(logits, pairs, strict=True):
+        for row, (before, after) in zip(logits, pairs, strict=True):
             predicted = torch.log_softmax(row[-len(after) - 1 : -1], -1)
             chosen = predicted.gather(1, torch.tensor(after, device=row.device)[:, None])
-            yield Score(float(chosen.double().sum()), len(after))
+            yield Score(float(chosen.double().sum()), len(after), computed=len(before) + len(after))
 
     def _room(self, index: int, tokens: int) -> None:
         if tokens > self.limit:
@@ -200,20 +176,6 @@ class TransformersEngine:
         ids = self.model.generation_config.eos_token_id
         ids = ids if isinstance(ids, list) else [ids]
         return frozenset(i for i in (*ids, self.tokenizer.eos_token_id) if i is not None)
-
-    def _beginning(self) -> list[int]:
-        first: list[int] = self.tokenizer("")["input_ids"][:1]
-        return first if first == [self.tokenizer.bos_token_id] else []
-
-    def _special(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
-
-    def _tokens(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(
-            well_formed(text), add_special_tokens=False, split_special_tokens=True
-        )["input_ids"]
-        return ids
 
 
 def _longest_first(rows: Sequence[Row]) -> list[Row]:

@@ -15,7 +15,7 @@ from pipeline import constitution as constitutions
 from pipeline import events
 from pipeline.errors import UserError
 from pipeline.records import Constitution, as_json
-from studio.jobs import batch
+from studio.jobs import stages
 from studio.jobs.ingest import CHAINS, EVENTS, ingest
 from studio.store import runs
 from studio.store.chains import ChainFilter, count_chains
@@ -52,9 +52,9 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
     id = f"imported-{content}" if not runs.exists(store, f"imported-{content}") else runs.new_id(store)
     run = NewRun(
         id=id,
-        stage=batch.STAGE,
+        stage=stages.CRITIQUE.name,
         name=name,
-        config=as_json(batch.drawing_of(config)),
+        config=as_json(stages.CRITIQUE.settings(config)),
         constitution=constitution.version,
         constitution_name=constitution.name,
         total=_total(folder),
@@ -92,25 +92,27 @@ def _read(store: Store, folder: Path) -> tuple[dict[str, Any], Constitution]:
         config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
         if not isinstance(config, dict):
             raise ValueError("not the config of a run")
-        if config.get("stage") != batch.STAGE:
+        if config.get("stage") != stages.CRITIQUE.name:
             raise ValueError(f"a run of the stage {config.get('stage')!r}, which can't be imported yet")
-        batch.drawing_of(config)
+        stages.CRITIQUE.settings(config)
     except (OSError, ValueError, TypeError, yaml.YAMLError, UserError) as error:
         raise UserError(f"{folder}/config.yaml: {error}") from error
     if not any((folder / name).is_file() for name in CHAINS):
         raise UserError(f"{folder}: this run has written no chains yet")
     if events.held(folder / EVENTS):
         raise UserError(f"{folder}: a process is at work on this run; wait for it, or stop it")
-    constitution = constitutions.load(folder / "inputs" / batch.CONSTITUTION)
+    constitution = constitutions.load(folder / "inputs" / stages.CONSTITUTION)
     if constitution.version != config.get("constitution"):
-        raise UserError(f"{folder}: inputs/{batch.CONSTITUTION} is not the constitution that it was drawn by")
+        raise UserError(
+            f"{folder}: inputs/{stages.CONSTITUTION} is not the constitution that it was drawn by"
+        )
     return config, constitution
 
 
 def _total(folder: Path) -> int:
     from pipeline import prompts
 
-    return len(prompts.read(batch.asked_in(folder)).prompts)
+    return len(prompts.read(stages.prompts_in(folder)).prompts)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -232,7 +232,9 @@ def samples(store: Reader, run: str, many: int) -> list[Event]:
 def skipped(store: Reader, run: str) -> list[Event]:
     """What the run left out, once each, in its order."""
     rows = store.query(f"{EVENTS} AND kind = 'skipped' ORDER BY seq", {"run": run})
-    return list({event.data.get("prompt"): event for event in map(_event, rows)}.values())
+    return list(
+        {event.data.get("prompt") or event.data.get("pair"): event for event in map(_event, rows)}.values()
+    )
 
 
 def stamp(store: Reader) -> str:

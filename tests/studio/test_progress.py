@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from studio.components.header import header_html
@@ -22,6 +23,37 @@ def test_the_next_action_follows_the_loop() -> None:
     assert next_action(Progress(versions=3)).path == "chains"
     assert next_action(Progress(versions=3, chains=2)).path == "constitution"
     assert next_action(Progress(versions=4, edits=1, chains=2)).path == "chains"
+    read = Progress(versions=4, edits=1, chains=2, finished=2)
+    assert next_action(read).path == "reading"
+    assert next_action(replace(read, judged=2)).path == "labels"
+
+
+def test_who_has_pairs_is_led_on_to_labels_and_their_audit() -> None:
+    pairs = Progress(versions=3, pairs=60)
+    assert next_action(pairs).label == "Label the pairs"
+    assert next_action(replace(pairs, labelled=60)).path == "audit"
+    assert next_action(replace(pairs, labelled=60, audited=49)).path == "audit"
+    assert next_action(replace(pairs, labelled=60, audited=50)).path == "agreement"
+    assert next_action(replace(pairs, pairs=3, labelled=3, audited=3)).path == "agreement"
+
+
+def test_only_what_people_judged_here_counts_as_audited(tmp_path: Path) -> None:
+    studio = Studio.open(tmp_path, "test")
+    add = (
+        "INSERT INTO judgments (pair, axis, annotator, annotator_kind, choice, picked_by, blind, note) "
+        "VALUES (?, 'harmless', 'x', ?, ?, 'random', true, '')"
+    )
+    rows = [
+        ("p1", "person", "a"),
+        ("p1", "person", "none"),
+        ("p2", "imported", "a"),
+        ("p3", "person", "skip"),
+    ]
+    with studio.store.tx() as tx:
+        for row in [*rows, ("p4", "person", "tie")]:
+            tx.query(add, list(row))
+    assert progress(studio.store).audited == 1
+    studio.close()
 
 
 def test_numbers_agree_with_their_nouns() -> None:

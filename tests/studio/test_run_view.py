@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.configs import Drawing
 from pipeline.records import as_json
-from studio.components import run_view
+from studio.components import run_results, run_view
 from studio.jobs import queue
 from studio.store import runs
 from studio.store.database import Store
@@ -44,13 +44,13 @@ def add(store: Store, id: str, state: State, name: str = "a") -> runs.Run:
     return run
 
 
+def listed(store: Store, current: str) -> str:
+    return run_view.run_list(runs.listed(store), store, current)
+
+
 def say(store: Store, id: str, seq: int, kind: str, **data: Any) -> None:
     with store.tx() as tx:
         runs.add_events(tx, id, [Event(seq, 1, kind, "2026-01-01T00:00:00", data)])
-
-
-def test_no_runs_teach(store: Store) -> None:
-    assert "Start the batch" in run_view.run_list(store, "")
 
 
 def test_a_running_one_shows_how_far_how_fast_and_how_long(store: Store, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_running_one_shows_how_far_how_fast_and_how_long(store: Store, tmp_pat
     html = run_view.detail(store, run, tmp_path)
     for part in ("50 of 200", ">72<", "5 min", 'aria-valuenow="50"', "width:25.0%"):
         assert part in html
-    assert "50 of 200 chains · 72 tokens/s · 5 min to go" in run_view.run_list(store, "r1")
+    assert "50 of 200 chains · 72 tokens/s · 5 min to go" in listed(store, "r1")
 
 
 def test_an_ended_one_shows_what_it_has(store: Store, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_those_that_wait_say_where(store: Store) -> None:
     for id in ("r1", "r2"):
         add(store, id, "waiting")
     queue.move(store, "r2", -1)
-    first, second = run_view.run_list(store, "r2").split("</li>")[:2]
+    first, second = listed(store, "r2").split("</li>")[:2]
     assert "number 1 in the queue" in first
     assert 'aria-current="true"' in first
     assert "number 2 in the queue" in second
@@ -93,9 +93,9 @@ def test_all_text_is_escaped(store: Store, tmp_path: Path) -> None:
     run = runs.load(store, "r1")  # type: ignore[assignment]
     (tmp_path / "worker.log").write_text(bad)
     for html in (
-        run_view.run_list(store, "r1"),
+        listed(store, "r1"),
         run_view.detail(store, run, tmp_path),
-        run_view.samples(store, run),
+        run_results.results(store, run),
         run_view.log_html(tmp_path),
         run_view.found_html([], 1, [bad]),
     ):

@@ -1,0 +1,68 @@
+"""Text to tokens, for generation and for training alike: what a model learns is what it is asked later.
+
+No text of a message can make a special token, and so forge a turn.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from jinja2 import TemplateError
+
+from pipeline.engines import Context, EngineError, Form
+from pipeline.records import well_formed
+
+
+class Encoder:
+    """A model's tokenizer, and its chat template where it has one. `name` stands for it in messages."""
+
+    def __init__(self, tokenizer: Any, name: str) -> None:
+        self.tokenizer, self.name = tokenizer, name
+
+    @property
+    def form(self) -> Form:
+        """How this model is asked: through its chat template, or as plain text where it has none."""
+        return "chat" if self.tokenizer.chat_template else "plain"
+
+    def encode(self, context: Context) -> list[int]:
+        """The tokens of what a model sees before it writes. Raises EngineError."""
+        if not context.messages:
+            ids = [*self._beginning(), *self.tokens(context.prefill)]
+            if not ids:
+                raise EngineError(f"{self.name}: an empty prompt")
+            return ids
+        if not self.tokenizer.chat_template:
+            raise EngineError(f"{self.name} has no chat template: use the plain form (`--form plain`)")
+        # Marks stand for the texts while the template runs, so that only the template's own words are
+        # read as special tokens.
+        turns = [{"role": m.role, "content": f"\u241ftext{i}\u241f"} for i, m in enumerate(context.messages)]
+        try:
+            rendered = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:  # many refuse a system turn, or turns that do not alternate
+            raise EngineError(f"{self.name}: its chat template refuses these turns: {error}") from error
+        # In the template's order, which is not always ours: some move the system's words to the last turn.
+        first, *rest = re.split("\u241ftext([0-9]+)\u241f", rendered)
+        shown = [int(i) for i in rest[::2]]
+        for i, message in enumerate(context.messages):
+            if i not in shown:
+                raise EngineError(f"{self.name}: its chat template drops a {message.role} turn")
+        ids = self._special(first)
+        for i, after in zip(shown, rest[1::2], strict=True):
+            ids += self.tokens(context.messages[i].content) + self._special(after)
+        return ids + self.tokens(context.prefill)
+
+    def tokens(self, text: str) -> list[int]:
+        """The tokens of a text, none of them special."""
+        ids: list[int] = self.tokenizer(
+            well_formed(text), add_special_tokens=False, split_special_tokens=True
+        )["input_ids"]
+        return ids
+
+    def _beginning(self) -> list[int]:
+        first: list[int] = self.tokenizer("")["input_ids"][:1]
+        return first if first == [self.tokenizer.bos_token_id] else []
+
+    def _special(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
