@@ -14,6 +14,7 @@ from pipeline.records import AnnotatorKind, Axis
 from studio.progress import plural
 from studio.store import judgments, labels
 from studio.store.database import Store
+from studio.store.judgments import Whose
 from studio.store.labels import Labeller, LabellerRow
 
 AXES: tuple[Axis, ...] = get_args(Axis)
@@ -42,6 +43,11 @@ class Judges:
         kind, colon, name = key.partition(":")
         known = next((one for one in KINDS if one == kind), None)
         return cls() if known is None else cls(known, name if colon else None)
+
+    @property
+    def whose(self) -> Whose:
+        """The same for the store."""
+        return Whose(self.kind, self.name)
 
     @property
     def whom(self) -> str:

@@ -86,8 +86,7 @@ def compared(
     """The rows of a comparison, under other weights where given; and the pair of each."""
     if asked.labeller is None:
         raise UserError("there are no AI labels to compare with")
-    who = asked.judges.kind if asked.judges.name is None else [asked.judges.name]
-    return audit.compared(store, asked.axis, asked.labeller, who, weights, random_only)
+    return audit.compared(store, asked.axis, asked.labeller, asked.judges.whose, weights, random_only)
 
 
 def constitution_of(store: Store, version: str) -> Constitution | None:

@@ -18,6 +18,7 @@ from studio.components.agreement_section import Section
 from studio.context import Studio
 from studio.store import gates, judgments, pairs
 from studio.store.database import Store
+from studio.store.judgments import Whose
 from studio.store.labels import labellers
 
 
@@ -87,9 +88,7 @@ def labeller_lines(store: Store, asked: Asked) -> list[LabellerLine]:
         if not len(c.decided()):
             continue
         found = agreement.accuracy(c), agreement.kappa(c), agreement.ece(c), bias.letter_share(c)
-        lines.append(
-            LabellerLine(row.labeller.key, called(row), *found, current=row.labeller == asked.labeller)
-        )
+        lines.append(LabellerLine(called(row), *found, current=row.labeller == asked.labeller))
     return sorted(lines, key=lambda line: -line.accuracy.value)
 
 
@@ -98,7 +97,7 @@ def among_people(store: Store, asked: Asked) -> tuple[Figure, Figure, list[str]]
     choices = {"a": 1.0, "tie": 0.5, "b": 0.0}
     rows = [
         row
-        for row in judgments.current(store, asked.axis, asked.judges.kind, blind=True)
+        for row in judgments.current(store, asked.axis, Whose(asked.judges.kind), blind=True)
         if row.choice in choices
     ]
     names = sorted({row.annotator for row in rows})

@@ -15,6 +15,7 @@ from pipeline.gate import Gate
 from pipeline.records import Axis
 from studio.store import audit, settings
 from studio.store.database import Reader, Store
+from studio.store.judgments import Whose
 from studio.store.labels import Labeller
 
 THRESHOLD = "gate.threshold"
@@ -22,7 +23,7 @@ THRESHOLD = "gate.threshold"
 
 def gate_for(store: Store, labeller: Labeller, axis: Axis) -> Gate:
     """What people's judgments of the random share say of a labeller, all annotators together."""
-    c, _ = audit.compared(store, axis, labeller, "person")
+    c, _ = audit.compared(store, axis, labeller, Whose("person"))
     return of(store, c)
 
 
