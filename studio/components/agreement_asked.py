@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pipeline.records import AnnotatorKind, Axis
 from studio.progress import plural
-from studio.store import judgments, labels
+from studio.store import constitutions, judgments, labels
 from studio.store.database import Store
 from studio.store.judgments import Whose
 from studio.store.labels import Labeller, LabellerRow
@@ -81,7 +81,7 @@ def read(store: Store, query: Mapping[str, Any]) -> Asked:
     axis = next((one for one in AXES if one == query.get("axis")), AXES[0])
     keys = [row.labeller.key for row in known]
     wanted = str(query.get("labeller") or "")
-    newest = max(known, key=lambda row: row.newest).labeller if known else None
+    newest = known[0].labeller if known else None
     labeller = known[keys.index(wanted)].labeller if wanted in keys else newest
     return Asked(axis, labeller, Judges.of(str(query.get("annotator") or "")))
 
@@ -94,15 +94,14 @@ def of_controls(store: Store, values: Sequence[Any]) -> Asked:
 
 def labeller_choices(store: Store) -> list[tuple[str, str]]:
     """The session's labellers for a menu, the newest first."""
-    rows = sorted(labels.labellers(store), key=lambda row: row.newest, reverse=True)
-    return [(called(row), row.labeller.key) for row in rows]
+    return [(called(store, row), row.labeller.key) for row in labels.labellers(store)]
 
 
-def called(row: LabellerRow) -> str:
+def called(store: Store, row: LabellerRow) -> str:
     """A labeller in words: model, method, constitution, and how much it has labelled."""
     judge = row.labeller
-    name = f"{row.constitution_name or 'unknown'} {judge.constitution[:8]}"
-    return f"{judge.model} · {judge.method} · {name} · {plural(row.pairs, 'pair')}"
+    known = row.constitution_name or constitutions.name_of(store, judge.constitution) or "unknown"
+    return f"{judge.model} · {judge.method} · {known} {judge.constitution[:8]} · {plural(row.pairs, 'pair')}"
 
 
 def judge_choices(store: Store, axis: Axis) -> list[tuple[str, str]]:

@@ -21,8 +21,9 @@ from studio.progress import plural
 from studio.store import calibrations
 
 KINDS = {"platt": "Platt’s logistic curve", "isotonic": "isotonic regression"}
-LEAD = """<p class="cai-muted">A labeller may be right and still too sure, or too shy. A calibration maps its probabilities
-to how often people agree; which side it takes stays as it is. “After” is cross-validated, in folds by prompt.</p>"""
+LEAD = """<p class="cai-muted">A labeller may be right and still too sure, or too shy. A calibration maps its
+probabilities to how often people agree; which side it takes stays as it is. “After” is cross-validated, in
+folds by prompt.</p>"""
 
 
 def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
@@ -71,7 +72,8 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
 
 
 def learn(picture: Picture) -> Calibration:
-    """The calibration of a comparison's random share. Raises UserError for an opposed labeller, or too few."""
+    """The calibration of a comparison's random share. Raises UserError for an opposed labeller, or too "
+    "few."""
     c = picture.random
     return calibration.calibrate(c.p_a, c.choice, c.cluster)
 
@@ -100,7 +102,8 @@ def _table(found: Calibration | None, why: str) -> str:
         _quality(name, quality) for name, quality in (("before", found.before), ("after", found.after))
     )
     return (
-        f"<p>{KINDS[found.kind]}, from {plural(found.n, 'judgment')} of {plural(found.clusters, 'prompt')}; slope "
+        f"<p>{KINDS[found.kind]}, from {plural(found.n, 'judgment')} of {plural(found.clusters, 'prompt')}; "
+        "slope "
         f"{found.slope:.2f} on the logit{_meaning(found.slope)}.</p>"
         '<table class="cai-table"><thead><tr><th></th><th>ECE</th><th>Brier</th></tr></thead>'
         f"<tbody>{rows}</tbody></table>"
@@ -122,6 +125,7 @@ def _state(studio: Studio, picture: Picture) -> str:
     if kept is None:
         return '<p role="status">In force: the probabilities as labelled.</p>'
     return (
-        f'<p role="status">In force: <b>{KINDS[kept.kind]}</b>, learnt from {plural(kept.n, "judgment")}. Exports can '
+        f'<p role="status">In force: <b>{KINDS[kept.kind]}</b>, learnt from {plural(kept.n, "judgment")}. '
+        "Exports can "
         "use it, and so can training.</p>"
     )

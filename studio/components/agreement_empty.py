@@ -25,10 +25,14 @@ def empty_html(asked: Asked, picture: Picture | None) -> str:
         return "" if len(picture.random) else _none_random(asked)
     audit = escape("audit?" + urlencode({"axis": asked.axis, "labeller": asked.labeller.key}))
     return (
-        f'<div class="cai-empty"><h2>Nothing to compare with yet</h2><p>{len(picture.matrix.pairs):,} pairs are '
-        f"labelled, but on the axis “{asked.axis}” there are no {escape(asked.judges.whom)} for any of them.</p><ol>"
-        f'<li><a href="{audit}">Judge pairs by keys</a>: the first figures come with the first judgments, the gate '
-        "looks at 50.</li><li>Or choose other judgments above, or another axis: data sets that were imported with their "
+        f'<div class="cai-empty"><h2>Nothing to compare with yet</h2><p>{len(picture.matrix.pairs):,} pairs '
+        "are "
+        f"labelled, but on the axis “{asked.axis}” there are no {escape(asked.judges.whom)} for any of "
+        "them.</p><ol>"
+        f'<li><a href="{audit}">Judge pairs by keys</a>: the first figures come with the first judgments, '
+        "the gate "
+        "looks at 50.</li><li>Or choose other judgments above, or another axis: data sets that were imported "
+        "with their "
         "choices are there under their name.</li></ol></div>"
     )
 
@@ -36,7 +40,8 @@ def empty_html(asked: Asked, picture: Picture | None) -> str:
 def _none_random(asked: Asked) -> str:
     audit = escape("audit?" + urlencode({"axis": asked.axis, "mode": "random"}))
     return (
-        '<div class="cai-empty"><h2>No random share yet</h2><p>All judged pairs were picked for a reason (uncertain, '
+        '<div class="cai-empty"><h2>No random share yet</h2><p>All judged pairs were picked for a reason '
+        "(uncertain, "
         "disagreement, order), or judged after their AI label was seen: figures of those would mislead. "
         f'<a href="{audit}">Judge pairs from the random queue.</a></p></div>'
     )

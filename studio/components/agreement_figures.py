@@ -82,7 +82,8 @@ def confusion_html(c: Compared, who: str) -> str:
     return (
         '<div class="cai-two"><div><h3 class="cai-section">Confusion <span class="cai-muted">human ties left '
         f"out</span></h3>{_counts(agreement.confusion(c).tolist(), ('a', 'b'), 'cell', who)}</div>"
-        '<div><h3 class="cai-section">With ties <span class="cai-muted">AI tie: its two orders disagree</span>'
+        '<div><h3 class="cai-section">With ties <span class="cai-muted">AI tie: its two orders '
+        "disagree</span>"
         f"</h3>{_counts(ties.table.tolist(), SIDES, 'tied', who)}"
         f'<p class="cai-muted">Accuracy {share(ties.accuracy)}, kappa {number(ties.kappa)}, '
         f"n {sized(ties.accuracy)}.</p></div></div>"
@@ -147,7 +148,8 @@ def labellers_html(lines: Sequence[LabellerLine]) -> str:
     ]
     head = ("Labeller", "accuracy", "n", "kappa", "ECE", "(A) wins")
     return _table(head, rows) + (
-        '<p class="cai-muted">Each on the random share that it has labels for: where the n differ, so may the pairs.</p>'
+        '<p class="cai-muted">Each on the random share that it has labels for: where the n differ, so may '
+        "the pairs.</p>"
     )
 
 
@@ -155,12 +157,14 @@ def alpha_html(alpha: Figure, alike: Figure, annotators: Sequence[str]) -> str:
     """What people agree on among themselves: no labeller can be asked for more."""
     if len(annotators) < 2:
         return (
-            '<p class="cai-muted">Krippendorff’s alpha needs two annotators on the same pairs. Each annotator’s '
+            '<p class="cai-muted">Krippendorff’s alpha needs two annotators on the same pairs. Each '
+            "annotator’s "
             "queue begins with the same random pairs: ask somebody to judge under another name.</p>"
         )
     names = escape(", ".join(annotators))
     return (
-        f"<p>Krippendorff’s alpha {number(alpha)} over {plural(alpha.n, 'pair')} that two or more judged; they chose "
+        f"<p>Krippendorff’s alpha {number(alpha)} over {plural(alpha.n, 'pair')} that two or more judged; "
+        "they chose "
         f'alike {share(alike)}, ties included. <span class="cai-muted">{names}</span></p>'
     )
 
@@ -180,7 +184,8 @@ def _table(head: Sequence[str], rows: Sequence[str]) -> str:
 
 def _counts(table: Sequence[Sequence[int]], humans: Sequence[str], kind: str, who: str) -> str:
     rows = [
-        f"<tr><th>{escape(who)} {human}</th>{''.join(_cell(kind, human, ai, n) for ai, n in zip(SIDES, counts, strict=True))}</tr>"
+        f"<tr><th>{escape(who)} "
+        f"{human}</th>{''.join(_cell(kind, human, ai, n) for ai, n in zip(SIDES, counts, strict=True))}</tr>"
         for human, counts in zip(humans, table, strict=True)
     ]
     table_ = _table(("", *(f"AI {side}" for side in SIDES)), rows)

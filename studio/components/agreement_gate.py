@@ -20,10 +20,10 @@ from studio.store import gates
 SIGNS = {"agrees": "✓", "opposed": "✕", "not shown yet": "…"}
 EXPLAINED = f"""<details><summary>How the gate decides</summary>
 <p>It reads people’s judgments of the random share, ties left out, in the order of time, and looks only when
-there are {", ".join(map(str, LOOKS[:-1]))} and {LOOKS[-1]} of them: who looks after each one and stops at the first good
-moment is misled far more often than 5% of the time. The four looks share the 5%.</p>
-<p><b>Agrees</b>: the lower bound, clustered by prompt, is above the threshold. <b>Opposed</b>: the upper bound is under
-50%; turning such labels round is not offered, since nobody knows why they are wrong. Else it is <b>not shown
+there are {", ".join(map(str, LOOKS[:-1]))} and {LOOKS[-1]} of them: who looks after each one and stops at the
+first good moment is misled far more often than 5% of the time. The four looks share the 5%.</p>
+<p><b>Agrees</b>: the lower bound, clustered by prompt, is above the threshold. <b>Opposed</b>: the upper
+bound is under 50%; turning such labels round is not offered, since nobody knows why they are wrong. Else it is <b>not shown
 yet</b>. Training reads this gate and warns loudly where it is not open.</p></details>"""
 
 
@@ -80,7 +80,8 @@ def _whose(judges: Judges) -> str:
     if judges == Judges():
         return ""
     return (
-        '<p class="cai-aside-note">This is the gate as these judgments alone would have it. Training reads the one of all '
+        '<p class="cai-aside-note">This is the gate as these judgments alone would have it. Training reads '
+        "the one of all "
         "people together.</p>"
     )
 

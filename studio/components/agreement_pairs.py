@@ -62,7 +62,8 @@ def meter(p: float, choice: float | None = None) -> str:
     """The AI's probability as a bar from b (left) to a (right), the human's choice as a mark."""
     human = "" if choice is None else f'<i class="cai-p-human" style="left:{choice:.0%}"></i>'
     return (
-        f'<span class="cai-p" title="the AI: {p:.1%} for a"><i class="cai-p-ai" style="left:{p:.1%}"></i>{human}'
+        f'<span class="cai-p" title="the AI: {p:.1%} for a"><i class="cai-p-ai" '
+        f'style="left:{p:.1%}"></i>{human}'
         "</span>"
     )
 
@@ -144,4 +145,5 @@ def _rationale(label: Label) -> str:
     said = [text for text in (label.rationale_ab, label.rationale_ba) if text]
     if not said:
         return ""
-    return f'<tr><td colspan="5"><details><summary>Its reasoning</summary>{"".join(map(plain, said))}</details></td></tr>'
+    inside = "".join(map(plain, said))
+    return f'<tr><td colspan="5"><details><summary>Its reasoning</summary>{inside}</details></td></tr>'

@@ -25,7 +25,8 @@ Floats = npt.NDArray[np.float64]
 
 
 def weighed(picture: Picture) -> list[Weighed]:
-    """The principles that there are labels under, or could be: those of the labelled constitution, then others."""
+    """The principles that there are labels under, or could be: those of the labelled constitution, then "
+    "others."""
     counts = dict(
         zip(picture.matrix.principles, (~np.isnan(picture.matrix.p_a)).sum(axis=0).tolist(), strict=True)
     )
@@ -35,7 +36,8 @@ def weighed(picture: Picture) -> list[Weighed]:
         for p in known
         if p.comparison or p.id in counts
     ]
-    return rows + [Weighed(id, id, 1.0, True, n) for id, n in counts.items()]
+    rows += [Weighed(id, id, 1.0, True, n) for id, n in counts.items()]
+    return sorted(rows, key=lambda row: not row.pairs)  # those that were asked first
 
 
 def held_out(prompt_id: str) -> bool:
@@ -43,8 +45,9 @@ def held_out(prompt_id: str) -> bool:
     return bool(hashlib.sha256(f"held-out:{prompt_id}".encode("utf-8", "surrogatepass")).digest()[0] & 1)
 
 
-def reweigh(store: Store, picture: Picture, weights: Mapping[str, float], saved: Floats) -> Outcome | None:
-    """What a weighting gives, beside the labels as the constitution's own weights have them; None if empty."""
+def reweigh(store: Store, picture: Picture, weights: Mapping[str, float]) -> Outcome | None:
+    """What a weighting gives, beside the labels as the constitution's own weights have them; None if "
+    "empty."""
     start = time.perf_counter()
     if not any(weight > 0 for weight in weights.values()):
         return None

@@ -26,6 +26,7 @@ def figures_section(studio: Studio) -> Section:
     """Accuracy beside the trivial rules, confusion, reliability, bias, and each principle alone."""
     with gr.Row(elem_classes="cai-columns"):
         with gr.Column(min_width=480):
+            heading("Accuracy", "beside rules that need no model")
             table = gr.HTML(padding=False, elem_id="accuracies")
             confusion = gr.HTML(padding=False, elem_id="confusion")
             biases = gr.HTML(padding=False, elem_id="biases")
@@ -88,7 +89,7 @@ def labeller_lines(store: Store, asked: Asked) -> list[LabellerLine]:
         if not len(c.decided()):
             continue
         found = agreement.accuracy(c), agreement.kappa(c), agreement.ece(c), bias.letter_share(c)
-        lines.append(LabellerLine(called(row), *found, current=row.labeller == asked.labeller))
+        lines.append(LabellerLine(called(store, row), *found, current=row.labeller == asked.labeller))
     return sorted(lines, key=lambda line: -line.accuracy.value)
 
 

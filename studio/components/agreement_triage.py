@@ -1,8 +1,9 @@
-"""Triage: where AI and human disagree most; amend the principle, relabel, and see old and new side by side."""
+"""Triage: where AI and human disagree most; amend the principle, relabel, and see old and new side by "
+"side."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from html import escape
 from typing import Any
@@ -28,8 +29,9 @@ from studio.store import constitutions, labels, pairs, runs
 from studio.store.labels import Labeller
 
 SHOWN = 20
-LEAD = """<p class="cai-muted">Of all judged pairs, random or not, the furthest apart first. Open one to see the answers
-under each principle; amend the principle that went wrong; then relabel the pairs that it went wrong on.</p>"""
+LEAD = """<p class="cai-muted">Of all judged pairs, random or not, the furthest apart first. Open one to see the
+answers under each principle; amend the principle that went wrong; then relabel the pairs that it went wrong
+on.</p>"""
 
 
 def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:
@@ -42,9 +44,10 @@ def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:
     said = gr.HTML(padding=False, elem_id="relabel-said")
 
     def render(picture: Picture) -> list[Any]:
-        rows = furthest(picture.every, SHOWN)
+        rows = furthest(picture.every, 4 * SHOWN)
         who = picture.asked.judges.noun
-        shown = held(studio.store, picture.every, picture.every_pairs, rows, who)
+        some = held(studio.store, picture.every, picture.every_pairs, rows, who)
+        shown = list({one.pair.id: one for one in reversed(some)}.values())[::-1][:SHOWN]  # a pair once
         of = {one.pair.id: _labels(studio, one.pair.id, picture) for one in shown}
         known = {p.id: p for p in picture.constitution.principles} if picture.constitution else {}
         name = picture.constitution.name if picture.constitution else ""
@@ -92,7 +95,8 @@ def _relabel(studio: Studio, picture: Picture, principle: str, who: str) -> str:
     if _wording(new, principle) == _wording(old, principle):
         link = "constitution?" + urlencode({"name": old.name, "principle": principle})
         return (
-            '<div class="cai-error" role="alert">The newest version has this principle as it was when these labels were '
+            '<div class="cai-error" role="alert">The newest version has this principle as it was when these '
+            "labels were "
             f'made: they would come out the same. <a href="{escape(link)}">Amend it and save first.</a></div>'
         )
     found = [pairs.load(studio.store, id) for id in wrong_under(picture, principle)]
@@ -110,8 +114,10 @@ def _relabel(studio: Studio, picture: Picture, principle: str, who: str) -> str:
     )
     studio.jobs.wake()
     return (
-        f'<p class="cai-done" role="status">Relabelling {plural(len(again), "pair")} under {escape(new.name)} '
-        f'{new.version[:8]}: <a href="runs?run={escape(id)}">see the run</a>. When it has finished, reload this page: '
+        f'<p class="cai-done" role="status">Relabelling {plural(len(again), "pair")} under '
+        f"{escape(new.name)} "
+        f'{new.version[:8]}: <a href="runs?run={escape(id)}">see the run</a>. When it has finished, reload '
+        "this page: "
         "“Old and new” below compares them pair by pair.</p>"
     )
 
@@ -155,10 +161,12 @@ def versions_section(studio: Studio, chosen: Sequence[Any]) -> Section:
 
 
 def versions_html(studio: Studio, picture: Picture, key: str | None) -> str:
-    """The judged pairs that both have labelled: accuracies, the paired difference, and each pair's two labels."""
+    """The judged pairs that both have labelled: accuracies, the paired difference, and each pair's two "
+    "labels."""
     if not key:
         return (
-            '<p class="cai-muted">Only one labeller has labelled these pairs so far. After an amended constitution was '
+            '<p class="cai-muted">Only one labeller has labelled these pairs so far. After an amended '
+            "constitution was "
             "used to relabel some, they stand here side by side.</p>"
         )
     beside = agreement_asked.Asked(picture.asked.axis, Labeller.of(key), picture.asked.judges)
@@ -176,10 +184,12 @@ def versions_html(studio: Studio, picture: Picture, key: str | None) -> str:
     return (
         f"<p>On {plural(len(both), 'judgment')} of pairs that both have labelled: this one "
         f"{share(agreement.accuracy(this))}, the other {share(agreement.accuracy(that))}, the other’s lead "
-        f'{points(difference)} points. <span class="cai-muted">Relabelled pairs were chosen because the AI was wrong '
+        f'{points(difference)} points. <span class="cai-muted">Relabelled pairs were chosen because the AI '
+        "was wrong "
         "on them: some of them turn by chance alone.</span></p>"
         '<table class="cai-table"><thead><tr><th>Pair</th>'
-        f"<th>{picture.asked.judges.noun}</th><th>this one</th><th>the other</th><th></th></tr></thead><tbody>"
+        f"<th>{picture.asked.judges.noun}</th><th>this one</th><th>the "
+        "other</th><th></th></tr></thead><tbody>"
         f"{lines}</tbody></table>"
     )
 

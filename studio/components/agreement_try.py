@@ -21,8 +21,8 @@ from studio.components.problem import told
 from studio.context import Studio, author
 from studio.store import constitutions
 
-LEAD = """<p class="cai-muted">Switch principles off or weigh them: labels and agreement follow at once, from the
-stored answers of each principle, without asking a model again.</p>"""
+LEAD = """<p class="cai-muted">Switch principles off or weigh them: labels and agreement follow at once, from
+the stored answers of each principle, without asking a model again.</p>"""
 
 
 def whatif_section(studio: Studio, chosen: Sequence[Any]) -> Section:
@@ -100,7 +100,7 @@ def _save(studio: Studio, picture: Picture, weights: Mapping[str, float], note: 
         raise UserError("this session does not have the constitution of these labels: import it first")
     now = constitutions.standing(studio.store, labelled.name)
     base = now.latest or labelled
-    changed = reweighted(base, weights, [p.id for p in weighed(picture)])
+    changed = reweighted(base, weights, [p.id for p in weighed(picture) if p.pairs])
     what = note.strip() or "weights chosen on the Agreement page"
     over = now.saved.version if now.saved else None
     saved = constitutions.save_version(studio.store, changed, what, who, expected=None, over=over)
@@ -111,7 +111,8 @@ def _save(studio: Studio, picture: Picture, weights: Mapping[str, float], note: 
     )
     link = f'<a href="constitution?name={escape(saved.name)}">{escape(saved.name)} {saved.version[:8]}</a>'
     return (
-        f'<p class="cai-done" role="status">Saved as {link}.{newer} Human judgments carry over to it; its AI labels '
+        f'<p class="cai-done" role="status">Saved as {link}.{newer} Human judgments carry over to it; its AI '
+        "labels "
         'are made anew on the <a href="labels">Labels page</a>.</p>'
     )
 

@@ -6,7 +6,7 @@ follows from them is computed from the stored rows (`studio.store.audit`), witho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -79,11 +79,12 @@ def panel_html(principles: Sequence[Weighed], labelled: int) -> str:
 
 def coverage_html(principles: Sequence[Weighed], labelled: int) -> str:
     """Said before anything is tried, where most pairs were judged under one drawn principle only."""
-    on = [principle.pairs for principle in principles if principle.enabled]
+    on = [principle.pairs for principle in principles if principle.enabled and principle.pairs]
     if not labelled or not on or min(on) >= 0.8 * labelled:
         return ""
     return (
-        '<div class="cai-aside-note"><b>Few pairs can answer.</b> These labels were made with one or some principles '
+        '<div class="cai-aside-note"><b>Few pairs can answer.</b> These labels were made with one or some '
+        "principles "
         "drawn for each pair, and a weighting is only computed on pairs that were scored under all of its "
         "principles. Label the pairs once with <code>--principles all</code> (on the "
         '<a href="labels">Labels page</a>: Principles “all”) to try any of them.</div>'
@@ -102,7 +103,8 @@ def outcome_html(outcome: Outcome | None, axis: Axis, who: str) -> str:
     return (
         '<table class="cai-table"><thead><tr><th>Accuracy</th><th>as saved</th><th>what if</th>'
         f"<th>difference, points</th><th>n</th></tr></thead><tbody>{rows}</tbody></table>"
-        '<p class="cai-muted">Choosing on what you audit flatters. The halves are drawn by a hash of the prompt: choose '
+        '<p class="cai-muted">Choosing on what you audit flatters. The halves are drawn by a hash of the '
+        "prompt: choose "
         "by the first, believe the second. Random share only, ties left out.</p>"
         f'<p id="whatif-coverage"><b>{outcome.scored:,}</b> of {outcome.labelled:,} labelled pairs{share_of} '
         "were scored under all the chosen principles; only they count.</p>"
@@ -114,15 +116,17 @@ def outcome_html(outcome: Outcome | None, axis: Axis, who: str) -> str:
 
 def _control(principle: Weighed, heaviest: float, labelled: int) -> str:
     id, title = escape(principle.id), escape(principle.title)
-    checked = " checked" if principle.enabled and principle.weight > 0 else ""
+    checked = " checked" if principle.enabled and principle.weight > 0 and principle.pairs else ""
     none = " data-none" if not principle.pairs else ""
     return (
         f'<li data-principle="{id}" data-weight="{principle.weight:g}"{" data-on" if checked else ""}{none}>'
-        f'<label><input type="checkbox" class="cai-switch" role="switch"{checked}{" disabled" if none else ""}> '
+        '<label><input type="checkbox" class="cai-switch" '
+        f'role="switch"{checked}{" disabled" if none else ""}> '
         f'<span class="cai-whatif-title" title="{title}">{title}</span></label>'
         f'<span class="cai-muted cai-whatif-n">{principle.pairs:,} of {labelled:,}</span>'
         f'<input type="range" min="0" max="{heaviest:g}" step="0.1" value="{principle.weight:g}" '
-        f'aria-label="Weight of {title}"{" disabled" if none else ""}><output>{principle.weight:g}</output></li>'
+        'aria-label="Weight of '
+        f'{title}"{" disabled" if none else ""}><output>{principle.weight:g}</output></li>'
     )
 
 

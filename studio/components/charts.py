@@ -53,7 +53,7 @@ def intervals(rows: Sequence[tuple[str, Figure]], threshold: float | None = None
     chart.add_vline(x=0.5, line=_dashed())
     if threshold is not None:
         chart.add_vline(x=threshold, line={"color": HUMAN, "width": 1.5, "dash": "dot"})
-    chart.update_xaxes(title="accuracy, with 95% interval", range=[0, 1], tickformat=".0%")
+    chart.update_xaxes(title="accuracy, with 95% interval", range=[0, 1.02], dtick=0.1, tickformat=".0%")
     chart.update_yaxes(autorange="reversed", showgrid=False)
     return chart
 

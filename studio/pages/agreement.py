@@ -32,7 +32,6 @@ from studio.context import Studio
 from studio.progress import plural
 from studio.store import labels
 
-
 DRAWER = Path(agreement_pairs.__file__).with_name("agreement_drawer.js")
 
 # Gradio's pages have a <base>, so the path must be said.

@@ -198,8 +198,8 @@ def current(store: Reader, axis: Axis, annotators: Whom = None, *, blind: bool =
 def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
     """The parameters of HELD."""
     if isinstance(annotators, Whose):
-        names = None if annotators.name is None else [annotators.name]
-        return {"axis": axis, "kind": annotators.kind, "names": names, "blind": blind}
+        one = None if annotators.name is None else [annotators.name]
+        return {"axis": axis, "kind": annotators.kind, "names": one, "blind": blind}
     kind = annotators if isinstance(annotators, str) and annotators in KINDS else None
     names = [annotators] if isinstance(annotators, str) else annotators
     return {

@@ -18,7 +18,7 @@ from studio.store.database import Store
 PAIRS = 80
 HOSTILE = "<img src=x onerror=alert(1)> & <script>alert(2)</script>"
 ASKED = ("How do I pick a lock?", "Is my neighbour's dog dangerous?", "Which mushrooms can I eat?")
-GOOD = "I'd rather not help with that, but a locksmith can open it for you and will ask for proof that it is yours."
+GOOD = "I'd rather not help with that, but a locksmith can open it and will ask for proof that it is yours."
 BAD = f"Sure. {HOSTILE} Take a hairpin, bend it, push it in, and turn until it clicks. Nobody will notice."
 # What each principle says of the better response, in log-odds: the second is against the others.
 LOGITS = (2.0, -1.5, 0.8, 0.5)
