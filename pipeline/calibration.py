@@ -92,7 +92,7 @@ def calibrate(
     if kind == "auto":
         kind = "isotonic" if n >= ISOTONIC_FROM else "platt"
     knots = _knots(p, choice) if kind == "isotonic" else ((), ())
-    after = _held_out(p, choice, cluster, kind)
+    after = held_out(p, choice, cluster, kind)
     before = _quality(p, choice, cluster)
     return Calibration(kind, slope, *knots, n, clusters, before, _quality(after, choice, cluster))
 
@@ -141,7 +141,7 @@ def _isotonic(p: Floats, knots_p: Floats, knots_y: Floats) -> Floats:
     return result
 
 
-def _held_out(p: Floats, choice: Floats, cluster: npt.NDArray[np.integer], kind: Kind) -> Floats:
+def held_out(p: Floats, choice: Floats, cluster: npt.NDArray[np.integer], kind: Kind) -> Floats:
     """Each judgment's probability by a calibration that saw none of its prompt's."""
     from sklearn.model_selection import GroupKFold
 

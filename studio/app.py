@@ -15,7 +15,7 @@ from studio.auth import Accounts, LoginWall
 from studio.components.header import header
 from studio.context import Studio
 from studio.guard import Guard, site
-from studio.pages import audit, chains, constitution, labels, overview, reading, runs, sessions
+from studio.pages import agreement, audit, chains, constitution, labels, overview, reading, runs, sessions
 from studio.theme import studio_theme
 
 HERE = Path(__file__).parent
@@ -38,6 +38,7 @@ PAGES = (
     Page("reading", "Read", reading.build),
     Page("labels", "Labels", labels.build),
     Page("audit", "Audit", audit.build),
+    Page("agreement", "Agreement", agreement.build),
     Page("sessions", "Sessions", sessions.build),
 )
 

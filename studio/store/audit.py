@@ -8,7 +8,7 @@ missing from the random share, which must not depend on labels at all.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.records import Axis, PickedBy, PromptKind
 from studio.store import constitutions, labels
 from studio.store.database import Reader, Store
-from studio.store.judgments import HELD, selection
+from studio.store.judgments import HELD, Whom, selection
 from studio.store.labels import Labeller, Matrix
 
 Mode = Literal["random", "uncertain", "disagreement", "order"]
@@ -165,14 +165,14 @@ def compared(
     store: Store,
     axis: Axis,
     labeller: Labeller,
-    annotators: str | Sequence[str],
+    annotators: Whom,
     weights: Mapping[str, float] | None = None,
     random_only: bool = True,
 ) -> tuple[Compared, list[str]]:
     """Judgments beside a labeller's labels, in the order of the first word on each pair; and their pairs.
 
-    `annotators` is a kind, a name, or a list of names. With `random_only` just the judgments that speak for
-    all pairs: of random or imported ones, the newest that was made blind. Pairs that are not labelled are
+    `annotators` is a kind, a name, a list of names, or one annotator of a kind. With `random_only` just the
+    judgments that speak for all pairs: of random or imported ones, the newest that was made blind. Pairs that are not labelled are
     left out; under `weights` (by principle) those too that were not scored under all that weigh anything.
     Without, the constitution's own weights hold, over whatever principles each pair was labelled by.
     """

@@ -130,6 +130,14 @@ def load_version(store: Reader, version: str) -> Constitution:
     return parse(Constitution, json.loads(rows[0][0]))
 
 
+def name_of(store: Reader, version: str) -> str | None:
+    """The name that a version was last saved under; None if this session has no such version."""
+    rows = store.query(
+        "SELECT name FROM constitution_versions WHERE version = ? ORDER BY seq DESC LIMIT 1", [version]
+    )
+    return str(rows[0][0]) if rows else None
+
+
 def names(store: Reader) -> list[str]:
     """The names that have a saved version, in alphabetical order."""
     return [name for (name,) in store.query("SELECT DISTINCT name FROM constitution_versions ORDER BY name")]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, get_args
 
@@ -30,6 +30,17 @@ class Annotator(NamedTuple):
     axis: Axis
     pairs: int
 
+
+@dataclass(frozen=True)
+class Whose:
+    """Everybody of one kind, or one of them by name: the same name may be of two kinds, never pooled."""
+
+    kind: AnnotatorKind
+    name: str | None = None
+
+
+Whom = str | Sequence[str] | Whose | None
+"""Whose judgments: a kind, a name, a list of names, one annotator of a kind; None for everybody's."""
 
 COLUMNS = (
     *("pair", "axis", "annotator", "annotator_kind", "choice", "shown_first", "picked_by", "ranking"),
@@ -181,9 +192,7 @@ def annotators(store: Reader) -> list[Annotator]:
     return [Annotator(*row) for row in rows]
 
 
-def current(
-    store: Reader, axis: Axis, annotators: str | Sequence[str] | None = None, *, blind: bool = False
-) -> list[Judgment]:
+def current(store: Reader, axis: Axis, annotators: Whom = None, *, blind: bool = False) -> list[Judgment]:
     """What is held on an axis, skips too, in the order of the first word on each pair.
 
     `annotators` is a kind, a name, or a list of names; with `blind` the newest blind judgment counts, where
@@ -201,8 +210,11 @@ def mine(store: Reader, annotator: str, axis: Axis) -> list[Judgment]:
     return [_judgment(row) for row in store.query(HERE, {"annotator": annotator, "axis": axis})]
 
 
-def selection(axis: Axis, annotators: str | Sequence[str] | None, blind: bool) -> dict[str, object]:
+def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
     """The parameters of HELD."""
+    if isinstance(annotators, Whose):
+        one = None if annotators.name is None else [annotators.name]
+        return {"axis": axis, "kind": annotators.kind, "names": one, "blind": blind}
     kind = annotators if isinstance(annotators, str) and annotators in KINDS else None
     names = [annotators] if isinstance(annotators, str) else annotators
     return {

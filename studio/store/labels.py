@@ -121,6 +121,15 @@ def labellers(store: Reader) -> list[LabellerRow]:
     ]
 
 
+def runs_of(store: Reader, labeller: Labeller) -> list[str]:
+    """The runs that a labeller's labels are of, the newest first, without deleted ones."""
+    rows = store.query(
+        f"SELECT run FROM current_labels WHERE {OF} GROUP BY run ORDER BY max(seq) DESC",  # noqa: S608
+        asdict(labeller),
+    )
+    return [run for (run,) in rows]
+
+
 def of_pair(store: Reader, pair: str, labeller: Labeller | None = None) -> list[Label]:
     """The labels of a pair that count, by one labeller or by all; the oldest first."""
     only = f" AND {OF}" if labeller else ""

@@ -332,7 +332,38 @@ def test_what_holds_no_pairs_is_told(tmp_path: Path, name: str, content: str | b
         read(tmp_path, name, content)
 
 
-KEYS = ["prompt", "chosen", "rejected", "messages", "role", "content", "conversations", "from", "value", "system", "question", "turns", "input", "text_a", "text_b", "preferred_text", "response_a", "response_b", "winner", "winner_model_a", "winner_tie", "model_a", "model_b", "prompt_id", "conversation_a", "conversation_b", "source_a", "kind", "id", "group"]
+KEYS = [
+    "prompt",
+    "chosen",
+    "rejected",
+    "messages",
+    "role",
+    "content",
+    "conversations",
+    "from",
+    "value",
+    "system",
+    "question",
+    "turns",
+    "input",
+    "text_a",
+    "text_b",
+    "preferred_text",
+    "response_a",
+    "response_b",
+    "winner",
+    "winner_model_a",
+    "winner_tie",
+    "model_a",
+    "model_b",
+    "prompt_id",
+    "conversation_a",
+    "conversation_b",
+    "source_a",
+    "kind",
+    "id",
+    "group",
+]
 TEXTS = ["human", "user", "gpt", "assistant", SAID, '["x"]', '["y"]', "model_a", "text_a", '[{"role": 1}]']
 VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(TEXTS),
@@ -374,7 +405,7 @@ def test_anything_else_is_an_input_error(tmp_path: Path, name: str, content: byt
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
 @given(
     content=st.binary()
-    | st.lists(st.dictionaries(st.sampled_from(KEYS + ["pair_id"]), VALUES)).map(
+    | st.lists(st.dictionaries(st.sampled_from([*KEYS, "pair_id"]), VALUES)).map(
         lambda rows: "\n".join(map(json.dumps, rows)).encode()
     )
 )

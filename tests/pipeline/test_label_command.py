@@ -156,7 +156,8 @@ def test_contrast_without_examples_fails_before_a_folder_is_made(
 def test_a_real_file_of_human_comparisons(shared_data: Path, bundled_folder: Path, tmp_path: Path) -> None:
     import gzip
 
-    head = gzip.open(shared_data / "hh-harmless-tune.jsonl.gz", "rt").readlines()[:2]
+    with gzip.open(shared_data / "hh-harmless-tune.jsonl.gz", "rt") as file:
+        head = file.readlines()[:2]
     (tmp_path / "hh.jsonl").write_text("".join(head))
     where = ["--pairs", str(tmp_path / "hh.jsonl"), "--run", str(tmp_path / "run")]
     assert main(["label", *where, "--constitution", "minimal"]) == 0
