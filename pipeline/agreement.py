@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -64,8 +65,12 @@ class Compared:
 
     def decided(self) -> Compared:
         """The labelled rows without human ties: what the main figures are of."""
+        return self._decided
+
+    @cached_property
+    def _decided(self) -> Compared:
         kept = (self.choice != 0.5) & ~np.isnan(self.p_a)
-        return self if kept.all() else self.take(kept)
+        return self if kept.all() else self.take(np.flatnonzero(kept))
 
     @property
     def ai(self) -> Floats:
@@ -119,7 +124,7 @@ def _kappa(ai: Floats, human: Floats, agree: Floats, cluster: Ints) -> Figure:
     p_ai, p_human, observed = ai.mean(axis=0), human.mean(axis=0), float(agree.mean())
     chance = float(p_ai @ p_human)
     if chance > 1 - 1e-12:
-        return nothing(n, len(np.unique(cluster)))
+        return nothing(n, intervals.count(cluster))
     pull = ai @ p_human + human @ p_ai - 2 * chance
     found = intervals.spread((agree - observed) - (1 - observed) / (1 - chance) * pull, cluster)
     bounds = (observed, *intervals.wilson(observed, found))
@@ -185,7 +190,7 @@ def ece(c: Compared, bins: int = 10) -> Figure:
     columns[np.arange(len(d)), _bin(d.p_a, bins)] = d.p_a - d.choice
     columns[:, bins] = 1
     gaps = columns[:, :bins].mean(axis=0)
-    value, clusters = float(np.abs(gaps).sum()), len(np.unique(d.cluster))
+    value, clusters = float(np.abs(gaps).sum()), intervals.count(d.cluster)
     if clusters < 2:
         return Figure(value, 0.0, 1.0, len(d), clusters)
     totals = intervals.resampled(columns, d.cluster)
@@ -228,5 +233,6 @@ def by_group(
     c: Compared, groups: Sequence[str], figure: Callable[[Compared], Figure] = accuracy
 ) -> dict[str, Figure]:
     """A figure for the rows of each group (a name for each row), in the order of the names."""
-    names, place = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
-    return {str(name): figure(c.take(np.flatnonzero(place == i))) for i, name in enumerate(names)}
+    number = {name: i for i, name in enumerate(sorted(set(groups)))}
+    place = np.fromiter((number[name] for name in groups), np.int64, len(groups))
+    return {name: figure(c.take(np.flatnonzero(place == i))) for name, i in number.items()}

@@ -22,7 +22,7 @@ def alpha(ratings: Floats, cluster: npt.NDArray[np.integer]) -> Figure:
     rated = counts.sum(axis=1) > 1
     counts, units = counts[rated], int(rated.sum())
     prompts = cluster[rated]
-    clusters = len(np.unique(prompts))
+    clusters = intervals.count(prompts)
     if not units:
         return nothing()
     # Each unit's part of the coincidence matrix: its diagonal, and its margin per category.

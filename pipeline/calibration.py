@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import agreement
+from pipeline import agreement, intervals
 from pipeline.agreement import Compared, Figure
 from pipeline.errors import UserError
 from pipeline.intervals import Floats
@@ -69,14 +69,14 @@ def calibrate(
     cluster: npt.NDArray[np.integer],
     kind: Kind | Literal["auto"] = "auto",
 ) -> Calibration:
-    """Learn from the AI's P(a better), float[n], and human choices, float[n]: 1 for a, 0 for b, 0.5 for a tie.
+    """Learn from the AI's P(a better) and human choices: 1 for a, 0 for b, 0.5 for a tie (float[n] each).
 
     Ties and NaN are left out. `auto` is isotonic from 200 judgments on. Raises UserError for fewer than 20
     judgments or 2 prompts, for probabilities that are all a half, and for a negative slope.
     """
     kept = (choice != 0.5) & ~np.isnan(p)
-    p, choice, cluster = p[kept], choice[kept], np.unique(cluster[kept], return_inverse=True)[1]
-    n, clusters = len(p), int(cluster.max()) + 1 if kept.any() else 0
+    p, choice, cluster = p[kept], choice[kept], intervals.dense(cluster[kept])
+    n, clusters = len(p), intervals.count(cluster)
     if n < LEAST or clusters < 2:
         raise UserError(
             f"calibration: {n} decided judgments of {clusters} prompts are too few: "
@@ -85,9 +85,9 @@ def calibrate(
     slope = _slope(p, choice)
     if slope < 0:
         raise UserError(
-            f"calibration: the slope is negative ({slope:.2f}): where these labels lean to one response, people "
-            "lean to the other. An opposed labeller is not repaired by turning it round: change the principle, "
-            "the method or the model"
+            f"calibration: the slope is negative ({slope:.2f}): where these labels lean to one response, "
+            "people lean to the other. An opposed labeller is not repaired by turning it round: change the "
+            "principle, the method or the model"
         )
     if kind == "auto":
         kind = "isotonic" if n >= ISOTONIC_FROM else "platt"
@@ -121,7 +121,7 @@ def _slope(p: Floats, choice: Floats) -> float:
 
 
 def _platt(p: Floats, slope: float) -> Floats:
-    # By tanh: 1 / (1 + exp) would overflow, and this is symmetric to the last bit.
+    # The logistic curve by tanh, which can't overflow.
     result: Floats = 0.5 + 0.5 * np.tanh(slope * _logit(p) / 2)
     return result
 
@@ -145,7 +145,7 @@ def _held_out(p: Floats, choice: Floats, cluster: npt.NDArray[np.integer], kind:
     """Each judgment's probability by a calibration that saw none of its prompt's."""
     from sklearn.model_selection import GroupKFold
 
-    folds = GroupKFold(min(_FOLDS, len(np.unique(cluster))))
+    folds = GroupKFold(min(_FOLDS, intervals.count(cluster)))
     result = np.full(len(p), 0.5)
     for seen, kept in folds.split(p, groups=cluster):
         result[kept] = _fit(p[seen], choice[seen], kind)(p[kept])

@@ -13,13 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline import comparisons, feedback, models
+from pipeline import comparisons, feedback
 from pipeline import constitution as constitutions
 from pipeline.configs import Labelling, add_arguments, from_arguments
 from pipeline.engines import Engine
 from pipeline.growing import EXCERPT, Row, Work, grow, say
 from pipeline.records import Axis, Constitution, Label, Pair, Principle, as_json
 from pipeline.rundir import RunDir
+from pipeline.stage_inputs import revisions
 
 LABELS = "labels.jsonl"
 
@@ -65,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
         "constitution": constitution.version,
         "axis": args.axis,
         **as_json(labelling),
-        # Which weights: a folder's may change under its name, and one run is judged by one model.
-        "model_revision": models.resolve(labelling.model).revision,
+        **revisions(model=labelling.model),
     }
     with tempfile.TemporaryDirectory() as scratch:
         folder = RunDir.open(args.run, config, {"constitution.yaml": source, **_inputs(found, Path(scratch))})
