@@ -118,7 +118,7 @@ def test_a_label_comes_in_once_for_each_run_and_the_newest_counts(store: Store) 
     assert told(store, label("p0", logit=2.0), run="later") == 1
     assert [one.logit_ab for one in labels.of_pair(store, "p0", WHO)] == [1.0, 2.0]
     [row] = labels.labellers(store)
-    assert (row.labeller, row.pairs, row.rows, row.runs) == (WHO, 1, 2, 2)
+    assert (row.labeller, row.pairs, row.rows, row.runs) == (WHO, 1, 3, 2)
     assert Labeller.of(WHO.key) == WHO
     with pytest.raises(UserError, match="no labeller"):
         Labeller.of("guess:c1:m")
