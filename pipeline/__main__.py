@@ -8,8 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from pipeline import (
+    agreement_command,
     constitution_command,
     critique_command,
+    evals_command,
+    label_command,
     models_command,
     pairs_command,
     preferences_command,
@@ -23,7 +26,10 @@ COMMANDS = (
     models_command,
     critique_command,
     pairs_command,
+    label_command,
+    agreement_command,
     preferences_command,
+    evals_command,
 )
 
 

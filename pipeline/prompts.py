@@ -34,6 +34,10 @@ OnProgress = Callable[[int, float], None]
 """Told how many rows are read, and how much of the file that is, 0 to 1."""
 
 
+def silent(rows: int, done: float) -> None:
+    """Tells nobody."""
+
+
 @dataclass(frozen=True)
 class PromptFile:
     """What a file held: its prompts in order, what was wrong with the others, and how many were equal."""
@@ -50,7 +54,7 @@ class PromptFile:
         return lines
 
 
-def read(path: Path, on_progress: OnProgress = lambda rows, done: None) -> PromptFile:
+def read(path: Path, on_progress: OnProgress = silent) -> PromptFile:
     """Read a prompt file. Raises InputError where nothing in it is a prompt."""
     if path.exists() and not path.is_file():
         # A run copies its prompts beside its results: it reads them twice, which a pipe can't.

@@ -44,9 +44,9 @@ def headless(
 
 def test_it_comes_in_with_all_that_made_it_and_only_once(store: Store, headless: Path) -> None:
     first = import_run(store, headless, "ann")
-    assert (first.new, first.chains) == (True, 2)
+    assert (first.new, first.made) == (True, 2)
     again = import_run(store, headless, "ann")
-    assert (again.new, again.id, again.chains) == (False, first.id, 2)
+    assert (again.new, again.id, again.made) == (False, first.id, 2)
     [run] = runs.listed(store)
     assert (run.state, run.origin, run.total, run.author) == ("done", "imported", 2, "ann")
     assert (store.folder / "runs" / first.id / "outputs" / "chains.jsonl").is_file()
@@ -59,7 +59,7 @@ def test_an_import_that_was_killed_is_done_over(store: Store, headless: Path) ->
     with store.tx() as tx:  # as if the kill had come before the last transaction
         tx.query("DELETE FROM runs")
         tx.query("DELETE FROM run_states")
-    assert import_run(store, headless).chains == 2
+    assert import_run(store, headless).made == 2
     assert len(runs.listed(store)) == 1
     assert len(store.query("SELECT 1 FROM chains")) == 2
 
@@ -107,7 +107,7 @@ def test_what_is_no_run_is_told_plainly(store: Store, headless: Path, tmp_path: 
         refused(headless, "a process is at work")
     for name, text, why in (
         ("config.yaml", "- a", "not the config"),
-        ("config.yaml", "stage: sft", "can't be imported yet"),
+        ("config.yaml", "stage: sft", "does not know"),
         ("config.yaml", "stage: critique\nrevisions: x", "config.yaml"),
         ("inputs/constitution.yaml", "name: [", "constitution.yaml"),
     ):
@@ -131,4 +131,4 @@ def test_a_stopped_one_can_be_resumed_here(store: Store, headless: Path) -> None
     done = import_run(store, headless)
     run = runs.load(store, done.id)
     assert run
-    assert (run.state, done.chains) == ("stopped", 1)
+    assert (run.state, done.made) == ("stopped", 1)

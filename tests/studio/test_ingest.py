@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from pipeline.configs import Drawing
 from pipeline.records import Chain, Message, Step, as_json
 from studio.jobs import ingest as ingesting
-from studio.jobs.ingest import CHAINS, EVENTS, ingest, whole_lines
+from studio.jobs.ingest import EVENTS, ingest, outputs, whole_lines
 from studio.store import runs
 from studio.store.database import Store
 from studio.store.runs import NewRun
 
+CHAINS = outputs("critique")
 NUMBERS = itertools.count()
 
 
