@@ -55,8 +55,8 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
     formula, which a model may have written: such a cell gets a leading apostrophe, by which spreadsheets
     mark a text. Numbers stay as they are. JSONL and Parquet hold each text as it is.
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)  # whose line's end is \r\n: else it would leave a lone \r in a text unquoted
     writer.writerow(rows[0])
     changed = 0
     for row in rows:

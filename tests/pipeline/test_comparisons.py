@@ -309,7 +309,7 @@ def test_a_runs_directory(run: Callable[..., Path], place: str) -> None:
 def test_a_run_without_pairs_is_told(run: Callable[..., Path], tmp_path: Path) -> None:
     folder = run(place="outputs")
     (folder / "outputs" / "pairs.jsonl").rename(folder / "outputs" / "pairs.jsonl.part")
-    with pytest.raises(UserError, match="not finished: give its command again, or name .*pairs.jsonl.part"):
+    with pytest.raises(UserError, match=r"not finished: give its command again, or name .*pairs.jsonl.part"):
         comparisons.read(folder)
     assert len(comparisons.read(folder / "outputs" / "pairs.jsonl.part").pairs) == 1
     with pytest.raises(UserError, match="not a run with pairs"):
@@ -332,44 +332,16 @@ def test_what_holds_no_pairs_is_told(tmp_path: Path, name: str, content: str | b
         read(tmp_path, name, content)
 
 
-KEYS = [
-    "prompt",
-    "chosen",
-    "rejected",
-    "messages",
-    "role",
-    "content",
-    "conversations",
-    "from",
-    "value",
-    "system",
-    "question",
-    "turns",
-    "input",
-    "text_a",
-    "text_b",
-    "preferred_text",
-    "response_a",
-    "response_b",
-    "winner",
-    "winner_model_a",
-    "winner_tie",
-    "model_a",
-    "model_b",
-    "prompt_id",
-    "conversation_a",
-    "conversation_b",
-    "source_a",
-    "kind",
-    "id",
-    "group",
-]
+KEYS = "prompt chosen rejected messages role content conversations from value system question turns input"
+MORE = "text_a text_b preferred_text response_a response_b winner winner_model_a winner_tie model_a model_b"
+LAST = "conversation_a conversation_b prompt_id source_a kind id group pair_id"
 TEXTS = ["human", "user", "gpt", "assistant", SAID, '["x"]', '["y"]', "model_a", "text_a", '[{"role": 1}]']
+NAMES = st.sampled_from(f"{KEYS} {MORE} {LAST}".split())
 VALUES = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text() | st.sampled_from(TEXTS),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(KEYS), inner),
+    lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner),
 )
-ROWS = st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=8) | st.sampled_from(FORMS).flatmap(
+ROWS = st.dictionaries(NAMES, VALUES, max_size=8) | st.sampled_from(FORMS).flatmap(
     lambda form: st.dictionaries(st.sampled_from(sorted(form[0])), VALUES).map(lambda bad: form[0] | bad)
 )
 CONTENT = (
@@ -405,9 +377,7 @@ def test_anything_else_is_an_input_error(tmp_path: Path, name: str, content: byt
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
 @given(
     content=st.binary()
-    | st.lists(st.dictionaries(st.sampled_from([*KEYS, "pair_id"]), VALUES)).map(
-        lambda rows: "\n".join(map(json.dumps, rows)).encode()
-    )
+    | st.lists(st.dictionaries(NAMES, VALUES)).map(lambda rows: "\n".join(map(json.dumps, rows)).encode())
 )
 def test_any_judgments_are_an_input_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "human.jsonl").write_bytes(content)

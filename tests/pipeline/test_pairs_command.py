@@ -71,7 +71,7 @@ def test_a_run_holds_responses_and_pairs(
     assert "9 pairs of the responses to 3 prompts" in capsys.readouterr().err
     artifacts = [e["path"] for e in rows(tmp_path / "run" / "events.jsonl") if e["kind"] == "artifact"]
     assert artifacts == ["outputs/pairs.jsonl", "outputs/responses.jsonl"]
-    assert next(iter(comparisons.read(tmp_path / "run").pairs)).id == made[0]["id"]
+    assert comparisons.read(tmp_path / "run").pairs[0].id == made[0]["id"]
 
 
 def test_a_whole_run_is_not_sampled_again_and_another_seed_is_another_run(
