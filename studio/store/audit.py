@@ -174,8 +174,8 @@ def compared(
 
     `annotators` is a kind, a name, a list of names, or one annotator of a kind. With `random_only` just the
     judgments that speak for all pairs: of random or imported ones, the newest that was made blind. Pairs that
-    are not labelled are left out; under `weights` (by principle) those too that were not scored under all that
-    weigh anything. Without, the constitution's own weights hold, over whatever principles each pair was
+    are not labelled are left out; under `weights` (by principle) those too that were not scored under all
+    that weigh anything. Without, the constitution's own weights hold, over whatever principles each pair was
     labelled by.
     `matrix` is the labeller's where the caller has it already.
     """
