@@ -18,11 +18,8 @@ SELECT count(*), count(*) FILTER (author <> $project),
     (SELECT count(*) FROM pairs),
     (SELECT count(DISTINCT pair) FROM labels
         WHERE run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')),
-    (SELECT count(DISTINCT pair) FROM (
-        -- Of people alone, before the newest is taken: imported ones may be a hundred thousand.
-        SELECT pair, arg_max(choice, seq) AS choice FROM judgments
-        WHERE annotator_kind = 'person' GROUP BY pair, axis, annotator)
-        WHERE choice NOT IN ('none', 'skip'))
+    (SELECT count(DISTINCT pair) FROM standing_judgments
+        WHERE annotator_kind = 'person' AND choice NOT IN ('none', 'skip'))
 FROM constitution_versions"""
 
 
@@ -38,7 +35,7 @@ class Progress:
     runs: int = 0
     pairs: int = 0
     labelled: int = 0  # of these, the ones that a feedback model has judged
-    audited: int = 0  # of these, the ones that a person has judged here
+    audited: int = 0  # of these, the ones that a person has judged
 
 
 @dataclass(frozen=True)

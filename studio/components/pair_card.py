@@ -145,8 +145,13 @@ def _brought(done: Brought, path: Path) -> str:
     facts += [f"{done.pairs - done.new:,} here already"] if done.new < done.pairs else []
     facts += [f"{plural(done.judgments, 'choice')} by people"] if done.judgments else ["no choices in it"]
     facts += [f"{done.duplicates:,} repeated, merged"] if done.duplicates else []
-    problems = [problem.replace(f"{path.parent}/", "") for problem in done.problems]
-    return f'<p role="status">{" · ".join(facts)}</p>{run_view.left_out(problems)}'
+    problems, conflicts = (
+        [row.replace(f"{path.parent}/", "") for row in rows] for rows in (done.problems, done.conflicts)
+    )
+    return (
+        f'<p role="status">{" · ".join(facts)}</p>{run_view.left_out(problems)}'
+        f"{run_view.left_out(conflicts, 'with another choice than before: a tie')}"
+    )
 
 
 def _command(*given: Any) -> str:

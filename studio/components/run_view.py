@@ -95,14 +95,14 @@ def found_html(read: Sequence[object], duplicates: int, problems: Sequence[str])
     return f'<p role="status">{" · ".join(facts)}</p>{left_out(problems)}'
 
 
-def left_out(problems: Sequence[str]) -> str:
+def left_out(problems: Sequence[str], what: str = "left out") -> str:
     """The rows of a file that can't be used, by line."""
     if not problems:
         return ""
     rows = "".join(f"<li>{escape(problem)}</li>" for problem in problems[:20])
     more = f"<li>… and {len(problems) - 20:,} more</li>" if len(problems) > 20 else ""
     return (
-        f'<details class="cai-left-out" open><summary>{plural(len(problems), "row")} left out</summary>'
+        f'<details class="cai-left-out" open><summary>{plural(len(problems), "row")} {what}</summary>'
         f"<ul>{rows}{more}</ul></details>"
     )
 

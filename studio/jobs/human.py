@@ -21,12 +21,16 @@ OnProgress = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class Brought:
-    """What a file held: pairs, those of them that were new, choices, and what was wrong with it."""
+    """What a file held: pairs, those of them that were new, choices, and what was wrong with it.
+
+    `conflicts` are rows that choose otherwise than an earlier one of the same pair.
+    """
 
     pairs: int
     new: int
     judgments: int
     problems: tuple[str, ...]
+    conflicts: tuple[str, ...]
     duplicates: int
 
 
@@ -39,4 +43,4 @@ def import_comparisons(store: Store, file: Path, axis: Axis, on_progress: OnProg
     with store.tx() as tx:
         new = pairs.add(tx, read.pairs, None)
         judgments.add_imported(tx, read.judgments, None)
-    return Brought(len(read.pairs), new, len(read.judgments), tuple(read.problems), read.duplicates)
+    return Brought(len(read.pairs), new, len(read.judgments), read.problems, read.conflicts, read.duplicates)

@@ -28,6 +28,7 @@ from studio.guard import is_loopback
 from studio.jobs import batch
 from studio.jobs.importing import import_run
 from studio.jobs.stages import CRITIQUE
+from studio.progress import plural
 from studio.store import constitutions, runs, settings
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -163,5 +164,5 @@ def _import(studio: Studio, path: str, request: gr.Request) -> tuple[str, str]:
     if not str(path or "").strip():
         raise UserError("name the folder of a run")
     done = import_run(studio.store, Path(path.strip()), author(request))
-    what = f"imported, {done.chains:,} chains" if done.new else "this run is here already"
+    what = f"imported, {plural(done.made, done.noun)}" if done.new else "this run is here already"
     return done.id, f'<p role="status">{escape(done.name)}: {what}.</p>'

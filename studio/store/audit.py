@@ -168,6 +168,7 @@ def compared(
     annotators: Whom,
     weights: Mapping[str, float] | None = None,
     random_only: bool = True,
+    matrix: Matrix | None = None,
 ) -> tuple[Compared, list[str]]:
     """Judgments beside a labeller's labels, in the order of the first word on each pair; and their pairs.
 
@@ -175,9 +176,9 @@ def compared(
     judgments that speak for all pairs: of random or imported ones, the newest that was made blind. Pairs
     that are not labelled are left out; under `weights` (by principle) those too that were not scored under
     all that weigh anything. Without, the constitution's own weights hold, over whatever principles each pair
-    was labelled by.
+    was labelled by. `matrix` is the labeller's where the caller has it already.
     """
-    matrix = labels.matrix(store, labeller)
+    matrix = labels.matrix(store, labeller) if matrix is None else matrix
     found = aggregated(
         matrix, own_weights(store, labeller) if weights is None else weights, weights is not None
     )

@@ -47,7 +47,10 @@ class Labeller:
 
 @dataclass(frozen=True)
 class LabellerRow:
-    """How much a labeller has said. `constitution_name` is empty where the session does not know it."""
+    """How much a labeller has said; `rows` are all its labels, those too that a newer one has replaced.
+
+    `constitution_name` is empty where the session does not know it.
+    """
 
     labeller: Labeller
     constitution_name: str
@@ -85,7 +88,8 @@ OF = "model = $model AND method = $method AND constitution = $constitution"
 LABELLERS = """
 SELECT model, method, l.constitution, coalesce(any_value(r.constitution_name), ''),
     count(DISTINCT pair), count(*), count(DISTINCT run), epoch_us(max(time))
-FROM current_labels l LEFT JOIN runs r ON r.id = l.run
+FROM labels l LEFT JOIN runs r ON r.id = l.run
+WHERE l.run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')
 GROUP BY model, method, l.constitution ORDER BY max(l.seq) DESC
 """
 OF_PAIR = f"SELECT pair, {', '.join(COLUMNS)} FROM current_labels WHERE pair = $pair"  # noqa: S608

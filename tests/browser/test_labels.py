@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,13 +82,16 @@ def test_pairs_are_sampled_for_typed_prompts_and_listed_on_both_pages(
     labels: Page, shot: Callable[[str], None]
 ) -> None:
     page = labels
-    page.locator("#typed textarea").fill(f"Who are you?\nIs the moon {BAD} cheese?")
+    # A second try of this test would bring the same pairs, and so no new ones.
+    page.locator("#typed textarea").fill(f"Who are you?\nIs the moon {BAD} cheese? {time.time_ns()}")
     page.locator("#sample-max_tokens input").fill("8")
     page.locator("#sample").click()
     expect(page).to_have_url(re.compile(r"/labels\?run=[0-9a-f-]{36}$"), timeout=PATIENT)
     expect(page.locator("#run .cai-status")).to_have_text("finished", timeout=SLOW)
     expect(page.locator("#run")).to_contain_text("2 of 2")
-    expect(page.locator("#samples")).to_contain_text("2 pairs of this run in the session", timeout=PATIENT)
+    expect(page.locator("#samples")).to_contain_text(
+        re.compile("[12] pairs? of this run in the session"), timeout=PATIENT
+    )
     expect(page.locator("#samples")).to_contain_text(BAD)
     shot("labels-sampled")
     id = page.url.partition("run=")[2]

@@ -48,7 +48,7 @@ def pair(question: str) -> Pair:
     return pairs.make_pair(question, (Message("user", question),), yes, no, said, said, "red_team")
 
 
-def until(jobs: Jobs, done: Callable[[], bool], seconds: float = 120) -> None:
+def until(jobs: Jobs, done: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline
@@ -108,20 +108,20 @@ def test_labels_come_into_the_session_with_their_labeller(store: Store, jobs: Jo
 
 
 def test_labels_are_stopped_and_resumed_without_doubles(store: Store, jobs: Jobs, tiny_model: Path) -> None:
-    id = label(store, tiny_model, 40)
+    id = label(store, tiny_model, 12)
     until(jobs, lambda: kept(store, id) > 0)
     jobs.stop(id)
     assert ended(store, jobs, id).state == "stopped"
-    assert 0 < kept(store, id) < 40 * 16
+    assert 0 < kept(store, id) < 12 * 16
     jobs.resume(id)
     assert ended(store, jobs, id).state == "done"
-    assert kept(store, id) == 40 * 16
+    assert kept(store, id) == 12 * 16
     [[rows, distinct]] = store.query("SELECT count(*), count(DISTINCT (pair, principle)) FROM labels")
     assert rows == distinct
 
 
 def test_labels_that_were_lost_are_said_to_be_labels(store: Store, jobs: Jobs, tiny_model: Path) -> None:
-    id = label(store, tiny_model, 40)
+    id = label(store, tiny_model, 12)
     until(jobs, lambda: kept(store, id) > 0)
     process = runs.process(store, id)
     assert process

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from pipeline.pairs import make_pair
+from pipeline.records import AnnotatorKind, Choice, Judgment, Message, Source
 from studio.components.header import header_html
 from studio.context import Studio
 from studio.pages.overview import now_html
 from studio.progress import Progress, next_action, plural, progress
+from studio.store import judgments, pairs
 
 
 def test_a_new_session_counts_what_is_shipped_as_nobodys_edit(tmp_path: Path) -> None:
@@ -37,21 +40,19 @@ def test_who_has_pairs_is_led_on_to_labels_and_their_audit() -> None:
     assert next_action(replace(pairs, pairs=3, labelled=3, audited=3)).path == "agreement"
 
 
-def test_only_what_people_judged_here_counts_as_audited(tmp_path: Path) -> None:
+def test_only_what_people_decided_counts_as_audited(tmp_path: Path) -> None:
     studio = Studio.open(tmp_path, "test")
-    add = (
-        "INSERT INTO judgments (pair, axis, annotator, annotator_kind, choice, picked_by, blind, note) "
-        "VALUES (?, 'harmless', 'x', ?, ?, 'random', true, '')"
-    )
-    rows = [
-        ("p1", "person", "a"),
-        ("p1", "person", "none"),
-        ("p2", "imported", "a"),
-        ("p3", "person", "skip"),
-    ]
+    said, asked = Source("x"), (Message("user", "?"),)
+    some = [make_pair("p", asked, f"{n}", "no", said, said, "red_team") for n in range(5)]
     with studio.store.tx() as tx:
-        for row in [*rows, ("p4", "person", "tie")]:
-            tx.query(add, list(row))
+        pairs.add(tx, some, None)
+    kinds: list[AnnotatorKind] = ["person", "imported", "person", "person", "model"]
+    choices: list[Choice] = ["a", "b", "skip", "tie", "a"]
+    for pair, kind, choice in zip(some, kinds, choices, strict=True):
+        judgments.judge(studio.store, Judgment(pair.id, "harmless", "x", kind, choice))
+    now = progress(studio.store)
+    assert (now.pairs, now.labelled, now.audited) == (5, 0, 2)
+    judgments.undo(studio.store, "x", "harmless")
     assert progress(studio.store).audited == 1
     studio.close()
 
