@@ -62,6 +62,13 @@ WITH held AS (
 """
 CURRENT = f"{HELD} {SELECT} FROM held ORDER BY first"
 OF_PAIR = f"{SELECT} FROM current_judgments WHERE pair = ? ORDER BY seq"
+HERE = f"""
+WITH here AS (
+    SELECT *, min(seq) OVER mine AS first FROM standing_judgments
+    WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought
+    WINDOW mine AS (PARTITION BY pair) QUALIFY row_number() OVER (PARTITION BY pair ORDER BY seq DESC) = 1)
+{SELECT} FROM here ORDER BY first
+"""  # noqa: S608
 STATE = f"{SELECT} FROM standing_judgments WHERE {MINE} AND seq < $before ORDER BY seq DESC LIMIT 1"
 LAST = """
 SELECT seq, pair, ranking FROM standing_judgments
@@ -193,6 +200,14 @@ def current(store: Reader, axis: Axis, annotators: Whom = None, *, blind: bool =
     """
     rows = store.query(CURRENT, selection(axis, annotators, blind))
     return [_judgment(row) for row in rows]
+
+
+def mine(store: Reader, annotator: str, axis: Axis) -> list[Judgment]:
+    """What a person has judged or skipped here on an axis, in the order of the first word on each pair.
+
+    What came along under the same name is left out: it may be another person's.
+    """
+    return [_judgment(row) for row in store.query(HERE, {"annotator": annotator, "axis": axis})]
 
 
 def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
