@@ -72,8 +72,7 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
 
 
 def learn(picture: Picture) -> Calibration:
-    """The calibration of a comparison's random share. Raises UserError for an opposed labeller, or too "
-    "few."""
+    """The calibration of a comparison's random share. Raises UserError if opposed, or on too few."""
     c = picture.random
     return calibration.calibrate(c.p_a, c.choice, c.cluster)
 

@@ -1,5 +1,4 @@
-"""Judged pairs as a file: TRL's preferences, ICAI's annotated pairs, or rows; calibrated where that is "
-"kept."""
+"""Judged pairs as a file: TRL's preferences, ICAI's annotated pairs, or rows; calibrated where it is kept."""
 
 from __future__ import annotations
 

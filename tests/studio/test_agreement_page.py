@@ -225,6 +225,21 @@ def test_old_and_new_stand_side_by_side(studio: Studio) -> None:
     assert "Only one labeller" in agreement_triage.versions_html(studio, picture, None)
 
 
+def test_identical_labels_have_no_lead_however_many_people_judged(studio: Studio) -> None:
+    again = [
+        replace(label, constitution="new")
+        for number in range(SEEDING.PAIRS)
+        for label in SEEDING.said(number, harmless())
+    ]
+    old = labels.labellers(studio.store)[0].labeller
+    with studio.store.tx() as tx:
+        labels.add(tx, again, "second")
+    picture = look(studio, "", labeller=old.key)
+    html = agreement_triage.versions_html(studio, picture, replace(old, constitution="new").key)
+    assert "On 140 judgments" in html  # the random share, ties left out
+    assert "the other’s lead <b>+0.0</b>" in html
+
+
 def test_a_calibration_is_kept_and_an_opposed_labeller_is_refused(studio: Studio) -> None:
     picture = look(studio)
     calibrations.keep(studio.store, picture.labeller, "harmless", agreement_calibration.learn(picture))
