@@ -49,7 +49,7 @@ class Picture:
 
     @property
     def picked(self) -> int:
-        """How many judgments are left out of the figures: of pairs that were picked for a reason."""
+        """How many judgments are left out of the figures: of picked pairs, or not blind."""
         return len(self.every) - len(self.random)
 
     @property

@@ -94,7 +94,7 @@ def test_figures_stand_on_the_random_share(studio: Studio) -> None:
     assert agreement.accuracy(picture.random).value == 1
     assert (len(picture.random), picture.picked) == (61, 1)  # one tie; one pair was picked for a reason
     top = top_html(studio, picture)
-    assert "1 tie left out, 1 picked for a reason left out" in top
+    assert "1 tie left out, 1 picked for a reason or not blind left out" in top
     assert "Training reads the one of all people" in top
 
 
@@ -115,6 +115,14 @@ def test_training_reads_the_gate_of_all_people_at_the_sessions_threshold(studio:
     for wrong in (0.4, 1.0, math.nan):
         with pytest.raises(UserError, match="between"):
             gates.set_threshold(studio.store, wrong)
+
+
+def test_people_among_themselves_are_compared_on_the_random_share(studio: Studio) -> None:
+    asked = look(studio, "").asked
+    before, *_ = agreement_sections.among_people(studio.store, asked)
+    judgments.judge(studio.store, SEEDING.judgment(70, "ben", picked_by="uncertain"))
+    after, *_ = agreement_sections.among_people(studio.store, asked)
+    assert (after.n, after.value) == (before.n, before.value)
 
 
 def test_each_count_is_the_number_of_pairs_behind_it(studio: Studio) -> None:
