@@ -288,6 +288,24 @@ def test_a_calibrated_export_has_the_calibrated_probabilities(studio: Studio) ->
     assert plain[0].logit == pytest.approx(-(2.0 - 1.5 + 0.8 + 0.5) / 4)
 
 
+def test_an_export_leaves_out_what_was_labelled_since_the_page_was_drawn(studio: Studio) -> None:
+    picture = look(studio)
+    late = "f" * 16
+    with studio.store.tx() as tx:
+        pairs.add(tx, [replace(SEEDING.pair(90), id=late)], None)
+        labels.add(tx, [replace(SEEDING.said(0, harmless())[0], pair_id=late)], "late")
+    assert len(agreement_exports.gathered(studio, picture, False)) == 80
+
+
+def test_the_link_to_a_saved_version_quotes_its_name(studio: Studio) -> None:
+    picture = look(studio)
+    assert picture.constitution
+    named = replace(picture, constitution=replace(picture.constitution, name="kind & calm"))
+    shown = agreement_reweigh.weighed(picture)[0].id
+    said = agreement_try._save(studio, named, {shown: 1.0}, "", "ana")
+    assert "name=kind+%26+calm" in said
+
+
 def test_empty_sessions_teach(tmp_path: Path) -> None:
     SEEDING.fill(tmp_path / "none", judged=False, labelled=False)
     studio = Studio.open(tmp_path / "none", "none")
