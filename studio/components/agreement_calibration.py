@@ -125,6 +125,5 @@ def _state(studio: Studio, picture: Picture) -> str:
         return '<p role="status">In force: the probabilities as labelled.</p>'
     return (
         f'<p role="status">In force: <b>{KINDS[kept.kind]}</b>, learnt from {plural(kept.n, "judgment")}. '
-        "Exports can "
-        "use it, and so can training.</p>"
+        "Exports can use it; training will read it.</p>"
     )

@@ -95,7 +95,7 @@ def test_figures_stand_on_the_random_share(studio: Studio) -> None:
     assert (len(picture.random), picture.picked) == (61, 1)  # one tie; one pair was picked for a reason
     top = top_html(studio, picture)
     assert "1 tie left out, 1 picked for a reason or not blind left out" in top
-    assert "Training reads the one of all people" in top
+    assert "Training will read the one of all people" in top
 
 
 @pytest.mark.parametrize(
