@@ -33,12 +33,17 @@ class Answer:
     said: str | None = ""
 
 
-def arrive(store: Store, asked: Asked, asking: Asking, item: str | None) -> Answer:
-    """The page for an address: the pair or group that it names, else the next one."""
+def arrive(store: Store, asked: Asked, asking: Asking, item: str | None, shown: bool = False) -> Answer:
+    """The page for an address: the pair or group that it names, else the next one.
+
+    `shown`: whoever comes has seen the AI's label of the pair on another page.
+    """
     with told() as mistake:
         if asking.task == "ranking":
             item = item or asked.next_group(store, asking)
             view = audit_picture.group_picture(store, asking, item)
+        elif item and shown and pairs.load(store, item):
+            return _show(store, asking, item)
         else:
             view = audit_picture.pair_picture(store, asking, item or asked.next(store, asking))
         return Answer(view, audit_picture.figures(store, asking), audit_reveal.last_html(None))
@@ -139,7 +144,9 @@ def _show(store: Store, asking: Asking, id: str) -> Answer:
         side = audit_sides.shown(stored.pair, asking.who).first
         peek = Judgment(id, asking.axis, asking.who, "person", "skip", side, "chosen", blind=False)
         judgments.judge(store, peek)
-    return _stay(store, asking, id, "Shown without judging: a judgment of this pair is now not blind.")
+    judged = own is not None and own.choice != "skip"
+    words = "" if judged else "Shown without judging: a judgment of this pair is now not blind."
+    return _stay(store, asking, id, words)
 
 
 def _note(store: Store, asking: Asking, id: str, note: str) -> Answer:

@@ -72,8 +72,7 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
 
 
 def learn(picture: Picture) -> Calibration:
-    """The calibration of a comparison's random share. Raises UserError for an opposed labeller, or too "
-    "few."""
+    """The calibration of a comparison's random share. Raises UserError if opposed, or on too few."""
     c = picture.random
     return calibration.calibrate(c.p_a, c.choice, c.cluster)
 
@@ -126,6 +125,5 @@ def _state(studio: Studio, picture: Picture) -> str:
         return '<p role="status">In force: the probabilities as labelled.</p>'
     return (
         f'<p role="status">In force: <b>{KINDS[kept.kind]}</b>, learnt from {plural(kept.n, "judgment")}. '
-        "Exports can "
-        "use it, and so can training.</p>"
+        "Exports can use it; training will read it.</p>"
     )

@@ -19,6 +19,7 @@ from pipeline.records import Constitution
 from studio.components.agreement_asked import Asked
 from studio.components.agreement_pairs import Held
 from studio.store import audit, constitutions, labels, pairs
+from studio.store.audit import Aggregated
 from studio.store.database import Store
 from studio.store.labels import Labeller, Matrix
 
@@ -48,7 +49,7 @@ class Picture:
 
     @property
     def picked(self) -> int:
-        """How many judgments are left out of the figures: of pairs that were picked for a reason."""
+        """How many judgments are left out of the figures: of picked pairs, or not blind."""
         return len(self.every) - len(self.random)
 
     @property
@@ -108,16 +109,33 @@ def under_every(picture: Picture, principle: str) -> Compared:
 
 
 def _alone(matrix: Matrix, c: Compared, ids: Sequence[str], principle: str) -> Compared:
-    column, place = matrix.principles.index(principle), places(matrix)
+    column = matrix.principles.index(principle)
+    alone = Aggregated(matrix.p_a[:, column], matrix.p_ab[:, column], matrix.p_ba[:, column])
+    return _swapped(matrix, alone, c, ids)
+
+
+def _swapped(matrix: Matrix, found: Aggregated, c: Compared, ids: Sequence[str]) -> Compared:
+    """The same judgments beside other probabilities, one a row of `matrix`; NaN where it lacks the pair."""
+    place = places(matrix)
     rows = np.array([place.get(pair, -1) for pair in ids], dtype=np.int64)
-    found = rows >= 0
+    there = rows >= 0
 
     def of(values: Floats) -> Floats:
         result = np.full(len(rows), np.nan)
-        result[found] = values[rows[found], column]
+        result[there] = values[rows[there]]
         return result
 
-    return replace(c, p_a=of(matrix.p_a), p_ab=of(matrix.p_ab), p_ba=of(matrix.p_ba))
+    return replace(c, p_a=of(found.p_a), p_ab=of(found.p_ab), p_ba=of(found.p_ba))
+
+
+def beside(store: Store, picture: Picture, other: Labeller) -> tuple[Compared, Compared, list[str]]:
+    """The decided judgments of the random share that both have labels for: with this labeller's, with the
+    other's, and the pair of each row. Each judgment stands in both, so that only the labels differ."""
+    matrix = labels.matrix(store, other)
+    found = audit.aggregated(matrix, audit.own_weights(store, other), complete=False)
+    this, that = picture.random, _swapped(matrix, found, picture.random, picture.pairs)
+    kept = np.flatnonzero(~np.isnan(this.p_a + that.p_a) & (this.choice != 0.5))
+    return this.take(kept), that.take(kept), [picture.pairs[row] for row in kept.tolist()]
 
 
 def places(matrix: Matrix) -> dict[str, int]:

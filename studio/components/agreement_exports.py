@@ -1,5 +1,4 @@
-"""Judged pairs as a file: TRL's preferences, ICAI's annotated pairs, or rows; calibrated where that is "
-"kept."""
+"""Judged pairs as a file: TRL's preferences, ICAI's annotated pairs, or rows; calibrated where it is kept."""
 
 from __future__ import annotations
 
@@ -126,7 +125,11 @@ def gathered(studio: Studio, picture: Picture, calibrated: bool) -> list[Judged]
     if calibrated and calibration is None:
         raise UserError("no calibration is kept for this labeller: keep one under Calibration first")
     place = places(matrix)
-    return [_labelled(item, picture, place[item.pair.id], p, logit, calibration) for item in items]
+    return [  # a run that goes on may have labelled more since the picture was drawn
+        _labelled(item, picture, place[item.pair.id], p, logit, calibration)
+        for item in items
+        if item.pair.id in place
+    ]
 
 
 def _labelled(

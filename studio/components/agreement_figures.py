@@ -48,7 +48,7 @@ def headline_html(c: Compared, best: Baseline | None, who: str, others: int) -> 
         )
     left_out = f"{plural(c.human_ties, 'tie')} left out"
     if others:
-        left_out += f", {others:,} picked for a reason left out"
+        left_out += f", {others:,} picked for a reason or not blind left out"
     facts = (
         f"<div>{_fact('Cohen’s kappa', number(agreement.kappa(c)))}</div><div>{against}</div>"
         f"<div>{_fact('expected calibration error', number(agreement.ece(c)))}</div>"

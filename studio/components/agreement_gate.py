@@ -24,7 +24,7 @@ there are {", ".join(map(str, LOOKS[:-1]))} and {LOOKS[-1]} of them: who looks a
 first good moment is misled far more often than 5% of the time. The four looks share the 5%.</p>
 <p><b>Agrees</b>: the lower bound, clustered by prompt, is above the threshold. <b>Opposed</b>: the upper
 bound is under 50%; turning such labels round is not offered, since nobody knows why they are wrong.
-Else it is <b>not shown yet</b>. Training reads this gate and warns loudly where it is not open.</p>
+Else it is <b>not shown yet</b>. Training will read this gate, and warn loudly where it is not open.</p>
 </details>"""
 
 
@@ -81,9 +81,8 @@ def _whose(judges: Judges) -> str:
     if judges == Judges():
         return ""
     return (
-        '<p class="cai-aside-note">This is the gate as these judgments alone would have it. Training reads '
-        "the one of all "
-        "people together.</p>"
+        '<p class="cai-aside-note">This is the gate as these judgments alone would have it. Training will '
+        "read the one of all people together.</p>"
     )
 
 

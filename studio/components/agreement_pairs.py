@@ -48,8 +48,11 @@ def list_html(title: str, held: Sequence[Held], total: int, axis: Axis) -> str:
 
 
 def pair_link(id: str, axis: Axis) -> str:
-    """Where a pair is judged and looked at, relative to the page's base."""
-    return escape("audit?" + urlencode({"pair": id, "axis": axis}))
+    """Where a pair is judged and looked at, relative to the page's base.
+
+    Beside the link stands the AI's label: who has not judged the pair yet does so no longer blind.
+    """
+    return escape("audit?" + urlencode({"pair": id, "axis": axis, "shown": 1}))
 
 
 def asked(pair: Pair, most: int = 140) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,8 +25,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def weighed(picture: Picture) -> list[Weighed]:
-    """The principles that there are labels under, or could be: those of the labelled constitution, then "
-    "others."""
+    """The principles that there are labels under, or could be: of the labelled constitution, then others."""
     counts = dict(
         zip(picture.matrix.principles, (~np.isnan(picture.matrix.p_a)).sum(axis=0).tolist(), strict=True)
     )
@@ -46,8 +45,7 @@ def held_out(prompt_id: str) -> bool:
 
 
 def reweigh(store: Store, picture: Picture, weights: Mapping[str, float]) -> Outcome | None:
-    """What a weighting gives, beside the labels as the constitution's own weights have them; None if "
-    "empty."""
+    """What a weighting gives, beside the labels under the constitution's own weights; None if empty."""
     start = time.perf_counter()
     if not any(weight > 0 for weight in weights.values()):
         return None
@@ -58,12 +56,14 @@ def reweigh(store: Store, picture: Picture, weights: Mapping[str, float]) -> Out
     both = ~np.isnan(tried) & ~np.isnan(saved)
     turned = np.flatnonzero(both & (agreement.sides(tried) != agreement.sides(saved)))
     rows = _figures(store, picture, tried, saved)
-    choice = dict(zip(picture.every_pairs, picture.every.choice.tolist(), strict=True))
+    choices: dict[str, list[float]] = {}
+    for pair, choice in zip(picture.every_pairs, picture.every.choice.tolist(), strict=True):
+        choices.setdefault(pair, []).append(choice)
     # The surest turns first, and those that somebody judged before the others.
     order = sorted(
-        turned.tolist(), key=lambda at: (matrix.pairs[at] not in choice, -abs(tried[at] - saved[at]))
+        turned.tolist(), key=lambda at: (matrix.pairs[at] not in choices, -abs(tried[at] - saved[at]))
     )
-    flips = [_flip(store, matrix.pairs[at], saved[at], tried[at], choice) for at in order[:LISTED]]
+    flips = [_flip(store, matrix.pairs[at], saved[at], tried[at], choices) for at in order[:LISTED]]
     return Outcome(
         rows=rows,
         scored=int((~np.isnan(tried)).sum()),
@@ -100,6 +100,8 @@ def _pair(before: Compared, after: Compared) -> tuple[Figure, Figure, Figure]:
     return agreement.accuracy(before), agreement.accuracy(after), difference
 
 
-def _flip(store: Store, id: str, before: float, after: float, choice: Mapping[str, float]) -> Flip | None:
+def _flip(
+    store: Store, id: str, before: float, after: float, choices: Mapping[str, Sequence[float]]
+) -> Flip | None:
     stored = pairs.load(store, id)
-    return Flip(stored.pair, float(before), float(after), choice.get(id)) if stored else None
+    return Flip(stored.pair, float(before), float(after), choices.get(id, ())) if stored else None

@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 
 from pipeline import agreement, annotators, baselines, bias
-from pipeline.agreement import Figure
+from pipeline.agreement import UNCHOSEN, Figure
 from studio.components import agreement_figures as figures
 from studio.components import charts
 from studio.components.agreement_asked import Asked, called
@@ -94,12 +94,15 @@ def labeller_lines(store: Store, asked: Asked) -> list[LabellerLine]:
 
 
 def among_people(store: Store, asked: Asked) -> tuple[Figure, Figure, list[str]]:
-    """Krippendorff's alpha of the annotators of the kind that is looked at, and how often they are alike."""
+    """Krippendorff's alpha of the annotators of the kind that is looked at, and how often they are alike.
+
+    Of the random share, as all figures: pairs that were picked because the AI is unsure are hard for people.
+    """
     choices = {"a": 1.0, "tie": 0.5, "b": 0.0}
     rows = [
         row
         for row in judgments.current(store, asked.axis, Whose(asked.judges.kind), blind=True)
-        if row.choice in choices
+        if row.choice in choices and row.picked_by in UNCHOSEN
     ]
     names = sorted({row.annotator for row in rows})
     units = list(dict.fromkeys(row.pair_id for row in rows))

@@ -1,5 +1,4 @@
-"""Triage: where AI and human disagree most; amend the principle, relabel, and see old and new side by "
-"side."""
+"""Triage: where AI and human disagree most; amend the principle, relabel, and see old beside new."""
 
 from __future__ import annotations
 
@@ -164,28 +163,21 @@ def versions_section(studio: Studio, chosen: Sequence[Any]) -> Section:
 
 
 def versions_html(studio: Studio, picture: Picture, key: str | None) -> str:
-    """The judged pairs that both have labelled: accuracies, the paired difference, and each pair's two "
-    "labels."""
+    """The random share that both have labelled: accuracies, the paired difference, each pair's two labels."""
     if not key:
         return (
             '<p class="cai-muted">Only one labeller has labelled these pairs so far. After an amended '
             "constitution was "
             "used to relabel some, they stand here side by side.</p>"
         )
-    beside = agreement_asked.Asked(picture.asked.axis, Labeller.of(key), picture.asked.judges)
-    c, ids = agreement_data.compared(studio.store, beside, random_only=False)
-    mine = {pair: row for row, pair in enumerate(picture.every_pairs)}
-    both = [(mine[pair], row) for row, pair in enumerate(ids) if pair in mine]
-    both = [(m, o) for m, o in both if not np.isnan(c.p_a[o] + picture.every.p_a[m]) and c.choice[o] != 0.5]
-    if not both:
-        return '<p class="cai-muted">No judged pair was labelled by both.</p>'
-    this = picture.every.take(np.array([m for m, _ in both]))
-    that = c.take(np.array([o for _, o in both]))
+    this, that, ids = agreement_data.beside(studio.store, picture, Labeller.of(key))
+    if not ids:
+        return '<p class="cai-muted">No judged pair of the random share was labelled by both.</p>'
     difference = intervals.mean(that.correct - this.correct, this.cluster, -1.0, 1.0)
     order = np.argsort(-np.abs(that.p_a - this.p_a), kind="stable")[:40].tolist()
-    lines = "".join(_line(studio, picture, ids[both[at][1]], this, that, at) for at in order)
+    lines = "".join(_line(studio, picture, ids[at], this, that, at) for at in order)
     return (
-        f"<p>On {plural(len(both), 'judgment')} of pairs that both have labelled: this one "
+        f"<p>On {plural(len(ids), 'judgment')} of random pairs that both have labelled: this one "
         f"{share(agreement.accuracy(this))}, the other {share(agreement.accuracy(that))}, the other’s lead "
         f'{points(difference)} points. <span class="cai-muted">Relabelled pairs were chosen because the AI '
         "was wrong "

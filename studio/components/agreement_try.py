@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 
@@ -107,7 +108,8 @@ def _save(studio: Studio, picture: Picture, weights: Mapping[str, float], note: 
         if base.version == labelled.version
         else (" The wordings are those of the newest version, which is not the labelled one.")
     )
-    link = f'<a href="constitution?name={escape(saved.name)}">{escape(saved.name)} {saved.version[:8]}</a>'
+    where = escape("constitution?" + urlencode({"name": saved.name}))
+    link = f'<a href="{where}">{escape(saved.name)} {saved.version[:8]}</a>'
     return (
         f'<p class="cai-done" role="status">Saved as {link}.{newer} Human judgments carry over to it; its AI '
         "labels "

@@ -37,12 +37,12 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Flip:
-    """A pair whose label another weighting turns. `choice` as in `Compared`; None where nobody judged it."""
+    """A pair whose label another weighting turns. `choices` as in `Compared`, one of each who judged it."""
 
     pair: Pair
     before: float
     after: float
-    choice: float | None
+    choices: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,9 @@ def _figures(name: str, saved: Figure, tried: Figure, difference: Figure) -> str
 
 def _flip(flip: Flip, axis: Axis, who: str) -> str:
     human = ""
-    if flip.choice is not None:
-        human = f'<span class="cai-person"><span class="cai-who">{who}: {SIDES[flip.choice]}</span></span> '
+    if flip.choices:
+        said = ", ".join(SIDES[choice] for choice in flip.choices)
+        human = f'<span class="cai-person"><span class="cai-who">{who}: {said}</span></span> '
     to = "a" if flip.after > 0.5 else "b"
     return (
         f'<li data-flip="{escape(flip.pair.id)}"><a href="{pair_link(flip.pair.id, axis)}">'

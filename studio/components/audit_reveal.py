@@ -18,7 +18,7 @@ PICKED: dict[PickedBy, str] = {
     "uncertain": "asked because the AI was unsure",
     "disagreement": "asked because the principles disagreed",
     "order": "asked because the order of showing changed the AI’s answer",
-    "chosen": "opened by hand, so not part of the random share",
+    "chosen": "opened by hand, or left over by picks: not part of the random share",
     "imported": "imported",
 }
 NO_LABEL = 'No AI label of this pair yet: <a href="labels">label pairs</a>.'

@@ -45,7 +45,8 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     def come(remembered: str, request: gr.Request) -> list[Any]:
         query = dict(request.query_params)
         asking = audit_asking.read({"as": remembered} | query, request.username)
-        answer = arrive(studio.store, asked, asking, _item(asking, query))
+        shown = "shown" in query  # the page that led here has shown the AI's label
+        answer = arrive(studio.store, asked, asking, _item(asking, query), shown)
         return [*_updates(answer), *_settings(studio, asking, request.username is None)]
 
     def change(request: gr.Request, *values: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 """The gate as the session has it: its threshold, and its state for a labeller on an axis.
 
-Training reads `gate_for` before it trains a reward on a labeller's labels. Only people's judgments open
+Training will read `gate_for` before it trains a reward on a labeller's labels. Only people's judgments open
 or close it, never imported ones or a model's.
 """
 

@@ -61,7 +61,7 @@ def test_people_are_the_default_and_imports_are_named(open_page: Callable[..., P
     page.get_by_label("Compared with").click()
     page.get_by_role("option", name=re.compile("All imported data sets")).click()
     expect(page.locator("#agreement-top")).to_contain_text("Agreement with imported judgments")
-    expect(page.locator("#agreement-top")).to_contain_text("Training reads the one of all people")
+    expect(page.locator("#agreement-top")).to_contain_text("Training will read the one of all people")
     expect(page.locator("#agreement-top")).to_contain_text("60 judgments")
     expect(page).to_have_url(re.compile("annotator=imported"))
 

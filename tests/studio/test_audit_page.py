@@ -167,6 +167,22 @@ def test_a_skip_reveals_nothing_and_stays_blind(tab: Tab) -> None:
     assert (kept.choice, kept.blind, kept.picked_by) == ("tie", True, "random")
 
 
+def test_a_pair_whose_label_another_page_has_shown_is_not_judged_blind(store: Store) -> None:
+    tab = Tab(store)
+    arrive(store, tab.asked, ANA, "p3", shown=True)
+    tab = Tab(store, item="p3")
+    tab.press("a")
+    assert [one.blind for one in judgments.mine(store, "ana", "harmless") if one.pair_id == "p3"] == [False]
+
+
+def test_a_link_from_another_page_leaves_a_judgment_as_it_was(tab: Tab, store: Store) -> None:
+    id = tab.item
+    tab.press("a")
+    before = judgments.mine(store, "ana", "harmless")
+    assert "Shown without" not in str(arrive(store, tab.asked, ANA, id, shown=True).last)
+    assert judgments.mine(store, "ana", "harmless") == before
+
+
 def test_shown_without_judging_is_never_blind_again(tab: Tab) -> None:
     before = tab.item
     tab.press("show")
