@@ -64,7 +64,7 @@ def pair_picture(store: Store, asking: Asking, id: str | None) -> str:
     judgment = own.get(id)
     query = asking.query(id)
     if judgment is None or judgment.choice == "skip":
-        known = judgments.seen(store, id, asking.axis, asking.who)
+        known = judgments.seen(store, id, asking.who)
         # Shown without judging is kept as a skip that is not blind, so that a refresh shows it again.
         peeked = judgment is not None and not judgment.blind
         reveal = audit_reveal.judged_html(revealed(store, asking, stored.pair, own, None)) if peeked else ""
@@ -126,7 +126,7 @@ def group_picture(store: Store, asking: Asking, id: str | None) -> str:
         _, total = audit.groups_done(store, asking.who, asking.axis)
         inside = audit_ranking.all_ranked(asking.who) if total else audit_ranking.NO_GROUPS
         return audit_view.nothing_html(inside, "ranking", asking.query())
-    known = any(judgments.seen(store, pair.id, asking.axis, asking.who) for pair in of)
+    known = any(judgments.seen(store, pair.id, asking.who) for pair in of)
     return audit_ranking.ranking_html(
         id, of[0].messages, lettered(of, id, asking.who), asking.axis, asking.query(id), known
     )

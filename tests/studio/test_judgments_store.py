@@ -191,12 +191,20 @@ def test_a_note_leaves_a_judgment_blind_and_a_peek_does_not(store: Store) -> Non
 
 def test_what_was_taken_back_was_seen(store: Store) -> None:
     judge(store, by("ann", "p0"))
-    assert not seen(store, "p0", "harmless", "ben")
+    assert not seen(store, "p0", "ben")
     assert undo(store, "ann", "harmless") == "p0"
-    assert seen(store, "p0", "harmless", "ann")
+    assert seen(store, "p0", "ann")
     judge(store, by("ann", "p0"))
     assert not current(store, "harmless")[0].blind
     assert undo(store, "ann", "helpful") is None
+
+
+def test_a_label_seen_after_one_question_is_seen_for_the_other(store: Store) -> None:
+    judge(store, by("ann", "p0"))
+    judge(store, by("ann", "p0", axis="helpful"))
+    judge(store, by("ben", "p0", axis="helpful"))
+    found = [(one.annotator, one.blind) for one in current(store, "helpful")]
+    assert found == [("ann", False), ("ben", True)]
 
 
 def test_annotators_neither_see_nor_undo_nor_overwrite_each_other(store: Store) -> None:
