@@ -20,9 +20,10 @@ TIMED = 20  # judgments that the pace is taken from: what somebody does now, not
 
 @dataclass(frozen=True)
 class Asked:
-    """Why each pair was put before whom. The page must not tell, so the studio remembers."""
+    """Why each pair was put before whom, and which groups were. The page must not tell: the studio remembers."""
 
     known: dict[tuple[str, Axis, str], PickedBy] = field(default_factory=dict)
+    groups: set[tuple[str, Axis, str]] = field(default_factory=set)
 
     def next(self, store: Store, asking: Asking) -> str | None:
         """The next pair for this annotator; None when there is none."""
@@ -37,6 +38,20 @@ class Asked:
         if (asking.who, asking.axis, pair) not in self.known:
             self.next(store, asking)  # the studio was started anew since: what is next is still the same
         return self.known.get((asking.who, asking.axis, pair), "chosen")
+
+    def next_group(self, store: Store, asking: Asking, after: str | None = None) -> str | None:
+        """The next group for this annotator, the one behind `after`; None when there is none."""
+        group = audit.next_group(store, asking.who, asking.axis, after)
+        if group is not None:
+            self.groups.add((asking.who, asking.axis, group))
+        return group
+
+    def why_group(self, store: Store, asking: Asking, group: str) -> PickedBy:
+        """Why this group is before them: in its turn, which is by a hash and so random, or opened by hand."""
+        served = (asking.who, asking.axis, group) in self.groups
+        # The studio may have been started anew since: what is next is still the same.
+        turn = served or group == audit.next_group(store, asking.who, asking.axis)
+        return "random" if turn else "chosen"
 
 
 def labeller(store: Store, asking: Asking) -> Labeller | None:

@@ -8,13 +8,13 @@ overwrites another's rows, and what came along under one's own name gives way to
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, get_args
 
 from pipeline.errors import UserError
-from pipeline.records import AnnotatorKind, Axis, Judgment, PickedBy, parse
+from pipeline.records import AnnotatorKind, Axis, Choice, Judgment, Pair, PickedBy, parse
 from studio.store import pairs
 from studio.store.bulk import insert
 from studio.store.database import Reader, Store, Tx, moment
@@ -123,13 +123,18 @@ def rank(
         if place.keys() != texts or sum(map(len, levels)) != len(texts):
             raise UserError("a ranking names each response of its group once: reload the page, and rank anew")
         for pair in members:
-            lead = place[pair.response_b] - place[pair.response_a]
-            choice: Any = "a" if lead > 0 else "b" if lead < 0 else "tie"
+            choice: Any = implied(pair, place)
             made = Judgment(
                 *(pair.id, axis, annotator, "person", choice, None, picked_by, id, blind, seconds, note)
             )
             _append(tx, _honest(tx, made), None)
     return id
+
+
+def implied(pair: Pair, place: Mapping[str, int]) -> Choice:
+    """What a ranking says of a pair; `place` is the level of each response, 0 the best."""
+    lead = place[pair.response_b] - place[pair.response_a]
+    return "a" if lead > 0 else "b" if lead < 0 else "tie"
 
 
 def undo(store: Store, annotator: str, axis: Axis) -> str | None:
