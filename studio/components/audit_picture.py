@@ -20,7 +20,7 @@ TIMED = 20  # judgments that the pace is taken from: what somebody does now, not
 
 @dataclass(frozen=True)
 class Asked:
-    """Why each pair was put before whom, and which groups were. The page must not tell: the studio remembers."""
+    """Why each pair was put before whom, and which groups. The page must not tell: the studio remembers."""
 
     known: dict[tuple[str, Axis, str], PickedBy] = field(default_factory=dict)
     groups: set[tuple[str, Axis, str]] = field(default_factory=set)

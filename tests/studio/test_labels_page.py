@@ -18,6 +18,7 @@ from studio.components.label_card import chosen, counted, sources, start_label
 from studio.components.labeller_list import labeller_list
 from studio.components.pair_card import bring, start_pairs
 from studio.context import Studio
+from studio.progress import plural
 from studio.store import constitutions, judgments, labels, pairs, runs
 from studio.store.labels import Labeller
 from studio.store.pairs import PairFilter
@@ -71,7 +72,7 @@ def test_a_file_of_comparisons_comes_in_whole_with_its_choices(studio: Studio, t
     assert str(tmp_path) not in said
     [one] = judgments.annotators(studio.store)
     assert (one.annotator, one.kind, one.axis, one.pairs) == ("people.jsonl", "imported", "harmless", 2)
-    assert ("imported: people.jsonl · harmless · 2", "by:people.jsonl") in sources(studio)
+    assert ("imported: people.jsonl · harmless · 2", "by:harmless:people.jsonl") in sources(studio)
 
 
 def test_the_same_file_again_brings_nothing_twice(studio: Studio, tmp_path: Path) -> None:
@@ -125,9 +126,12 @@ def test_pairs_are_chosen_by_run_by_import_and_as_a_label_run_had_them(
     keep(studio, pair("of a run"), run=run)
     keep(studio, pair("of nobody"))
     list(bring(studio, comparisons(tmp_path), "harmless"))
-    asked = {"": 4, f"run:{run}": 1, "by:people.jsonl": 2}
+    asked = {"": 4, f"run:{run}": 1, "by:harmless:people.jsonl": 2}
     for which, many in asked.items():
         assert len(chosen(studio, {**form, "which": which}, Labelling())) == many
+        assert f"<b>{plural(many, 'pair')}</b>" in counted(studio, {**form, "which": which})
+    assert "<b>3 pairs</b>" in counted(studio, {**form, "most": 3})
+    assert chosen(studio, {**form, "which": "by:helpful:people.jsonl"}, Labelling()) == []
     second = start_label(studio, {**form, "which": f"run:{run}"}, "ann")
     assert [
         p.messages[0].content for p in chosen(studio, {**form, "which": f"of:{second}"}, Labelling())
