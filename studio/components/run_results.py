@@ -28,12 +28,11 @@ def results(store: Store, run: Run) -> str:
     return (f"<h3>The newest</h3>{shown}" if shown else "") + _made(store, run)
 
 
-def labeller_links(labeller: Labeller) -> str:
+def labeller_links(labeller: Labeller, axis: str) -> str:
     """To where a labeller's labels are looked at, after one's own judgment or with it."""
-    key = quote(labeller.key, safe="")
+    query = f"labeller={quote(labeller.key, safe='')}&amp;axis={quote(axis, safe='')}"
     return (
-        f'<a href="agreement?labeller={key}">Agreement with people</a> '
-        f'<a href="audit?labeller={key}">Judge its pairs</a>'
+        f'<a href="agreement?{query}">Agreement with people</a> <a href="audit?{query}">Judge its pairs</a>'
     )
 
 
@@ -104,8 +103,9 @@ def _labels(store: Store, run: Run) -> str:
     html = f'<dl class="cai-figures">{figures}</dl>' if figures else ""
     if not runs.figures(store).get(run.id, Figures()).done:
         return html
+    axis = str(run.config.get("axis", "harmless"))
     labeller = Labeller(str(run.config["model"]), run.config["method"], run.constitution or "")
-    return f'{html}<p class="cai-links">{labeller_links(labeller)}</p>'
+    return f'{html}<p class="cai-links">{labeller_links(labeller, axis)}</p>'
 
 
 def _listed(noun: str, many: int, links: list[tuple[str, str]], note: str) -> str:

@@ -18,6 +18,7 @@ from studio.components.label_card import chosen, counted, sources, start_label
 from studio.components.labeller_list import labeller_list
 from studio.components.pair_card import bring, start_pairs
 from studio.context import Studio
+from studio.jobs import batch
 from studio.progress import plural
 from studio.store import constitutions, judgments, labels, pairs, runs
 from studio.store.labels import Labeller
@@ -152,6 +153,31 @@ def test_the_count_says_how_long_it_takes_once_a_run_has_told(studio: Studio, fo
     assert "principles" in counted(studio, {**form, "principles": "some"})
 
 
+def test_a_labeller_is_looked_at_on_the_axis_that_it_was_asked_about(
+    studio: Studio, form: dict[str, Any]
+) -> None:
+    one = pair("1?")
+    keep(studio, one)
+    run = start_label(studio, {**form, "axis": "helpful"}, "ann")
+    with studio.store.tx() as tx:
+        labels.add(tx, [label(one, form)], run)
+    assert labeller_list(studio.store).count("&amp;axis=helpful") == 2
+
+
+def test_contrast_without_examples_is_refused_before_it_is_queued(
+    studio: Studio, form: dict[str, Any]
+) -> None:
+    version = constitutions.load_version(studio.store, form["constitution"])
+    bare = replace(version, principles=tuple(replace(one, keeps=(), breaks=()) for one in version.principles))
+    contrast = Labelling(method="contrast")
+    assert batch.principles_each(version, contrast) == 1
+    with pytest.raises(UserError, match="contrast needs examples"):
+        batch.prepare_label(
+            studio.store, studio.jobs.folder, [pair("1?")], bare, contrast, "harmless", "", "ann"
+        )
+    assert runs.listed(studio.store) == []
+
+
 def test_labellers_are_listed_with_their_links_and_as_text(studio: Studio, form: dict[str, Any]) -> None:
     assert labeller_list(studio.store) == ""
     one = pair("1?")
@@ -161,6 +187,7 @@ def test_labellers_are_listed_with_their_links_and_as_text(studio: Studio, form:
     html = labeller_list(studio.store)
     assert "bundled · choice" in html
     assert "agreement?labeller=" in html
+    assert "&amp;axis=harmless" in html
     assert "<img" not in html
     key = Labeller("bundled", "choice", form["constitution"]).key
     assert Labeller.of(key).model == "bundled"
