@@ -19,7 +19,7 @@ from studio.store.runs import Event, Figures, Run
 
 SAMPLES = 4
 LINKS = 12
-CAPTIONS = {CRITIQUE.name: "Last step", PAIRS.name: "One response", LABEL.name: "The feedback model"}
+CAPTIONS = {CRITIQUE.name: "Last step", PAIRS.name: "One response", LABEL.name: "Labelled under"}
 
 
 def results(store: Store, run: Run) -> str:
@@ -118,9 +118,11 @@ def _listed(noun: str, many: int, links: list[tuple[str, str]], note: str) -> st
 
 
 def _sample(event: Event, run: Run) -> str:
-    prompt, text = (" ".join(str(event.data.get(name, "")).split()) for name in ("prompt", "text"))
-    chain, pair = (str(event.data.get(name, "")) for name in ("chain", "pair"))
-    href = f"chains?chain={quote(chain)}" if chain else f"audit?pair={quote(pair)}" if pair else ""
+    # Of a label only its principle, and no link to its pair: whoever watches may judge it later, and blind.
+    body = "principle" if run.stage == LABEL.name else "text"
+    prompt, text = (" ".join(str(event.data.get(name, "")).split()) for name in ("prompt", body))
+    chain = str(event.data.get("chain", ""))
+    href = f"chains?chain={quote(chain)}" if chain else ""
     title = f'<a href="{href}">{escape(prompt)}</a>' if href else f"<b>{escape(prompt)}</b>"
     return (
         f'<div class="cai-step cai-model cai-sample">{title}'
