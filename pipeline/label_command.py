@@ -131,15 +131,11 @@ def _load(labelling: Labelling) -> Engine:
 
 
 def _sample(label: Label, pair: Pair) -> Mapping[str, object]:
-    """What a finished label shows while the others are made.
+    """What is shown of a finished label while the others are made.
 
-    Not what it says: whoever watches may yet judge this pair, and blind.
+    Neither the pair nor what the label says: whoever watches may judge the pair later, and blind.
     """
-    return {
-        "pair": pair.id,
-        "prompt": pair.messages[-1].content[:EXCERPT],
-        "text": f"judged under {label.principle}",
-    }
+    return {"prompt": pair.messages[-1].content[:EXCERPT], "principle": label.principle}
 
 
 def _summarise(work: Work, tally: Tally) -> None:

@@ -154,7 +154,8 @@ def _note(store: Store, asking: Asking, id: str, note: str) -> Answer:
     if own is None:
         raise UserError("judge the pair first: its note is kept with the judgment")
     if own.note != note:
-        judgments.judge(store, replace(own, note=note, time=""))
+        # Of one pair, whatever ranking its choice came from: undo must not take back the whole of that.
+        judgments.judge(store, replace(own, note=note, ranking_id=None, time=""))
     return Answer(said=_said("Note kept."))
 
 
@@ -191,17 +192,22 @@ def _rank(store: Store, asked: Asked, asking: Asking, group: str, told_: Mapping
     if not of:
         raise UserError("there is no such group of responses")
     texts = dict(zip(audit_sides.LETTERS, audit_picture.lettered(of, group, asking.who), strict=False))
-    own = audit_picture.mine(store, asking)
-    if all(pair.id in own and own[pair.id].ranking_id for pair in of):
-        return _next_group(store, asked, asking, group)  # pressed twice
     order = _order(told_.get("order"), texts)
+    levels = [[texts[letter] for letter in level] for level in order]
+    own = audit_picture.mine(store, asking)
+    before = [own[pair.id] for pair in of if pair.id in own]
+    ranked = [one for one in before if one.ranking_id]
+    place = {text: at for at, level in enumerate(levels) for text in level}
+    if ranked and [one.choice for one in before] == [judgments.implied(pair, place) for pair in of]:
+        return _next_group(store, asked, asking, group)  # pressed twice, or looked at again and left as it is
+    random = any(one.picked_by == "random" for one in ranked)
     judgments.rank(
         store,
         group,
-        [[texts[letter] for letter in level] for level in order],
+        levels,
         asking.axis,
         asking.who,
-        picked_by=asked.why_group(store, asking, group),
+        picked_by="random" if random else asked.why_group(store, asking, group),
         blind=True,  # but for the pairs that the store knows to have been seen
         seconds=_seconds(told_),
     )

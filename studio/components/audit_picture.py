@@ -20,7 +20,7 @@ TIMED = 20  # judgments that the pace is taken from: what somebody does now, not
 
 @dataclass(frozen=True)
 class Asked:
-    """Why each pair was put before whom. The page must not tell, so the studio remembers."""
+    """Why each pair was put before whom, and which groups. The page must not tell: the studio remembers."""
 
     known: dict[tuple[str, Axis, str], PickedBy] = field(default_factory=dict)
     groups: set[tuple[str, Axis, str]] = field(default_factory=set)
@@ -40,16 +40,18 @@ class Asked:
         return self.known.get((asking.who, asking.axis, pair), "chosen")
 
     def next_group(self, store: Store, asking: Asking, after: str | None = None) -> str | None:
-        """The next set of responses to rank, behind `after` in everybody's order; None when all are."""
+        """The next group for this annotator, the one behind `after`; None when there is none."""
         group = audit.next_group(store, asking.who, asking.axis, after)
         if group is not None:
             self.groups.add((asking.who, asking.axis, group))
         return group
 
     def why_group(self, store: Store, asking: Asking, group: str) -> PickedBy:
-        """Why this set is before them: what the queue has not served was opened by hand."""
-        self.next_group(store, asking)  # the studio may have been started anew since it was served
-        return "random" if (asking.who, asking.axis, group) in self.groups else "chosen"
+        """Why this group is before them: in its turn, which is by a hash and so random, or opened by hand."""
+        served = (asking.who, asking.axis, group) in self.groups
+        # The studio may have been started anew since: what is next is still the same.
+        turn = served or group == audit.next_group(store, asking.who, asking.axis)
+        return "random" if turn else "chosen"
 
 
 def labeller(store: Store, asking: Asking) -> Labeller | None:

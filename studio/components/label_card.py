@@ -28,7 +28,7 @@ from studio.jobs.stages import LABEL, PAIRS, PAIRS_FILE
 from studio.progress import plural
 from studio.store import constitutions, judgments, pairs, runs
 from studio.store.labels import Labeller
-from studio.store.pairs import PairFilter
+from studio.store.pairs import Judge, PairFilter
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 CHOSEN = ("which", "rest", "most", "constitution", "axis")
@@ -126,39 +126,61 @@ def sources(studio: Studio) -> list[tuple[str, str]]:
     for annotator in judgments.annotators(store):
         if annotator.kind == "imported":
             name = f"imported: {annotator.annotator} · {annotator.axis} · {annotator.pairs:,}"
-            found.append((name, f"by:{annotator.annotator}"))
+            found.append((name, f"by:{annotator.axis}:{annotator.annotator}"))
     labelled = [run for run in every if run.stage == LABEL.name][:EARLIER]
     return [*found, *((f"the very ones of: {run.name}", f"of:{run.id}") for run in labelled)]
 
 
 def chosen(studio: Studio, values: Mapping[str, Any], labelling: Labelling) -> list[Pair]:
     """The pairs that the form asks for, in the order of their ids: a hash, so that the first are any."""
+    most = _most(values)
     kind, _, key = str(values["which"] or "").partition(":")
-    done = (
-        Labeller(labelling.model, labelling.method, str(values["constitution"])) if values["rest"] else None
-    )
+    filter = _filter(values, labelling)
     if kind == "of":
         inputs = studio.jobs.of(key) / "inputs" / PAIRS_FILE
         some = sorted(comparisons.read(inputs).pairs, key=lambda pair: pair.id)
-        if done:
-            left = {pair.id for pair in pairs.select(studio.store, PairFilter(unlabelled=done))}
+        if filter.unlabelled:
+            left = {pair.id for pair in pairs.select(studio.store, filter)}
             some = [pair for pair in some if pair.id in left]
     else:
-        filter = PairFilter(
-            run=key if kind == "run" else None, judged_by=key if kind == "by" else None, unlabelled=done
-        )
         some = pairs.select(studio.store, filter)
+    return some[:most] if most else some
+
+
+def _many(studio: Studio, values: Mapping[str, Any], labelling: Labelling) -> int:
+    """How many pairs `chosen` would give, without reading those of the session."""
+    if str(values["which"] or "").startswith("of:"):
+        return len(chosen(studio, values, labelling))
+    many, most = pairs.count(studio.store, _filter(values, labelling)), _most(values)
+    return min(many, most) if most else many
+
+
+def _filter(values: Mapping[str, Any], labelling: Labelling) -> PairFilter:
+    """What the form asks for, as far as the store knows of it: not which the very ones of a run are."""
+    kind, _, key = str(values["which"] or "").partition(":")
+    of, _, name = key.partition(":")
+    axis: Axis = "helpful" if of == "helpful" else "harmless"
+    return PairFilter(
+        run=key if kind == "run" else None,
+        judged_by=Judge(name, "imported", axis) if kind == "by" else None,
+        unlabelled=Labeller(labelling.model, labelling.method, str(values["constitution"]))
+        if values["rest"]
+        else None,
+    )
+
+
+def _most(values: Mapping[str, Any]) -> int:
     most = int(values["most"] or 0)
     if most < 0:
         raise UserError("at most: must be 0 for all, or more")
-    return some[:most] if most else some
+    return most
 
 
 def counted(studio: Studio, values: Mapping[str, Any]) -> str:
     """How much there is to do, and how long that takes by the rate of an earlier run."""
     with told() as mistake:
         labelling, constitution = _asked(studio, values)
-        many = len(chosen(studio, values, labelling))
+        many = _many(studio, values, labelling)
         each = batch.principles_each(constitution, labelling)
         if not many:
             return f'<p role="status">{_nothing(studio, values, labelling)}</p>'
@@ -169,7 +191,7 @@ def counted(studio: Studio, values: Mapping[str, Any]) -> str:
 
 
 def _nothing(studio: Studio, values: Mapping[str, Any], labelling: Labelling) -> str:
-    if chosen(studio, {**values, "rest": False}, labelling):
+    if _many(studio, {**values, "rest": False}, labelling):
         return "All of them are labelled already by this model, method and constitution."
     return "No such pairs: get some above, or choose others."
 

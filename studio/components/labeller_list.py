@@ -14,7 +14,7 @@ def labeller_list(store: Store) -> str:
     rows = "".join(
         f"<tr><th scope='row'>{escape(row.labeller.model)} · {escape(row.labeller.method)}</th>"
         f"<td>{escape(row.constitution_name)} <code>{escape(row.labeller.constitution[:8])}</code></td>"
-        f"<td>{row.pairs:,}</td><td>{row.rows:,}</td><td>{labeller_links(row.labeller)}</td></tr>"
+        f"<td>{row.pairs:,}</td><td>{row.rows:,}</td><td>{labeller_links(row.labeller, row.axis)}</td></tr>"
         for row in labels.labellers(store)
     )
     if not rows:

@@ -19,7 +19,7 @@ from studio.store.runs import Event, Figures, Run
 
 SAMPLES = 4
 LINKS = 12
-CAPTIONS = {CRITIQUE.name: "Last step", PAIRS.name: "One response", LABEL.name: "The feedback model"}
+CAPTIONS = {CRITIQUE.name: "Last step", PAIRS.name: "One response", LABEL.name: "Labelled under"}
 
 
 def results(store: Store, run: Run) -> str:
@@ -28,12 +28,11 @@ def results(store: Store, run: Run) -> str:
     return (f"<h3>The newest</h3>{shown}" if shown else "") + _made(store, run)
 
 
-def labeller_links(labeller: Labeller) -> str:
+def labeller_links(labeller: Labeller, axis: str) -> str:
     """To where a labeller's labels are looked at, after one's own judgment or with it."""
-    key = quote(labeller.key, safe="")
+    query = f"labeller={quote(labeller.key, safe='')}&amp;axis={quote(axis, safe='')}"
     return (
-        f'<a href="agreement?labeller={key}">Agreement with people</a> '
-        f'<a href="audit?labeller={key}">Judge its pairs</a>'
+        f'<a href="agreement?{query}">Agreement with people</a> <a href="audit?{query}">Judge its pairs</a>'
     )
 
 
@@ -104,8 +103,9 @@ def _labels(store: Store, run: Run) -> str:
     html = f'<dl class="cai-figures">{figures}</dl>' if figures else ""
     if not runs.figures(store).get(run.id, Figures()).done:
         return html
+    axis = str(run.config.get("axis", "harmless"))
     labeller = Labeller(str(run.config["model"]), run.config["method"], run.constitution or "")
-    return f'{html}<p class="cai-links">{labeller_links(labeller)}</p>'
+    return f'{html}<p class="cai-links">{labeller_links(labeller, axis)}</p>'
 
 
 def _listed(noun: str, many: int, links: list[tuple[str, str]], note: str) -> str:
@@ -118,9 +118,11 @@ def _listed(noun: str, many: int, links: list[tuple[str, str]], note: str) -> st
 
 
 def _sample(event: Event, run: Run) -> str:
-    prompt, text = (" ".join(str(event.data.get(name, "")).split()) for name in ("prompt", "text"))
-    chain, pair = (str(event.data.get(name, "")) for name in ("chain", "pair"))
-    href = f"chains?chain={quote(chain)}" if chain else f"audit?pair={quote(pair)}" if pair else ""
+    # Of a label only its principle, and no link to its pair: whoever watches may judge it later, and blind.
+    body = "principle" if run.stage == LABEL.name else "text"
+    prompt, text = (" ".join(str(event.data.get(name, "")).split()) for name in ("prompt", body))
+    chain = str(event.data.get("chain", ""))
+    href = f"chains?chain={quote(chain)}" if chain else ""
     title = f'<a href="{href}">{escape(prompt)}</a>' if href else f"<b>{escape(prompt)}</b>"
     return (
         f'<div class="cai-step cai-model cai-sample">{title}'

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import constitution as constitutions
+from pipeline import feedback, prompts
 from pipeline import pairs as pair_files
-from pipeline import prompts
 from pipeline.configs import Answering, Drawing, Labelling
 from pipeline.errors import UserError
 from pipeline.records import Axis, Constitution, Pair, Prompt, as_json
@@ -92,8 +92,8 @@ def prepare_label(
 
 
 def principles_each(constitution: Constitution, labelling: Labelling) -> int:
-    """Under how many principles each pair is judged. Raises UserError where none can be used."""
-    usable = len(constitutions.usable(constitution, "feedback"))
+    """Under how many principles each pair is judged. Raises UserError as `feedback.judges` does."""
+    usable = len(feedback.judges(constitution, labelling))
     return min(labelling.many or usable, usable)
 
 

@@ -40,7 +40,8 @@ def import_comparisons(store: Store, file: Path, axis: Axis, on_progress: OnProg
     Raises UserError where nothing in it is a pair.
     """
     read = comparisons.read(file, axis, on_progress)
+    rows = pairs.rows(read.pairs, None)
     with store.tx() as tx:
-        new = pairs.add(tx, read.pairs, None)
+        new = pairs.add_rows(tx, rows)
         judgments.add_imported(tx, read.judgments, None)
     return Brought(len(read.pairs), new, len(read.judgments), read.problems, read.conflicts, read.duplicates)

@@ -8,13 +8,13 @@ overwrites another's rows, and what came along under one's own name gives way to
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, get_args
 
 from pipeline.errors import UserError
-from pipeline.records import AnnotatorKind, Axis, Judgment, PickedBy, parse
+from pipeline.records import AnnotatorKind, Axis, Choice, Judgment, Pair, PickedBy, parse
 from studio.store import pairs
 from studio.store.bulk import insert
 from studio.store.database import Reader, Store, Tx, moment
@@ -48,8 +48,8 @@ COLUMNS = (
 )
 COPIED = COLUMNS[:-1]
 SELECT = f"SELECT {', '.join(COLUMNS)}"
-THEIRS = "pair = $pair AND annotator = $annotator AND annotator_kind = $kind AND NOT brought"
-MINE = f"{THEIRS} AND axis = $axis"
+OWN = "pair = $pair AND annotator = $annotator AND annotator_kind = $kind AND NOT brought"
+MINE = f"{OWN} AND axis = $axis"
 
 # The statements below are put together from constants only; values go in as parameters.
 HELD = """
@@ -123,13 +123,18 @@ def rank(
         if place.keys() != texts or sum(map(len, levels)) != len(texts):
             raise UserError("a ranking names each response of its group once: reload the page, and rank anew")
         for pair in members:
-            lead = place[pair.response_b] - place[pair.response_a]
-            choice: Any = "a" if lead > 0 else "b" if lead < 0 else "tie"
+            choice: Any = implied(pair, place)
             made = Judgment(
                 *(pair.id, axis, annotator, "person", choice, None, picked_by, id, blind, seconds, note)
             )
             _append(tx, _honest(tx, made), None)
     return id
+
+
+def implied(pair: Pair, place: Mapping[str, int]) -> Choice:
+    """What a ranking says of a pair; `place` is the level of each response, 0 the best."""
+    lead = place[pair.response_b] - place[pair.response_a]
+    return "a" if lead > 0 else "b" if lead < 0 else "tie"
 
 
 def undo(store: Store, annotator: str, axis: Axis) -> str | None:
@@ -156,10 +161,10 @@ def undo(store: Store, annotator: str, axis: Axis) -> str | None:
 def seen(store: Reader, pair: str, annotator: str) -> bool:
     """Whether a person may have seen the AI's label of a pair: by any act of theirs but a blind skip.
 
-    On whichever axis: a label has none, and is revealed whole.
+    An act on either axis: a label has none, so it is revealed after both questions alike.
     """
     who = {"pair": pair, "annotator": annotator, "kind": "person"}
-    return bool(store.query(f"SELECT 1 FROM judgments WHERE {THEIRS} AND {SEEN} LIMIT 1", who))  # noqa: S608
+    return bool(store.query(f"SELECT 1 FROM judgments WHERE {OWN} AND {SEEN} LIMIT 1", who))  # noqa: S608
 
 
 def add_imported(tx: Tx, judgments: Sequence[Judgment], run: str | None) -> int:

@@ -49,7 +49,7 @@ class Labeller:
 class LabellerRow:
     """How much a labeller has said; `rows` are all its labels, those too that a newer one has replaced.
 
-    `constitution_name` is empty where the session does not know it.
+    `constitution_name` is empty where the session does not know it; `axis` is that of the newest run.
     """
 
     labeller: Labeller
@@ -58,6 +58,7 @@ class LabellerRow:
     rows: int
     runs: int
     newest: datetime
+    axis: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ OF = "model = $model AND method = $method AND constitution = $constitution"
 # The statements below are put together from constants only; values go in as parameters.
 LABELLERS = """
 SELECT model, method, l.constitution, coalesce(any_value(r.constitution_name), ''),
-    count(DISTINCT pair), count(*), count(DISTINCT run), epoch_us(max(time))
+    count(DISTINCT pair), count(*), count(DISTINCT run), epoch_us(max(time)),
+    coalesce(json_extract_string(arg_max(r.config, l.seq), '$.axis'), 'harmless')
 FROM labels l LEFT JOIN runs r ON r.id = l.run
 WHERE l.run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')
 GROUP BY model, method, l.constitution ORDER BY max(l.seq) DESC
@@ -120,8 +122,8 @@ def add(tx: Tx, labels: Sequence[Label], run: str) -> int:
 def labellers(store: Reader) -> list[LabellerRow]:
     """Who has labelled, the one with the newest label first."""
     return [
-        LabellerRow(Labeller(model, method, constitution), name, pairs, rows, runs, moment(newest))
-        for model, method, constitution, name, pairs, rows, runs, newest in store.query(LABELLERS)
+        LabellerRow(Labeller(model, method, constitution), name, pairs, rows, runs, moment(newest), axis)
+        for model, method, constitution, name, pairs, rows, runs, newest, axis in store.query(LABELLERS)
     ]
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.records import Message, Pair, PromptKind, Source, as_json, parse
+from pipeline.records import AnnotatorKind, Axis, Message, Pair, PromptKind, Source, as_json, parse
 from pipeline.refusals import refuses
 from studio.store.bulk import insert
 from studio.store.database import Reader, Tx, moment
@@ -29,11 +29,20 @@ class StoredPair:
 
 
 @dataclass(frozen=True)
+class Judge:
+    """Who judged, and by which question: one name may be of two kinds, and one file of both axes."""
+
+    annotator: str
+    kind: AnnotatorKind
+    axis: Axis
+
+
+@dataclass(frozen=True)
 class PairFilter:
     """Which pairs; an empty field lets all through.
 
     `search` is literal, whatever its case, in the prompt or a response. `labelled` and `unlabelled` ask for
-    a label by that labeller, or for none; `judged_by` for a judgment (a skip is none) by that annotator.
+    a label by that labeller, or for none; `judged_by` for a judgment (a skip is none) by that judge.
     """
 
     search: str | None = None
@@ -41,8 +50,10 @@ class PairFilter:
     run: str | None = None
     labelled: Labeller | None = None
     unlabelled: Labeller | None = None
-    judged_by: str | None = None
+    judged_by: Judge | None = None
 
+
+Row = dict[str, object]
 
 COLUMNS = (
     *("id", "prompt_id", "messages", "response_a", "response_b", "kind", "source_a", "source_b"),
@@ -62,7 +73,8 @@ CONDITIONS = {
     "labelled": f"id IN ({LABELLED.format('labelled')})",
     "unlabelled": f"id NOT IN ({LABELLED.format('unlabelled')})",
     "judged_by": "id IN (SELECT j.pair FROM standing_judgments j "
-    "WHERE j.annotator = $judged_by AND j.choice <> 'skip')",
+    "WHERE j.annotator = $judged_by_annotator AND j.annotator_kind = $judged_by_kind "
+    "AND j.axis = $judged_by_axis AND j.choice <> 'skip')",
 }
 # All pairs of the responses that are ranked together, those too that another run had brought before.
 GROUP = f"""
@@ -76,10 +88,20 @@ WITH members AS (
 
 def add(tx: Tx, pairs: Sequence[Pair], run: str | None) -> int:
     """Add the pairs that are not there yet, in their order; returns how many these are."""
-    new = {pair.id: pair for pair in pairs}
+    return add_rows(tx, rows(pairs, run))
+
+
+def rows(pairs: Sequence[Pair], run: str | None) -> list[Row]:
+    """The pairs as `add_rows` takes them: for very many, made before the transaction that others wait for."""
+    return [_row(pair, run) for pair in pairs]
+
+
+def add_rows(tx: Tx, rows: Sequence[Row]) -> int:
+    """What `add` does, of rows made before."""
+    new = {row["id"]: row for row in rows}
     for (id,) in tx.query("SELECT id FROM pairs WHERE id IN (SELECT unnest(?::VARCHAR[]))", [list(new)]):
         del new[id]
-    insert(tx, "pairs", [_row(pair, run) for pair in new.values()])
+    insert(tx, "pairs", list(new.values()))
     return len(new)
 
 
@@ -128,7 +150,7 @@ def _where(filter: PairFilter) -> tuple[str, dict[str, object]]:
     parts = ["true"]
     for name, condition in CONDITIONS.items():
         wanted = getattr(filter, name)
-        if isinstance(wanted, Labeller):
+        if isinstance(wanted, Labeller | Judge):
             values |= {f"{name}_{field}": value for field, value in asdict(wanted).items()}
         elif wanted:
             values[name] = wanted
@@ -138,7 +160,7 @@ def _where(filter: PairFilter) -> tuple[str, dict[str, object]]:
     return " AND ".join(parts), values
 
 
-def _row(pair: Pair, run: str | None) -> dict[str, object]:
+def _row(pair: Pair, run: str | None) -> Row:
     return {
         "id": pair.id,
         "prompt_id": pair.prompt_id,

@@ -73,7 +73,10 @@ def test_a_run_tells_what_it_did(command: Command, tmp_path: Path) -> None:
     assert summary["saved"] > summary["computed"] > 0
     sample = next(e for e in events if e["kind"] == "sample")
     assert sample["prompt"].startswith("Question ")
-    assert sample["text"].startswith("judged under ")  # and not how: the pair may yet be judged blind
+    assert sample["principle"] in {
+        row["principle"] for row in rows(tmp_path / "run" / "outputs" / "labels.jsonl")
+    }
+    assert not {"pair", "text", "p_a"} & sample.keys()  # who judges later must not have seen it
     last = [e for e in events if e["kind"] == "progress"][-1]
     assert (last["done"], last["total"], last["tokens"]) == (4, 4, summary["computed"])
 

@@ -355,10 +355,12 @@ def test_every_key_is_on_its_button() -> None:
 TEXTS = ("one", "two", "three", "four")
 
 
-def grouped(texts: Sequence[str] = TEXTS) -> list[Pair]:
+def grouped(texts: Sequence[str] = TEXTS, group: str = "g") -> list[Pair]:
     pairs_of = [(x, y) for at, x in enumerate(texts) for y in texts[at + 1 :]]
     return [
-        pair(f"g{n}", prompt_id="q", group="g", response_a=x, response_b=y, source_a=Source(f"by-{x}"))
+        pair(
+            f"{group}{n}", prompt_id="q", group=group, response_a=x, response_b=y, source_a=Source(f"by-{x}")
+        )
         for n, (x, y) in enumerate(pairs_of)
     ]
 
@@ -390,27 +392,71 @@ def test_a_ranking_is_kept_as_all_its_pairs(ranking: Tab) -> None:
     assert ranking.state == "none"
 
 
-def test_rankings_after_a_skipped_one_are_the_queues_too(ranking: Tab) -> None:
-    more = [replace(one, id=f"h{n}", group="h", prompt_id="r") for n, one in enumerate(grouped())]
-    with ranking.store.tx() as tx:
-        pairs.add(tx, more, None)
-    tab = Tab(ranking.store, replace(ANA, task="ranking"))
-    first = tab.item
-    tab.press("skip")
-    assert {first, tab.item} == {"g", "h"}
-    second = tab.item
-    tab.press("rank", order=[["A", "B", "C", "D"]])
-    kept = tab.held(f"{second}0")
-    assert kept
-    assert kept.picked_by == "random"
-
-
 def test_a_ranking_is_taken_back_whole(ranking: Tab) -> None:
     ranking.press("rank", order=[["A", "B", "C", "D"]])
     ranking.press("undo")
     assert (ranking.item, ranking.state) == ("g", "known")
     assert ranking.held("g0") is None
     assert ranking.held("g5") is None
+
+
+def test_a_skip_leaves_the_rankings_after_it_random(ranking: Tab) -> None:
+    with ranking.store.tx() as tx:
+        for group in "hi":
+            pairs.add(tx, grouped([f"{group} {text}" for text in TEXTS], group), None)
+    tab = Tab(ranking.store, ranking.asking)
+    tab.press("skip")
+    ranked = [tab.item]
+    tab.press("rank", order=[["A", "B", "C", "D"]])
+    ranked.append(tab.item)
+    tab.press("rank", order=[["A", "B", "C", "D"]])
+    assert len({*ranked, tab.item}) == 3
+    kept = [tab.held(f"{group}0") for group in ranked]
+    assert [one.picked_by for one in kept if one] == ["random", "random"]
+
+
+def test_a_group_opened_by_its_address_is_not_of_the_random_share(ranking: Tab) -> None:
+    with ranking.store.tx() as tx:
+        pairs.add(tx, grouped([f"h {text}" for text in TEXTS], "h"), None)
+    first = Tab(ranking.store, ranking.asking).item
+    tab = Tab(ranking.store, ranking.asking, item="h" if first == "g" else "g")
+    tab.press("rank", order=[["A", "B", "C", "D"]])
+    kept = tab.held(f"{'h' if first == 'g' else 'g'}0")
+    assert kept
+    assert kept.picked_by == "chosen"
+
+
+def test_a_ranking_that_is_changed_is_kept_and_one_that_is_not_is_not(ranking: Tab) -> None:
+    order = [["A"], ["B"], ["C"], ["D"]]
+    ranking.press("rank", order=order)
+    before = [ranking.held(f"g{n}") for n in range(6)]
+    again = Tab(ranking.store, ranking.asking, item="g")
+    again.press("rank", order=order)
+    assert [again.held(f"g{n}") for n in range(6)] == before
+    Tab(ranking.store, ranking.asking, item="g").press("rank", order=[["B"], ["A"], ["C"], ["D"]])
+    after = [again.held(f"g{n}") for n in range(6)]
+    changed = [
+        new for old, new in zip(before, after, strict=True) if old and new and old.choice != new.choice
+    ]
+    assert [one.blind for one in changed] == [False]
+    assert {one.picked_by for one in after if one} == {"random"}
+    again.press("undo")
+    assert [one.choice for n in range(6) if (one := again.held(f"g{n}"))] == [
+        one.choice for one in before if one
+    ]
+
+
+def test_taking_back_a_note_leaves_the_ranking(ranking: Tab) -> None:
+    ranking.press("rank", order=[["A"], ["B"], ["C"], ["D"]])
+    before = [ranking.held(f"g{n}") for n in range(6)]
+    tab = Tab(ranking.store, item="g2")
+    tab.press("note", note="hm")
+    noted = tab.held("g2")
+    assert noted
+    assert (noted.note, noted.blind) == ("hm", True)
+    tab.press("undo")
+    after = [ranking.held(f"g{n}") for n in range(6)]
+    assert [(one.choice, one.note) for one in after if one] == [(one.choice, "") for one in before if one]
 
 
 @pytest.mark.parametrize(

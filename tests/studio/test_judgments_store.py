@@ -21,7 +21,7 @@ from studio.store.backups import back_up, restore_backup
 from studio.store.database import Store
 from studio.store.judgments import add_imported, annotators, current, judge, rank, seen, undo
 from studio.store.labels import Labeller
-from studio.store.pairs import PairFilter
+from studio.store.pairs import Judge, PairFilter
 from studio.store.runs import NewRun
 from studio.store.unpacking import import_session
 
@@ -107,7 +107,9 @@ def test_pairs_are_found_by_what_is_said_of_them(store: Store) -> None:
     assert ids(labelled=WHO) == ["p1", "p2"]
     assert ids(unlabelled=WHO, kind="red_team") == ["p0", "p3"]
     assert ids(unlabelled=Labeller("m:odel", "cot", "c1")) == ["h", "p0", "p1", "p2", "p3"]
-    assert ids(judged_by="ann") == ["p3"]
+    assert ids(judged_by=Judge("ann", "person", "harmless")) == ["p3"]
+    assert ids(judged_by=Judge("ann", "person", "helpful")) == []
+    assert ids(judged_by=Judge("ann", "imported", "harmless")) == []
     assert [one.pair.id for one in pairs.listed(store, PairFilter(), 2, 1)] == ["p3", "p2"]
     assert pairs.prompts_of(store, ["p2", "p0"]) == ["prompt-p2", "prompt-p0"]
 
@@ -204,6 +206,14 @@ def test_what_was_taken_back_was_seen(store: Store) -> None:
     judge(store, by("ann", "p0"))
     assert not current(store, "harmless")[0].blind
     assert undo(store, "ann", "helpful") is None
+
+
+def test_a_label_seen_after_one_question_is_seen_for_the_other(store: Store) -> None:
+    judge(store, by("ann", "p0"))
+    judge(store, by("ann", "p0", axis="helpful"))
+    judge(store, by("ben", "p0", axis="helpful"))
+    found = [(one.annotator, one.blind) for one in current(store, "helpful")]
+    assert found == [("ann", False), ("ben", True)]
 
 
 def test_annotators_neither_see_nor_undo_nor_overwrite_each_other(store: Store) -> None:

@@ -18,6 +18,8 @@ from studio.components.label_card import chosen, counted, sources, start_label
 from studio.components.labeller_list import labeller_list
 from studio.components.pair_card import bring, start_pairs
 from studio.context import Studio
+from studio.jobs import batch
+from studio.progress import plural
 from studio.store import constitutions, judgments, labels, pairs, runs
 from studio.store.labels import Labeller
 from studio.store.pairs import PairFilter
@@ -71,7 +73,7 @@ def test_a_file_of_comparisons_comes_in_whole_with_its_choices(studio: Studio, t
     assert str(tmp_path) not in said
     [one] = judgments.annotators(studio.store)
     assert (one.annotator, one.kind, one.axis, one.pairs) == ("people.jsonl", "imported", "harmless", 2)
-    assert ("imported: people.jsonl · harmless · 2", "by:people.jsonl") in sources(studio)
+    assert ("imported: people.jsonl · harmless · 2", "by:harmless:people.jsonl") in sources(studio)
 
 
 def test_the_same_file_again_brings_nothing_twice(studio: Studio, tmp_path: Path) -> None:
@@ -125,9 +127,12 @@ def test_pairs_are_chosen_by_run_by_import_and_as_a_label_run_had_them(
     keep(studio, pair("of a run"), run=run)
     keep(studio, pair("of nobody"))
     list(bring(studio, comparisons(tmp_path), "harmless"))
-    asked = {"": 4, f"run:{run}": 1, "by:people.jsonl": 2}
+    asked = {"": 4, f"run:{run}": 1, "by:harmless:people.jsonl": 2}
     for which, many in asked.items():
         assert len(chosen(studio, {**form, "which": which}, Labelling())) == many
+        assert f"<b>{plural(many, 'pair')}</b>" in counted(studio, {**form, "which": which})
+    assert "<b>3 pairs</b>" in counted(studio, {**form, "most": 3})
+    assert chosen(studio, {**form, "which": "by:helpful:people.jsonl"}, Labelling()) == []
     second = start_label(studio, {**form, "which": f"run:{run}"}, "ann")
     assert [
         p.messages[0].content for p in chosen(studio, {**form, "which": f"of:{second}"}, Labelling())
@@ -148,6 +153,31 @@ def test_the_count_says_how_long_it_takes_once_a_run_has_told(studio: Studio, fo
     assert "principles" in counted(studio, {**form, "principles": "some"})
 
 
+def test_a_labeller_is_looked_at_on_the_axis_that_it_was_asked_about(
+    studio: Studio, form: dict[str, Any]
+) -> None:
+    one = pair("1?")
+    keep(studio, one)
+    run = start_label(studio, {**form, "axis": "helpful"}, "ann")
+    with studio.store.tx() as tx:
+        labels.add(tx, [label(one, form)], run)
+    assert labeller_list(studio.store).count("&amp;axis=helpful") == 2
+
+
+def test_contrast_without_examples_is_refused_before_it_is_queued(
+    studio: Studio, form: dict[str, Any]
+) -> None:
+    version = constitutions.load_version(studio.store, form["constitution"])
+    bare = replace(version, principles=tuple(replace(one, keeps=(), breaks=()) for one in version.principles))
+    contrast = Labelling(method="contrast")
+    assert batch.principles_each(version, contrast) == 1
+    with pytest.raises(UserError, match="contrast needs examples"):
+        batch.prepare_label(
+            studio.store, studio.jobs.folder, [pair("1?")], bare, contrast, "harmless", "", "ann"
+        )
+    assert runs.listed(studio.store) == []
+
+
 def test_labellers_are_listed_with_their_links_and_as_text(studio: Studio, form: dict[str, Any]) -> None:
     assert labeller_list(studio.store) == ""
     one = pair("1?")
@@ -157,6 +187,7 @@ def test_labellers_are_listed_with_their_links_and_as_text(studio: Studio, form:
     html = labeller_list(studio.store)
     assert "bundled · choice" in html
     assert "agreement?labeller=" in html
+    assert "&amp;axis=harmless" in html
     assert "<img" not in html
     key = Labeller("bundled", "choice", form["constitution"]).key
     assert Labeller.of(key).model == "bundled"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,16 @@ def test_an_address_says_what_the_filters_say() -> None:
     assert chain_filters.asked({}, verdict="none") == ChainFilter(verdict="none")
     for verdict in ("", "any", "strange"):
         assert chain_filters.asked({"verdict": verdict}, verdict="none") == ChainFilter()
+
+
+def test_a_sample_of_a_label_leaves_its_pair_to_be_judged_blind(store: Store) -> None:
+    run = replace(add(store, "r1", "running"), stage="label")
+    say(store, "r1", 1, "sample", pair="p1", prompt="Ask", text="kind: P(a better) = 0.512", principle="kind")
+    html = run_results.results(store, run)
+    assert "Ask" in html
+    assert "kind" in html
+    assert "0.512" not in html
+    assert "audit" not in html
 
 
 def test_all_text_is_escaped(store: Store, tmp_path: Path) -> None:
