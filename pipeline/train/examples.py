@@ -40,7 +40,7 @@ def lessons_of(chains: Iterable[Chain], every: bool) -> list[Lesson]:
 
 
 def answered(encoder: Encoder, messages: Sequence[Message], answer: str) -> tuple[list[int], int]:
-    """The tokens of a conversation with its answer and the end of the turn; and how many are the question's."""
+    """The tokens of a conversation with its answer and the turn's end; and how many are the question's."""
     before = encoder.encode(templates.response(encoder.form, messages))
     written = encoder.tokens(answer if encoder.form == "chat" else f" {answer.strip()}")
     return [*before, *written, encoder.tokenizer.eos_token_id], len(before)
@@ -87,4 +87,24 @@ def preferred(encoder: Encoder, preferences: Iterable[Preference], longest: int)
                 "length": len(a) + len(b),
             }
         )
+    return Dataset.from_list(rows), out
+
+
+def opposed(encoder: Encoder, preferences: Iterable[Preference], longest: int) -> tuple[Any, int]:
+    """A `datasets.Dataset` of `prompt_ids`, `chosen_ids` and `rejected_ids`, the last two without the prompt.
+
+    The second value counts the pairs that are left out as longer than `longest` tokens.
+    """
+    from datasets import Dataset
+
+    rows, out = [], 0
+    for preference in preferences:
+        pair = preference.pair
+        a, start = answered(encoder, pair.messages, pair.response_a)
+        b, _ = answered(encoder, pair.messages, pair.response_b)
+        if max(len(a), len(b)) > longest:
+            out += 1
+            continue
+        better, worse = (a, b) if preference.p >= 0.5 else (b, a)
+        rows.append({"prompt_ids": a[:start], "chosen_ids": better[start:], "rejected_ids": worse[start:]})
     return Dataset.from_list(rows), out

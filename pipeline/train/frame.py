@@ -46,7 +46,8 @@ def train(folder: RunDir, stage: str, config: Training, make: MakeTrainer, save:
                     log.emit("finished", status="stopped", rows=trainer.state.global_step)
                     say(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
                     return 130
-                figures = _keep(folder, trainer, save)
+                with whole_folder(folder.folder / RESULT) as to:
+                    figures = save(trainer, to)
         except Exception as error:
             log.emit("failed", error=str(error) or type(error).__name__)
             raise
@@ -90,6 +91,14 @@ def arguments(folder: RunDir, config: Training) -> dict[str, Any]:
     }
 
 
+def enough(many: int, noun: str, config: Training) -> None:
+    """Raise UserError where there is less than a batch to learn from."""
+    if many < config.batch:
+        raise UserError(
+            f"{many} {noun} are fewer than a batch of {config.batch}: lower it, or bring more {noun}"
+        )
+
+
 def checkpoints(folder: RunDir) -> Path:
     """Where the checkpoints to resume from are."""
     return folder.folder / "checkpoints"
@@ -105,7 +114,7 @@ def renaming(trainer: type) -> type:
     """The trainer with checkpoints that appear whole: a kill while one is written leaves the one before."""
     from transformers import Trainer
 
-    class Renaming(trainer):  # type: ignore[misc]
+    class Renaming(trainer):
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             goal = Path(self.args.output_dir)
             scratch = goal / ".writing"
@@ -147,8 +156,8 @@ def in_plain_words(folder: RunDir) -> Iterator[None]:
 
 
 _TOO_MUCH = (
-    "the memory is full: lower `at once` (the batch stays as it is), or max length, or choose checkpointing, a "
-    "smaller model or lora; the last checkpoint is kept, and the same command goes on from it"
+    "the memory is full: lower `at once` (the batch stays as it is) or max length, or choose checkpointing, "
+    "lora or a smaller model; the last checkpoint is kept, and the same command goes on from it"
 )
 
 
@@ -170,13 +179,15 @@ def _step(path: Path) -> int:
     return int(path.name.rpartition("-")[2])
 
 
-def _keep(folder: RunDir, trainer: Any, save: Save) -> Mapping[str, Any]:
-    aside = folder.folder / f".{RESULT}.writing"
+@contextmanager
+def whole_folder(goal: Path) -> Iterator[Path]:
+    """A folder to fill, which has its name only when the block is done."""
+    aside = goal.with_name(f".{goal.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    figures = save(trainer, aside)
-    os.replace(aside, folder.folder / RESULT)
-    return figures
+    aside.mkdir(parents=True)
+    yield aside
+    shutil.rmtree(goal, ignore_errors=True)
+    os.replace(aside, goal)
 
 
 def _ended(folder: RunDir, log: EventLog) -> int:

@@ -99,6 +99,7 @@ def _adapted(model: Any, files: models.ModelFiles, config: Training, head: Head)
 
     going_on = head == "language" and config.tuning != "full"
     shape = PeftConfig.from_pretrained(files.adapter, local_files_only=True)
+    shape.base_model_name_or_path = str(files.folder)  # by any other name PEFT would ask the hub for it
     if head == "reward":
         shape.task_type = None  # made for a language model, and about to be merged into something else
     model = PeftModel.from_pretrained(

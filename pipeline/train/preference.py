@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.rundir import RunDir, write_atomically
 from pipeline.train import frame
@@ -44,10 +43,7 @@ def train(
         told.update(pairs=len(data), heldout=len(aside), too_long=out + out_aside)
         if out + out_aside:
             say(f"{out + out_aside} pairs are left out as longer than {config.max_length} tokens")
-        if len(data) < config.batch:
-            raise UserError(
-                f"{len(data)} pairs are fewer than a batch of {config.batch}: lower the batch, or bring more"
-            )
+        frame.enough(len(data), "pairs", config)
         return frame.renaming(soft_trainer())(
             model=start.model,
             args=RewardConfig(
@@ -98,10 +94,9 @@ def soft_trainer() -> type:
     import torch
     from trl import RewardTrainer
 
-    class SoftRewardTrainer(RewardTrainer):  # type: ignore[misc]
+    class SoftRewardTrainer(RewardTrainer):
         def _set_signature_columns_if_needed(self) -> None:
-            if self._signature_columns is None:
-                self._signature_columns = ["chosen_ids", "rejected_ids", "p"]
+            self._signature_columns = ["chosen_ids", "rejected_ids", "p"]
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -123,7 +118,7 @@ def soft_collator() -> type:
     import torch
     from trl.trainer.reward_trainer import DataCollatorForPreference
 
-    class SoftCollator(DataCollatorForPreference):  # type: ignore[misc]
+    class SoftCollator(DataCollatorForPreference):
         def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
             batch: dict[str, Any] = super().torch_call(examples)
             batch["p"] = torch.tensor([example["p"] for example in examples])

@@ -1,4 +1,4 @@
-"""A trained model as a folder: safetensors, the tokenizer, and `checkpoint.json` that says what it came from."""
+"""A trained model as a folder: safetensors, tokenizer, and `checkpoint.json` that says what it came from."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def save_policy(
         model.save_pretrained(to, selected_adapters=["default"])
         _halve(to / "adapter_model.safetensors")
         _name_base(to, start)
+        (to / "README.md").unlink(missing_ok=True)  # PEFT's, which says nothing
     else:
         model.save_pretrained(to)
     start.tokenizer.save_pretrained(to)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.rundir import RunDir
 from pipeline.train import frame
@@ -28,10 +27,7 @@ def train(folder: RunDir, config: Supervised, lessons: Sequence[Lesson], lineage
         data, out = supervised(start.encoder, lessons, config.max_length)
         if out:
             say(f"{out} of {len(lessons)} examples are left out as longer than {config.max_length} tokens")
-        if len(data) < config.batch:
-            raise UserError(
-                f"{len(data)} examples are fewer than a batch of {config.batch}: lower the batch, or bring more"
-            )
+        frame.enough(len(data), "examples", config)
         return frame.renaming(SFTTrainer)(
             model=start.model,
             args=SFTConfig(
