@@ -127,6 +127,18 @@ def draw(principles: Sequence[Principle], seed: int, key: str) -> Principle:
     return candidates[-1]
 
 
+def draw_several(principles: Sequence[Principle], seed: int, key: str, count: int) -> list[Principle]:
+    """So many distinct principles, drawn by weight one after another; all where there are no more."""
+    left = list(principles)
+    if count >= len(left):
+        return left
+    drawn = []
+    for i in range(count):
+        drawn.append(draw(left, seed, f"{key}:{i}"))
+        left.remove(drawn[-1])
+    return drawn
+
+
 def shipped() -> dict[str, Path]:
     """The constitutions that come with the package, by name."""
     folder = Path(constitutions.__file__).parent

@@ -33,6 +33,11 @@ class Meter:
         self.tokens += 1
         self.show()
 
+    def computed(self, tokens: int) -> None:
+        """So many tokens went through the model at once."""
+        self.tokens += tokens
+        self.show()
+
     def one_more(self, tokens: int, sample: Callable[[], Mapping[str, object]]) -> None:
         """One of so many tokens is done; its sample is made and told when it is time for one."""
         self.done += 1
@@ -50,9 +55,14 @@ class Meter:
     def eta(self) -> float | None:
         """Seconds to go: the others as long as those that are done, less what they have.
 
-        None until one is done, and while the first done are so short that they say nothing of the rest.
+        By time where what is done says nothing of its tokens. None until one is done, and while the first
+        done are so short that they say nothing of the rest.
         """
-        if not self._whole or not self.tokens:
+        if not self._whole:
+            return None
+        if not self._whole_tokens:
+            return (self.total - self.done) * (time.monotonic() - self._began) / self._whole
+        if not self.tokens:
             return None
         there = self.tokens - self._whole_tokens
         to_write = (self.total - self.done) * self._whole_tokens / self._whole - there

@@ -7,6 +7,10 @@ The paper's prompts (Bai et al. 2022, section 3.1 and appendix A) are a transcri
 `plain` writes them so, for base models. `chat` gives the same content as turns of the model's own
 chat template: what the paper labels a request is the user's turn, what it asks for the assistant's.
 Each later round starts from the conversation with the response replaced by the latest revision.
+
+For AI feedback (section 4.1) a pair is put as a multiple choice, whose answer's letter is compared
+(`choice`), if need be after a reasoning (`reasoning`, `conclusion`); or its responses are scored as
+what follows examples that keep a principle, and examples that break it (`contrast`).
 """
 
 from __future__ import annotations
@@ -15,12 +19,31 @@ import re
 from collections.abc import Sequence
 
 from pipeline.engines import Context, Form
-from pipeline.records import Constitution, CritiqueExample, Message, Principle, Role
+from pipeline.records import (
+    Constitution,
+    CritiqueExample,
+    Exchange,
+    FeedbackExample,
+    Message,
+    Principle,
+    ReasonedExample,
+    Role,
+)
 
 LABELS = ("Human", "Assistant", "CritiqueRequest", "Critique", "RevisionRequest", "Revision")
 ROLES = {"user": "Human", "assistant": "Assistant", "system": "System"}
 
+OPTIONS = (" (A)", " (B)")
+"""What is compared: whole continuations, in the order in which the responses are shown."""
+ASKED_FOR = "The answer is:"
+THINK = "Let's think step by step:"
+CONCLUDE = "So the answer is:"
+CONSIDER = "Consider the following conversation between a human and an assistant:"
+
 _LABEL_LINE = re.compile(rf"^(?=({'|'.join((*LABELS, 'System'))}):)", re.MULTILINE)
+
+_MARKS = (*(f"{label}:" for label in (*LABELS, "System")), "Options:", ASKED_FOR, THINK, CONCLUDE, CONSIDER)
+_MARK_LINE = re.compile(rf"^(?=\([A-Z]\)|{'|'.join(map(re.escape, _MARKS))})", re.MULTILINE | re.IGNORECASE)
 
 
 def stops(form: Form) -> tuple[str, ...]:
@@ -107,3 +130,106 @@ def _role(label: str) -> Role:
 def _unlabelled(text: str) -> str:
     # A space before any label that starts a line of the text, so that no text can forge a turn.
     return _LABEL_LINE.sub(" ", text.strip())
+
+
+def choice(
+    form: Form,
+    messages: Sequence[Message],
+    principle_question: str,
+    a: str,
+    b: str,
+    shots: Sequence[FeedbackExample] = (),
+) -> Context:
+    """Ask which of two responses is better; `OPTIONS` are its answers. `a` is shown first.
+
+    Each example is solved before it, under the same question; the right letter alternates from A.
+    """
+    solved = [
+        (
+            _question(
+                shot.messages,
+                principle_question,
+                *((shot.better, shot.worse), (shot.worse, shot.better))[i % 2],
+            ),
+            f"{ASKED_FOR}{OPTIONS[i % 2]}",
+        )
+        for i, shot in enumerate(shots)
+    ]
+    return _answering(form, solved, _question(messages, principle_question, a, b), ASKED_FOR)
+
+
+def reasoning(
+    form: Form,
+    messages: Sequence[Message],
+    principle_question: str,
+    a: str,
+    b: str,
+    shots: Sequence[ReasonedExample] = (),
+) -> Context:
+    """Ask to think about which of two responses is better, before the answer (`conclusion`) is asked for."""
+    solved = _reasoned(principle_question, shots)
+    return _answering(form, solved, _question(messages, principle_question, a, b), THINK)
+
+
+def conclusion(
+    form: Form,
+    messages: Sequence[Message],
+    principle_question: str,
+    a: str,
+    b: str,
+    rationale: str,
+    shots: Sequence[ReasonedExample] = (),
+) -> Context:
+    """Ask for the answer to a choice after its reasoning; `OPTIONS` are its answers."""
+    solved = _reasoned(principle_question, shots)
+    return _answering(form, solved, _question(messages, principle_question, a, b), _thought(rationale))
+
+
+def reasoning_stops(form: Form) -> tuple[str, ...]:
+    """Strings that end a reasoning: where it comes to its answer, or goes on to another question."""
+    return (CONCLUDE, f"\n{ASKED_FOR}", f"\n{CONSIDER}", *stops(form))
+
+
+def contrast(form: Form, examples: Sequence[Exchange], messages: Sequence[Message]) -> Context:
+    """A conversation after examples of how its assistant answers, for a response to be scored."""
+    system = [(ROLES[m.role], m.content) for m in messages if m.role == "system"]
+    shown = [turn for e in examples for turn in (("Human", e.prompt), ("Assistant", e.response))]
+    conversation = [(ROLES[m.role], m.content) for m in messages if m.role != "system"]
+    return _context(form, [*system, *shown, *conversation], "Assistant")
+
+
+def continuation(form: Form, response: str) -> str:
+    """A response as it follows its context: in the plain form, after a space."""
+    return f" {response.strip()}" if form == "plain" else response.strip()
+
+
+def _question(messages: Sequence[Message], asked: str, a: str, b: str) -> str:
+    conversation = "\n\n".join(f"{ROLES[m.role]}: {_unmarked(m.content)}" for m in messages)
+    return f"{CONSIDER}\n{conversation}\n{asked}\nOptions:\n(A) {_unmarked(a)}\n(B) {_unmarked(b)}"
+
+
+def _reasoned(asked: str, shots: Sequence[ReasonedExample]) -> list[tuple[str, str]]:
+    return [
+        (
+            _question(shot.messages, asked, shot.response_a, shot.response_b),
+            f"{_thought(shot.rationale)}{OPTIONS[shot.answer == 'b']}",
+        )
+        for shot in shots
+    ]
+
+
+def _thought(rationale: str) -> str:
+    return f"{THINK} {_unmarked(rationale)}\n{CONCLUDE}"
+
+
+def _answering(form: Form, solved: Sequence[tuple[str, str]], question: str, begun: str) -> Context:
+    """A question that the assistant has begun to answer, after others that it has answered."""
+    if form == "plain":
+        return Context(prefill="\n\n".join(f"{q}\n{answer}" for q, answer in [*solved, (question, begun)]))
+    turns = [turn for q, answer in solved for turn in (Message("user", q), Message("assistant", answer))]
+    return Context(messages=(*turns, Message("user", question)), prefill=begun)
+
+
+def _unmarked(text: str) -> str:
+    # As `_unlabelled`, for all that gives a choice its shape: no text can forge an option or an answer.
+    return _MARK_LINE.sub(" ", text.strip())

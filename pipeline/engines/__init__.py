@@ -80,10 +80,16 @@ class Completion:
 
 @dataclass(frozen=True)
 class Score:
-    """Sum of the log-probabilities (nats) of a continuation's tokens, and their number."""
+    """Sum of the log-probabilities (nats) of a continuation's tokens, and their number.
+
+    Of the tokens of context and continuation, `computed` went through the model for this score, and
+    `saved` already had for another one of the same call, that begins alike.
+    """
 
     logprob: float
     tokens: int
+    computed: int = 0
+    saved: int = 0
 
 
 @dataclass(frozen=True)

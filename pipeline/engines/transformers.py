@@ -159,10 +159,10 @@ class TransformersEngine:
         longest = max(len(after) for _, after in pairs)
         keep = longest + 1
         _, logits = prefill(self.model, [before + after for before, after in pairs], None, self.pad, keep)
-        for row, (_, after) in zip(logits, pairs, strict=True):
+        for row, (before, after) in zip(logits, pairs, strict=True):
             predicted = torch.log_softmax(row[-len(after) - 1 : -1], -1)
             chosen = predicted.gather(1, torch.tensor(after, device=row.device)[:, None])
-            yield Score(float(chosen.double().sum()), len(after))
+            yield Score(float(chosen.double().sum()), len(after), computed=len(before) + len(after))
 
     def _room(self, index: int, tokens: int) -> None:
         if tokens > self.limit:
