@@ -7,7 +7,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipeline import constitution_command, critique_command, label_command, models_command, prompts_command
+from pipeline import (
+    constitution_command,
+    critique_command,
+    label_command,
+    models_command,
+    prompts_command,
+    train_command,
+)
 from pipeline.errors import UserError
 
 
@@ -15,7 +22,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 2 a mistake that the message explains, 130 stopped."""
     parser = argparse.ArgumentParser(prog="cai", description="Constitutional AI, stage by stage.")
     commands = parser.add_subparsers(required=True, metavar="STAGE")
-    for command in (constitution_command, critique_command, label_command, models_command, prompts_command):
+    for command in (
+        constitution_command,
+        critique_command,
+        label_command,
+        models_command,
+        prompts_command,
+        train_command,
+    ):
         command.register(commands)
     args = parser.parse_args(argv)
     try:

@@ -116,5 +116,6 @@ def test_a_checkpoint_says_what_it_came_from_and_scores_the_same_when_loaded_aga
 def test_no_prompt_is_both_learnt_and_held_out() -> None:
     twice = [Preference(Pair(f"{i}", f"q{i // 2}", ASKED, "a", "b"), 1.0, "ai") for i in range(200)]
     learnt, kept = preference.held_out(twice, 0.2, seed=1)
-    assert len(learnt) + len(kept) == 200 and 20 <= len(kept) <= 60
+    assert len(learnt) + len(kept) == 200
+    assert 20 <= len(kept) <= 60
     assert not {p.pair.prompt_id for p in learnt} & {p.pair.prompt_id for p in kept}
