@@ -150,7 +150,7 @@ def rl(args: argparse.Namespace) -> int:
     reward = PreferenceModel(args.pm)
     judge = PreferenceModel(args.judge) if args.judge else None
     lineage = {"pm": args.pm, "judge": args.judge, **revisions, "seed": config.seed}
-    return stage.train(folder, config, found.prompts, reward.score, judge and judge.score, lineage)
+    return stage.train(folder, config, found.prompts, reward.score, judge.score if judge else None, lineage)
 
 
 def apart(reward: str, judge: str) -> None:
