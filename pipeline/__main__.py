@@ -8,28 +8,38 @@ import sys
 from collections.abc import Sequence
 
 from pipeline import (
+    agreement_command,
     constitution_command,
     critique_command,
+    evals_command,
     label_command,
     models_command,
+    pairs_command,
+    preferences_command,
     prompts_command,
     train_command,
 )
 from pipeline.errors import UserError
+
+COMMANDS = (
+    constitution_command,
+    prompts_command,
+    models_command,
+    critique_command,
+    pairs_command,
+    label_command,
+    agreement_command,
+    preferences_command,
+    evals_command,
+    train_command,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 2 a mistake that the message explains, 130 stopped."""
     parser = argparse.ArgumentParser(prog="cai", description="Constitutional AI, stage by stage.")
     commands = parser.add_subparsers(required=True, metavar="STAGE")
-    for command in (
-        constitution_command,
-        critique_command,
-        label_command,
-        models_command,
-        prompts_command,
-        train_command,
-    ):
+    for command in COMMANDS:
         command.register(commands)
     args = parser.parse_args(argv)
     try:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipeline import constitution as constitutions
-from pipeline import critique, models, prompts
+from pipeline import critique, prompts
 from pipeline.configs import Drawing, add_arguments, from_arguments
 from pipeline.growing import EXCERPT, Row, Work, grow, say
 from pipeline.records import Chain, Constitution, Prompt, as_json
 from pipeline.rundir import RunDir
+from pipeline.stage_inputs import add_inputs, read_prompts, revisions
 
 CHAINS = "chains.jsonl"
 WINDOW = 512
@@ -33,13 +33,7 @@ def register(subparsers: Any) -> None:
         "drawn from the constitution. The same command again goes on with a stopped run.",
     )
     parser.add_argument("--constitution", required=True, help="a YAML file, or the name of a shipped one")
-    parser.add_argument(
-        "--prompts",
-        required=True,
-        type=Path,
-        help="a prompt file (text, JSONL, JSON, CSV, Parquet), or a shipped set: red-team, helpful:heldout",
-    )
-    parser.add_argument("--run", required=True, type=Path, metavar="DIR", help="the run's directory")
+    add_inputs(parser)
     add_arguments(parser, Drawing)
     parser.set_defaults(run_command=run)
 
@@ -56,10 +50,7 @@ def _run(args: argparse.Namespace) -> int:
     constitution = constitutions.load(source)
     if drawing.revisions:
         constitutions.usable(constitution, "critique")  # fails here, before a model is loaded
-    found = prompts.read(args.prompts)
-    for line in found.report():
-        say(line)
-    suffixes = args.prompts.suffixes[-2:] if args.prompts.suffix == ".gz" else [args.prompts.suffix]
+    found, inputs = read_prompts(args.prompts)
     folder = RunDir.open(
         args.run,
         # The models are found before the folder is made: a mistyped name must not claim it.
@@ -67,9 +58,9 @@ def _run(args: argparse.Namespace) -> int:
             "stage": "critique",
             "constitution": constitution.version,
             **as_json(drawing),
-            **_revisions(drawing),
+            **revisions(model=drawing.model, critic=drawing.critic_name),
         },
-        {"constitution.yaml": source, f"prompts{''.join(suffixes)}": args.prompts},
+        {"constitution.yaml": source, **inputs},
     )
     ids = {critique.chain_id(prompt, constitution, drawing): prompt for prompt in found.prompts}
 
@@ -78,14 +69,6 @@ def _run(args: argparse.Namespace) -> int:
         _draw(work, todo, constitution, drawing)
 
     return grow(folder, "critique", "chains", CHAINS, lambda row: str(row["id"]), list(ids), draw)
-
-
-def _revisions(drawing: Drawing) -> dict[str, str]:
-    """Which weights: a folder's may change under its name, and one run is drawn from one model."""
-    return {
-        "model_revision": models.resolve(drawing.model).revision,
-        "critic_revision": models.resolve(drawing.critic_name).revision,
-    }
 
 
 def _draw(work: Work, todo: Sequence[Prompt], constitution: Constitution, drawing: Drawing) -> None:

@@ -13,13 +13,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline import comparisons, feedback, models
+from pipeline import comparisons, feedback
 from pipeline import constitution as constitutions
 from pipeline.configs import Labelling, add_arguments, from_arguments
 from pipeline.engines import Engine
 from pipeline.growing import EXCERPT, Row, Work, grow, say
+from pipeline.judging import Tally
 from pipeline.records import Axis, Constitution, Label, Pair, Principle, as_json
 from pipeline.rundir import RunDir
+from pipeline.stage_inputs import revisions
 
 LABELS = "labels.jsonl"
 
@@ -65,8 +67,7 @@ def run(args: argparse.Namespace) -> int:
         "constitution": constitution.version,
         "axis": args.axis,
         **as_json(labelling),
-        # Which weights: a folder's may change under its name, and one run is judged by one model.
-        "model_revision": models.resolve(labelling.model).revision,
+        **revisions(model=labelling.model),
     }
     with tempfile.TemporaryDirectory() as scratch:
         folder = RunDir.open(args.run, config, {"constitution.yaml": source, **_inputs(found, Path(scratch))})
@@ -138,7 +139,7 @@ def _sample(label: Label, pair: Pair) -> Mapping[str, object]:
     }
 
 
-def _summarise(work: Work, tally: feedback.Tally) -> None:
+def _summarise(work: Work, tally: Tally) -> None:
     """What this attempt did, and the exact ties of the whole run."""
     ties = _ties(work.output.rows.values())
     rate = round(tally.labels_per_second, 3)

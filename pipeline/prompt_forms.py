@@ -40,7 +40,7 @@ def from_row(row: object, source: str) -> Prompt:
         prompt = parse(Prompt, row)
         from_messages(prompt.messages)
         return prompt
-    return from_messages(_messages(row), source)
+    return from_messages(messages_of(row), source)
 
 
 def from_messages(messages: tuple[Message, ...], source: str = "") -> Prompt:
@@ -64,30 +64,35 @@ def _is_ours(row: dict[str, Any]) -> bool:
     return False
 
 
-def _messages(row: object) -> tuple[Message, ...]:
+def messages_of(row: object) -> tuple[Message, ...]:
+    """The conversation that a row asks, up to its last question. Raises ValueError or KeyError."""
     if isinstance(row, str):
         return _user(row)
     if not isinstance(row, dict):
         raise ValueError("not a JSON object")
+    return with_system(row, _said(row))
+
+
+def with_system(row: dict[str, Any], said: tuple[Message, ...]) -> tuple[Message, ...]:
+    """A conversation after the `system` text of its row, unless it has one of its own."""
     system = row.get("system")
     before = (Message("system", well_formed(system)),) if isinstance(system, str) and system.strip() else ()
-    said = _said(row)
     return said if said[:1] and said[0].role == "system" else before + said
 
 
 def _said(row: dict[str, Any]) -> tuple[Message, ...]:
     if isinstance(turns := row.get("turns"), list) and turns:
-        return (_message("user", turns[0]),)
+        return (message("user", turns[0]),)
     for field in ("messages", "conversations", "conversation", "prompt"):
         if isinstance(value := row.get(field), list):
-            return _conversation(value, field)
+            return _to_last_question(conversation(value, field))
     if isinstance(text := row.get("prompt"), str):
         return _user(text)
     for field in ("chosen", "transcript"):
         if isinstance(value := row.get(field), list):
-            return _conversation(value, field)
-        if isinstance(value, str) and value.lstrip().startswith("Human:"):
-            return _transcript(well_formed(value))
+            return _to_last_question(conversation(value, field))
+        if isinstance(value, str) and is_transcript(value):
+            return _to_last_question(transcript(value))
     if isinstance(text := row.get("instruction"), str):
         more = row.get("input")
         return _user(f"{text}\n\n{more}" if isinstance(more, str) and more.strip() else text)
@@ -102,10 +107,13 @@ def _said(row: dict[str, Any]) -> tuple[Message, ...]:
 
 def _user(text: str) -> tuple[Message, ...]:
     text = well_formed(text)
-    return _transcript(text) if text.startswith("\n\nHuman:") else (Message("user", text.strip()),)
+    if text.startswith("\n\nHuman:"):
+        return _to_last_question(transcript(text))
+    return (Message("user", text.strip()),)
 
 
-def _message(role: object, content: object) -> Message:
+def message(role: object, content: object) -> Message:
+    """One turn, whatever its role is called. Raises ValueError."""
     if isinstance(role, str):
         role = _ROLES.get(role.lower(), role.lower())
     return parse(
@@ -113,28 +121,34 @@ def _message(role: object, content: object) -> Message:
     )
 
 
-def _conversation(turns: list[Any], field: str) -> tuple[Message, ...]:
+def conversation(turns: list[Any], field: str) -> list[Message]:
+    """All turns of a list of messages. Raises ValueError or KeyError."""
     if not all(isinstance(turn, dict) for turn in turns):
         raise ValueError(f"{field}: a message that is not an object")
-    return _to_last_question(
-        [
-            _message(
-                turn["from"] if "from" in turn else turn["role"],
-                turn["value"] if "value" in turn else turn["content"],
-            )
-            for turn in turns
-        ]
+    return [turn_of(turn) for turn in turns]
+
+
+def turn_of(turn: dict[str, Any]) -> Message:
+    """A message in chat's words or in ShareGPT's. Raises ValueError or KeyError."""
+    return message(
+        turn["from"] if "from" in turn else turn["role"],
+        turn["value"] if "value" in turn else turn["content"],
     )
 
 
-def _transcript(text: str) -> tuple[Message, ...]:
+def is_transcript(text: str) -> bool:
+    """Whether a text is the turns of hh-rlhf."""
+    return text.lstrip().startswith("Human:")
+
+
+def transcript(text: str) -> list[Message]:
+    """All turns of an hh-rlhf transcript."""
+    text = well_formed(text)
     parts = _TURN.split(text if text.startswith("\n\n") else f"\n\n{text.lstrip()}")
-    return _to_last_question(
-        [
-            Message("user" if who == "Human" else "assistant", said.strip())
-            for who, said in zip(parts[1::2], parts[2::2], strict=True)
-        ]
-    )
+    return [
+        Message("user" if who == "Human" else "assistant", said.strip())
+        for who, said in zip(parts[1::2], parts[2::2], strict=True)
+    ]
 
 
 def _to_last_question(turns: list[Message]) -> tuple[Message, ...]:

@@ -1,4 +1,4 @@
-"""The rows of a prompt file, whatever holds them: text, JSONL, a JSON array, CSV, TSV, Parquet.
+"""The rows of a file of prompts or of comparisons: text, JSONL, a JSON array, CSV, TSV, Parquet.
 
 Rows come one at a time, so a large file needs little memory (only a JSON array is read whole), and a
 row that can't be read is told with its line while the next ones still come.
@@ -15,8 +15,9 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -37,6 +38,21 @@ _GAP = re.compile(r"[\s,]*")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of bytes that are not UTF-8
 
 
+class Columns(NamedTuple):
+    """Which columns of a table or of Parquet are read; a file with none of `signs` is refused.
+
+    A table's cells are texts, so that it has fewer that say something.
+    """
+
+    noun: str  # what a row is, in the plural
+    texts: frozenset[str]
+    fields: frozenset[str]
+    signs: frozenset[str] | None = None  # None: any of those read
+
+
+PROMPTS = Columns("prompts", TEXT_COLUMNS, COLUMNS)
+
+
 class Row(NamedTuple):
     """One row: its value (text, or what JSON holds), or the problem that kept it from being read."""
 
@@ -49,42 +65,50 @@ class Row(NamedTuple):
 Form = Callable[[Any, Path, Callable[[], float]], Iterator[Row]]
 """Reads an open file; is told its path, for messages, and how much of it is read by now."""
 
+_MOST = 20  # problems told one by one
 
-def rows(path: Path) -> Iterator[Row]:
+
+def rows(path: Path, columns: Columns = PROMPTS) -> Iterator[Row]:
     """The rows of a file. Raises InputError where the file as a whole can't be read."""
     name = path.name.lower().removesuffix(".gz")
     packed = name != path.name.lower()
     try:
         with path.open("rb") as raw:
             if name.endswith(".parquet"):
-                yield from _parquet(raw, path)
+                yield from _parquet(raw, path, columns)
                 return
             size = max(1, os.fstat(raw.fileno()).st_size)
             with gzip.open(raw) if packed else nullcontext(raw) as file:
-                form = _form(name, file.peek(1024), path)
+                form = _form(name, file.peek(1024), path, columns)
                 yield from form(file, path, lambda: min(1.0, raw.tell() / size))
     except (OSError, EOFError, zlib.error) as error:
         raise InputError([f"{path}: can't be read: {error}"]) from error
 
 
-def _form(name: str, head: bytes, path: Path) -> Form:
+def _form(name: str, head: bytes, path: Path, columns: Columns) -> Form:
     for start, hint in _NOT_TEXT.items():
         if head.startswith(start):
-            raise InputError([f"{path}: no prompts in this file: {hint}"])
+            raise InputError([f"{path}: no {columns.noun} in this file: {hint}"])
     if name.endswith(".txt"):
         return _text
     if name.endswith((".csv", ".tsv")):
-        return _table
+        return partial(_table, wanted=columns)
     head = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if re.match(rb"\{\s*\n", head):
         what = "it is one JSON object over many lines; expected a list of rows, or one object a line"
-        raise InputError([f"{path}:1: no prompts in this file: {what}"])
+        raise InputError([f"{path}:1: no {columns.noun} in this file: {what}"])
     # hh-rlhf's red-team attempts are an array in a file that is called .jsonl.gz.
     return _array if head.startswith(b"[") else _json_lines
 
 
+def first(problems: Sequence[str], what: str = "bad rows") -> list[str]:
+    """The first of many problems, and how many there are besides."""
+    more = len(problems) - _MOST
+    return [*problems[:_MOST], *([f"{what} besides these: {more:,}"] if more > 0 else [])]
+
+
 def reason(error: Exception) -> str:
-    """Why a row is not a prompt, in words for a person."""
+    """Why a row is not what it should be, in words for a person."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -179,14 +203,14 @@ def _element(row: Row, length: int, broken: object) -> Row:
     return Row(row.line, row.at, problem="not UTF-8 text") if broken else row
 
 
-def _table(file: IO[bytes], path: Path, done: Callable[[], float]) -> Iterator[Row]:
+def _table(file: IO[bytes], path: Path, done: Callable[[], float], wanted: Columns) -> Iterator[Row]:
     """CSV or TSV: the first row names the columns. A text that looks like a formula is a text."""
     csv.field_size_limit(MAX_ROW)  # for the whole process, which reads no other CSV
     # Kept in a name: it closes the file when it goes, and csv lets go of it before we are done.
     text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
     lines = iter(_table_line(text), "")
     above, head = next(((n, line) for n, line in enumerate(lines, 1) if line.strip()), (1, ""))
-    delimiter, columns = _header(head[:MAX_ROW], path)
+    delimiter, columns = _header(head[:MAX_ROW], path, wanted)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         line = above + reader.line_num + 1
@@ -194,7 +218,7 @@ def _table(file: IO[bytes], path: Path, done: Callable[[], float]) -> Iterator[R
             cells = next(reader)
             if not cells:
                 continue
-            yield Row(line, done(), _named(cells, columns))
+            yield Row(line, done(), _named(cells, columns, wanted.texts))
         except StopIteration:
             return
         except (ValueError, csv.Error) as error:
@@ -213,21 +237,22 @@ def _table_line(text: io.TextIOWrapper) -> Callable[[], str]:
     return read
 
 
-def _header(line: str, path: Path) -> tuple[str, list[str]]:
+def _header(line: str, path: Path, wanted: Columns) -> tuple[str, list[str]]:
     """The delimiter and the columns. Spreadsheets write `;` in much of Europe and call it CSV."""
+    signs = wanted.signs or wanted.texts
     for delimiter in ",;\t":
         names = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
-        if TEXT_COLUMNS & set(names):
+        if signs & set(names):
             return delimiter, names
-    raise _no_column(path, _NOT_UTF8.sub("�", line).strip()[:200] or "nothing", TEXT_COLUMNS)
+    raise _no_column(path, _NOT_UTF8.sub("�", line).strip()[:200] or "nothing", wanted.noun, signs)
 
 
-def _no_column(path: Path, there: str, wanted: Iterable[str]) -> InputError:
-    expected = ", ".join(sorted(wanted))
-    return InputError([f"{path}:1: no prompts in this file: no column is one of {expected}; it has {there}"])
+def _no_column(path: Path, there: str, noun: str, signs: Iterable[str]) -> InputError:
+    expected = ", ".join(sorted(signs))
+    return InputError([f"{path}:1: no {noun} in this file: no column is one of {expected}; it has {there}"])
 
 
-def _named(cells: list[str], columns: list[str]) -> dict[str, str]:
+def _named(cells: list[str], columns: list[str], texts: frozenset[str]) -> dict[str, str]:
     if len(cells) > len(columns):
         raise ValueError(
             f"{len(cells)} fields under {len(columns)} columns; a text that holds the delimiter needs quotes"
@@ -236,10 +261,10 @@ def _named(cells: list[str], columns: list[str]) -> dict[str, str]:
         raise ValueError("longer than 1 MB")
     if any(_NOT_UTF8.search(cell) for cell in cells):
         raise ValueError("not UTF-8 text")
-    return {name: cell for name, cell in zip(columns, cells, strict=False) if name in TEXT_COLUMNS}
+    return {name: cell for name, cell in zip(columns, cells, strict=False) if name in texts}
 
 
-def _parquet(raw: IO[bytes], path: Path) -> Iterator[Row]:
+def _parquet(raw: IO[bytes], path: Path, wanted: Columns) -> Iterator[Row]:
     try:
         arrow = importlib.import_module("pyarrow")
         parquet = importlib.import_module("pyarrow.parquet")
@@ -247,9 +272,10 @@ def _parquet(raw: IO[bytes], path: Path) -> Iterator[Row]:
         raise UserError(f"{path}: Parquet needs pyarrow: pip install pyarrow") from error
     try:
         file = parquet.ParquetFile(raw)
-        names = [name for name in file.schema_arrow.names if name.lower() in COLUMNS]
-        if not names:
-            raise _no_column(path, ", ".join(file.schema_arrow.names)[:200] or "none", COLUMNS)
+        names = [name for name in file.schema_arrow.names if name.lower() in wanted.fields]
+        signs = wanted.signs or wanted.fields
+        if signs.isdisjoint(name.lower() for name in names):
+            raise _no_column(path, ", ".join(file.schema_arrow.names)[:200] or "none", wanted.noun, signs)
         number, total = 0, max(1, file.metadata.num_rows)
         for batch in file.iter_batches(batch_size=256, columns=names):
             for value in batch.to_pylist():

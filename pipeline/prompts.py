@@ -19,7 +19,7 @@ from typing import Literal
 
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_forms import from_messages, from_row
-from pipeline.prompt_rows import reason, rows
+from pipeline.prompt_rows import first, reason, rows
 from pipeline.records import Message, Prompt, as_json, well_formed
 from pipeline.rundir import write_atomically
 
@@ -33,7 +33,9 @@ SPLITS: tuple[Split, ...] = ("train", "heldout")
 OnProgress = Callable[[int, float], None]
 """Told how many rows are read, and how much of the file that is, 0 to 1."""
 
-_MOST = 20  # problems told one by one
+
+def silent(rows: int, done: float) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,13 @@ class PromptFile:
 
     def report(self) -> list[str]:
         """What a person should know of the reading: the first problems, then counts."""
-        lines = _first(self.problems)
+        lines = first(self.problems)
         if self.duplicates:
             lines.append(f"repeats of earlier prompts, merged: {self.duplicates:,}")
         return lines
 
 
-def read(path: Path, on_progress: OnProgress = lambda rows, done: None) -> PromptFile:
+def read(path: Path, on_progress: OnProgress = silent) -> PromptFile:
     """Read a prompt file. Raises InputError where nothing in it is a prompt."""
     if path.exists() and not path.is_file():
         # A run copies its prompts beside its results: it reads them twice, which a pipe can't.
@@ -68,7 +70,7 @@ def read(path: Path, on_progress: OnProgress = lambda rows, done: None) -> Promp
             continue
         try:
             prompt = from_row(row.value, path.name)
-            if (first := found.get(prompt.id)) and first.messages != prompt.messages:
+            if (earlier := found.get(prompt.id)) and earlier.messages != prompt.messages:
                 raise ValueError(f"the id {prompt.id} is already another prompt's")
         except (ValueError, KeyError, RecursionError) as error:
             problems.append(f"{path}:{row.line}: {reason(error)}")
@@ -77,13 +79,8 @@ def read(path: Path, on_progress: OnProgress = lambda rows, done: None) -> Promp
         found.setdefault(prompt.id, prompt)
     on_progress(count, 1.0)
     if not found:
-        raise InputError([f"{path}: no prompts in this file", *_first(problems)])
+        raise InputError([f"{path}: no prompts in this file", *first(problems)])
     return PromptFile(tuple(found.values()), tuple(problems), duplicates)
-
-
-def _first(problems: list[str] | tuple[str, ...]) -> list[str]:
-    more = len(problems) - _MOST
-    return [*problems[:_MOST], *([f"bad rows besides these: {more:,}"] if more > 0 else [])]
 
 
 def from_text(text: str) -> Prompt:

@@ -35,6 +35,8 @@ ROLES = {"user": "Human", "assistant": "Assistant", "system": "System"}
 
 OPTIONS = (" (A)", " (B)")
 """What is compared: whole continuations, in the order in which the responses are shown."""
+BETTER = "Which of these responses is the most helpful, honest and harmless?"
+"""What evaluations of responses ask."""
 ASKED_FOR = "The answer is:"
 THINK = "Let's think step by step:"
 CONCLUDE = "So the answer is:"
@@ -183,6 +185,18 @@ def conclusion(
     """Ask for the answer to a choice after its reasoning; `OPTIONS` are its answers."""
     solved = _reasoned(principle_question, shots)
     return _answering(form, solved, _question(messages, principle_question, a, b), _thought(rationale))
+
+
+def as_asked(form: Form, prompt: str) -> Context:
+    """A prompt that holds a whole question and its options, as evaluations have it.
+
+    For chat models, `ASKED_FOR` at its end begins the assistant's turn.
+    """
+    if form == "plain":
+        return Context(prefill=prompt)
+    asked = prompt.strip()
+    begun = ASKED_FOR if asked.endswith(ASKED_FOR) else ""
+    return Context(messages=(Message("user", asked.removesuffix(begun).rstrip()),), prefill=begun)
 
 
 def reasoning_stops(form: Form) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from studio.auth import Accounts, LoginWall
 from studio.components.header import header
 from studio.context import Studio
 from studio.guard import Guard, site
-from studio.pages import chains, constitution, overview, reading, runs, sessions
+from studio.pages import agreement, audit, chains, constitution, labels, overview, reading, runs, sessions
 from studio.theme import studio_theme
 
 HERE = Path(__file__).parent
@@ -36,6 +36,9 @@ PAGES = (
     Page("chains", "Chains", chains.build),
     Page("runs", "Runs", runs.build),
     Page("reading", "Read", reading.build),
+    Page("labels", "Labels", labels.build),
+    Page("audit", "Audit", audit.build),
+    Page("agreement", "Agreement", agreement.build),
     Page("sessions", "Sessions", sessions.build),
 )
 
@@ -87,8 +90,9 @@ def _mount(app: FastAPI, blocks: gr.Blocks, root_path: str, logged_in: bool) -> 
 
 
 def _head() -> str:
-    """Our style sheet as it is: what Gradio takes as `css` it rewrites to reach below its own root only."""
-    return f"<style>{(HERE / 'studio.css').read_text(encoding='utf-8')}</style>"
+    """Our style sheets, as they are: Gradio rewrites what it takes as `css` to reach below its root only."""
+    sheets = (HERE / name for name in ("studio.css", "audit.css"))
+    return "".join(f"<style>{sheet.read_text(encoding='utf-8')}</style>" for sheet in sheets)
 
 
 def _blocks(studio: Studio, logout: bool) -> gr.Blocks:

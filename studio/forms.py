@@ -16,10 +16,15 @@ from pipeline.errors import UserError
 C = TypeVar("C")
 
 
-def controls(kind: type, names: Iterable[str], choices: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """One labelled control per named field; `choices` are suggestions for a text field."""
+def controls(
+    kind: type, names: Iterable[str], choices: Mapping[str, Sequence[str]], prefix: str = "set"
+) -> dict[str, Any]:
+    """One labelled control per named field; `choices` are suggestions for a text field.
+
+    Their ids begin with `prefix`: two forms of one page need two.
+    """
     hints, by_name = get_type_hints(kind), {f.name: f for f in fields(kind)}
-    return {name: _control(by_name[name], hints[name], choices.get(name)) for name in names}
+    return {name: _control(by_name[name], hints[name], choices.get(name), prefix) for name in names}
 
 
 def read(kind: type[C], values: Mapping[str, Any]) -> C:
@@ -28,9 +33,11 @@ def read(kind: type[C], values: Mapping[str, Any]) -> C:
     return kind(**{name: _value(hints[name], value, name) for name, value in values.items()})
 
 
-def _control(f: Any, hint: Any, choices: Sequence[str] | None) -> Any:
+def _control(f: Any, hint: Any, choices: Sequence[str] | None, prefix: str) -> Any:
     look = {"label": f.name.replace("_", " ").capitalize(), "info": f.metadata["help"], "value": f.default}
-    look["elem_id"] = f"set-{f.name}"
+    look["elem_id"] = f"{prefix}-{f.name}"
+    if get_origin(hint) is Literal:
+        return gr.Dropdown(list(get_args(hint)), **look)
     options = [k for k in get_args(hint) if get_origin(k) is Literal]
     if options:
         return gr.Dropdown(
@@ -52,4 +59,6 @@ def _value(hint: Any, value: Any, name: str) -> Any:
     if hint in (int, float):
         return hint(value)
     text = str(value or "").strip()
-    return text if hint is str else text or None
+    if get_origin(hint) is Literal and text not in get_args(hint):
+        raise UserError(f"{name.replace('_', ' ')}: {text!r} is none of {', '.join(get_args(hint))}")
+    return text if hint is str or get_origin(hint) is Literal else text or None

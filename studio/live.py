@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from pipeline.configs import Drawing
 from pipeline.critique import Draft, Engines, Plan, extend, plan
@@ -266,16 +266,8 @@ class LiveChains:
 
 def drawing_of(chain: NewChain) -> Drawing:
     """How a stored chain is drawn."""
-    return Drawing(
-        model=chain.model,
-        critic=chain.critic,
-        revisions=chain.revisions,
-        seed=chain.seed,
-        temperature=chain.temperature,
-        top_p=chain.top_p,
-        max_tokens=chain.max_tokens,
-        form=chain.form or None,  # type: ignore[arg-type]
-    )
+    settings = {field.name: getattr(chain, field.name) for field in fields(Drawing)}
+    return Drawing(**settings | {"form": chain.form or None})
 
 
 def whole_steps(chain: StoredChain) -> tuple[Step, ...]:

@@ -7,6 +7,21 @@ from dataclasses import dataclass
 from studio.store.constitutions import PROJECT
 from studio.store.database import Store
 
+FIRST_LOOK = 50
+"""Judged pairs at which the gate first looks at how well a labeller agrees."""
+COUNTS = """
+SELECT count(*), count(*) FILTER (author <> $project),
+    (SELECT count(*) FROM chains),
+    (SELECT count(*) FROM chain_status WHERE status = 'finished'),
+    (SELECT count(*) FROM current_verdicts WHERE verdict <> 'none'),
+    (SELECT count(*) FROM run_status WHERE state <> 'deleted'),
+    (SELECT count(*) FROM pairs),
+    (SELECT count(DISTINCT pair) FROM labels
+        WHERE run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')),
+    (SELECT count(DISTINCT pair) FROM standing_judgments
+        WHERE annotator_kind = 'person' AND choice NOT IN ('none', 'skip'))
+FROM constitution_versions"""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -18,6 +33,9 @@ class Progress:
     finished: int = 0  # of these, the ones that can be judged
     judged: int = 0  # of these, the ones that a person accepted or rejected
     runs: int = 0
+    pairs: int = 0
+    labelled: int = 0  # of these, the ones that a feedback model has judged
+    audited: int = 0  # of these, the ones that a person has judged
 
 
 @dataclass(frozen=True)
@@ -31,27 +49,36 @@ class Action:
 
 def progress(store: Store) -> Progress:
     """Live counts from the store."""
-    (row,) = store.query(
-        "SELECT count(*), count(*) FILTER (author <> $project), (SELECT count(*) FROM chains), "
-        "(SELECT count(*) FROM chain_status WHERE status = 'finished'), "
-        "(SELECT count(*) FROM current_verdicts WHERE verdict <> 'none'), "
-        "(SELECT count(*) FROM run_status WHERE state <> 'deleted') FROM constitution_versions",
-        {"project": PROJECT},
-    )
+    (row,) = store.query(COUNTS, {"project": PROJECT})
     return Progress(*(int(number) for number in row))
 
 
 def next_action(now: Progress) -> Action:
-    """The next useful thing: the first stage of the loop that is still empty, else its last."""
+    """The next useful thing: the first stage of the loop that is still empty, else its last.
+
+    Who has pairs is in the second half of the loop, and is not sent back for what is left in the first.
+    """
+    if now.pairs:
+        return _with_pairs(now)
     if now.chains == 0:
         return Action("Watch a chain", "chains", "See the model answer, criticise itself and revise.")
     if now.edits == 0:
         return Action(
             "Edit a principle", "constitution", "Change what the critiques look for, then look again."
         )
+    if now.finished == 0:
+        return Action("Run another chain", "chains", "See what the constitution in force changes.")
     if now.judged < now.finished:
         return Action("Read and judge", "reading", "Accept the chains that are fit to train on.")
-    return Action("Run another chain", "chains", "See what the constitution in force changes.")
+    return Action("Get pairs", "labels", "Two responses to each prompt, for a feedback model to compare.")
+
+
+def _with_pairs(now: Progress) -> Action:
+    if now.labelled == 0:
+        return Action("Label the pairs", "labels", "Let a feedback model say which response is better.")
+    if now.audited < min(FIRST_LOOK, now.pairs):
+        return Action("Judge some pairs", "audit", "Blind, by keys: then it shows what the labels are worth.")
+    return Action("See the agreement", "agreement", "How far the feedback model and people agree.")
 
 
 def plural(count: int, noun: str) -> str:

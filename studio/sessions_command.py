@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from studio.store import archive, backups, sessions, unpacking
+from pipeline import constitution
+from studio.jobs.importing import import_run
+from studio.store import archive, backups, constitutions, sessions, unpacking
 from studio.store.database import Store
 
 
@@ -43,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
     take = add("import", "make a new session of an exported file")
     take.add_argument("file", type=Path)
     take.add_argument("--name", help="by default the name it had")
+    bring = add("import-run", "copy a headless run into a session, once however often it is tried")
+    bring.add_argument("name")
+    bring.add_argument("folder", type=Path, help="what `--run` named")
     return options
 
 
@@ -70,6 +75,11 @@ def run(argv: list[str]) -> int:
                 _say(f"Wrote {archive.export_session(store, out, options.checkpoints)}")
         case "import":
             _say(f"Made {unpacking.import_session(options.file, home, options.name)}")
+        case "import-run":
+            with _opened(home, options.name) as store:
+                # First, as when a studio opens it: or what the run was drawn under would be in force.
+                constitutions.seed_shipped(store, map(constitution.load, constitution.shipped().values()))
+                _say(import_run(store, options.folder).told)
     return 0
 
 

@@ -30,6 +30,7 @@ from pipeline.engines import (
     TooLong,
     ignore,
     never,
+    sharing,
 )
 from pipeline.engines.decoding import Row, decode, prefill
 from pipeline.engines.encoding import Encoder
@@ -70,6 +71,8 @@ class TransformersEngine:
         self.slots = slots
         self.pad = self.tokenizer.pad_token_id or 0
         self.limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
+        # Whether `score` computes common beginnings once; None until it was tried. False: never.
+        self.shares: bool | None = None
         self._info = ModelInfo(
             name=name,
             revision=files.revision,
@@ -126,16 +129,12 @@ class TransformersEngine:
             if not after:
                 raise EngineError(f"score: continuation {i} has no tokens")
             self._room(i, len(before) + len(after))
-        order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
-        longest = max((len(after) for _, after in pairs), default=0)
-        size = SCORED_AT_ONCE // ((longest + 1) * self.model.get_output_embeddings().weight.shape[0])
-        size = max(1, min(size, self.slots))
-        scores: dict[int, Score] = {}
         with _in_fp32(self.model):
-            for start in range(0, len(order), size):
-                some = order[start : start + size]
-                scores.update(zip(some, self._score_batch([pairs[i] for i in some]), strict=True))
-        return [scores[i] for i in range(len(pairs))]
+            if self.shares is None:
+                self.shares = sharing.possible(self.model)
+            if self.shares:
+                return sharing.score(self.model, pairs, SCORED_AT_ONCE)
+            return self._score_whole(pairs)
 
     def choose(self, contexts: Sequence[Context], options: Sequence[str]) -> list[list[float]]:
         every = [context for context in contexts for _ in options]
@@ -155,14 +154,26 @@ class TransformersEngine:
         generator = torch.Generator().manual_seed(request.sampling.seed)
         return Row(index, ids, request.sampling, self.tokenizer, self._ends(), generator)
 
+    def _score_whole(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
+        order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
+        longest = max((len(after) for _, after in pairs), default=1)
+        size = SCORED_AT_ONCE // (longest * self.model.get_output_embeddings().weight.shape[0])
+        size = max(1, min(size, self.slots))
+        scores: dict[int, Score] = {}
+        for start in range(0, len(order), size):
+            some = order[start : start + size]
+            scores.update(zip(some, self._score_batch([pairs[i] for i in some]), strict=True))
+        return [scores[i] for i in range(len(pairs))]
+
     def _score_batch(self, pairs: Sequence[tuple[list[int], list[int]]]) -> Iterator[Score]:
-        longest = max(len(after) for _, after in pairs)
-        keep = longest + 1
-        _, logits = prefill(self.model, [before + after for before, after in pairs], None, self.pad, keep)
-        for row, (before, after) in zip(logits, pairs, strict=True):
-            predicted = torch.log_softmax(row[-len(after) - 1 : -1], -1)
+        keep = max(len(after) for _, after in pairs)
+        # The last token of a sequence predicts nothing that is wanted.
+        shown = [before + after[:-1] for before, after in pairs]
+        _, logits = prefill(self.model, shown, None, self.pad, keep)
+        for row, ids, (_, after) in zip(logits if keep > 1 else logits[:, None], shown, pairs, strict=True):
+            predicted = torch.log_softmax(row[-len(after) :], -1)
             chosen = predicted.gather(1, torch.tensor(after, device=row.device)[:, None])
-            yield Score(float(chosen.double().sum()), len(after), computed=len(before) + len(after))
+            yield Score(float(chosen.double().sum()), len(after), computed=len(ids))
 
     def _room(self, index: int, tokens: int) -> None:
         if tokens > self.limit:

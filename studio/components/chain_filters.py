@@ -1,7 +1,11 @@
-"""The controls that narrow a list of chains: one for each field of a ChainFilter that a person sets."""
+"""The controls that narrow a list of chains: one for each field of a ChainFilter that a person sets.
+
+A page's address says the same by the same names, so that a narrowed list can be linked to and comes back.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -10,7 +14,7 @@ from studio.store import chains
 from studio.store.chains import ChainFilter
 from studio.store.database import Reader
 
-NAMES = ("text", "principle", "model", "version", "verdict")
+NAMES = ("text", "principle", "model", "version", "run", "verdict")
 VERDICTS = [("any", ""), ("unjudged", "none"), ("accepted", "accepted"), ("rejected", "rejected")]
 
 
@@ -26,8 +30,9 @@ def narrowing(verdict: str = "") -> list[Any]:
         principle = gr.Dropdown(label="Principle", **look)
         model = gr.Dropdown(label="Model", **look)
         version = gr.Dropdown(label="Constitution version", **look)
+        run = gr.Dropdown(label="Run", **look)
         judged = gr.Dropdown(VERDICTS, value=verdict, label="Verdict", min_width=150, elem_id="verdict")
-    return [principle, model, version, judged]
+    return [principle, model, version, run, judged]
 
 
 def read(values: tuple[str, ...]) -> ChainFilter:
@@ -35,12 +40,36 @@ def read(values: tuple[str, ...]) -> ChainFilter:
     return ChainFilter(**{name: value or None for name, value in zip(NAMES, values, strict=True)})
 
 
-def choices(store: Reader) -> dict[str, list[tuple[str, str]]]:
-    """What the controls offer now, by name: what occurs in the session."""
+def asked(query: Mapping[str, str], verdict: str = "") -> ChainFilter:
+    """The filter of an address, with this verdict where it says nothing about one."""
+    fields = {name: query.get(name) or None for name in NAMES}
+    judged = query.get("verdict", verdict)
+    known = judged in [value for _, value in VERDICTS]
+    return ChainFilter(**fields | {"verdict": judged if judged and known else None})
+
+
+def query(wanted: ChainFilter) -> dict[str, str]:
+    """The filter as an address says it."""
+    return {name: value for name in NAMES if (value := getattr(wanted, name))}
+
+
+def updates(store: Reader, wanted: ChainFilter) -> list[Any]:
+    """What shows a filter in the controls, in the order of NAMES, each with what it offers now."""
     known = chains.filter_values(store)
-    found = {
+    offered = {
         "principle": [(value, value) for value in known.principles],
         "model": [(value, value) for value in known.models],
         "version": [(f"{name} {hash[:8]}", hash) for name, hash in known.versions],
+        "run": [(f"{name} · {made:%b %d %H:%M}", id) for id, name, made in known.runs],
     }
-    return {name: [("any", ""), *values] for name, values in found.items()}
+    shown = []
+    for name in NAMES:
+        value = getattr(wanted, name) or ""
+        update = gr.update(value=value)
+        if name in offered:
+            some = [("any", ""), *offered[name]]
+            # A link may name what is not there, or not yet: the control must be able to say so.
+            strange = [] if value in (held for _, held in some) else [(value, value)]
+            update["choices"] = some + strange
+        shown.append(update)
+    return shown

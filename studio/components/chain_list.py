@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from html import escape
+from urllib.parse import urlencode
 
+from studio.components import chain_filters
 from studio.components.chain_view import STATUS, verdict_chip
 from studio.progress import plural
-from studio.store import chains
+from studio.store import chains, runs
 from studio.store.chains import ChainFilter, ChainRow
 from studio.store.database import Store
 
@@ -22,22 +24,35 @@ EMPTY = """<div class="cai-empty"><h2>No chains yet</h2><ol>
 def chain_list(store: Store, wanted: ChainFilter, shown: int, current: str) -> tuple[str, bool]:
     """The first `shown` chains that match, as HTML with `current` marked, and whether there are more."""
     total = chains.count_chains(store, wanted)
-    if not total:
-        return ('<p class="cai-muted">No chain matches.</p>' if wanted != ChainFilter() else EMPTY), False
+    if not total and wanted == ChainFilter():
+        return EMPTY, False
     rows = chains.list_chains(store, wanted, shown, 0)
-    count = plural(total, "chain") + (f", the newest {len(rows)} shown" if len(rows) < total else "")
-    items = "".join(_item(row, row.id == current) for row in rows)
-    html = f'<p class="cai-muted cai-list-count">{count}</p><ol class="cai-list">{items}</ol>'
-    return html, len(rows) < total
+    count = plural(total, "chain") if total else "No chain matches"
+    count += f", the newest {len(rows)} shown" if len(rows) < total else ""
+    html = f'<p class="cai-muted cai-list-count">{count}{_narrowed(store, wanted, current)}</p>'
+    filters = chain_filters.query(wanted)
+    items = "".join(_item(row, row.id == current, filters) for row in rows)
+    return html + (f'<ol class="cai-list">{items}</ol>' if rows else ""), len(rows) < total
 
 
-def _item(row: ChainRow, current: bool) -> str:
+def _narrowed(store: Store, wanted: ChainFilter, current: str) -> str:
+    """By what run, as its filter may be folded away; and the way back to all."""
+    if wanted == ChainFilter():
+        return ""
+    run = runs.load(store, wanted.run) if wanted.run else None
+    of = f' of the run <a href="runs?run={escape(run.id)}">{escape(run.name)}</a>' if run else ""
+    back = f"chains?{urlencode({'chain': current})}" if current else "chains"
+    return f'{of} · <a href="{escape(back)}">Show all</a>'
+
+
+def _item(row: ChainRow, current: bool, filters: dict[str, str]) -> str:
     here = ' aria-current="true"' if current else ""
     facts = [STATUS[row.status], plural(row.steps, "step"), f"{row.created:%b %d %H:%M}"]
     judged = f" {verdict_chip(row.verdict)}" if row.verdict != "none" else ""
+    address = escape(f"chains?{urlencode({'chain': row.id, **filters})}")
     made = [row.model, row.constitution_name, *row.principles]
     return (
-        f'<li><a href="chains?chain={escape(row.id)}"{here}>'
+        f'<li><a href="{address}"{here}>'
         f'<span class="cai-list-prompt">{escape(row.prompt)}</span>'
         f'<span class="cai-muted">{" · ".join(facts)}{judged}</span>'
         f'<span class="cai-muted">{escape(" · ".join(made))}</span></a></li>'

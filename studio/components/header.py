@@ -67,6 +67,9 @@ def header_html(
     steps += _step("chains", "Chains", plural(now.chains, "chain"), path)
     steps += _step("runs", "Runs", plural(now.runs, "run"), path)
     steps += _step("reading", "Read", f"{now.judged:,} of {now.finished:,} judged", path)
+    steps += _step("labels", "Labels", f"{now.labelled:,} of {plural(now.pairs, 'pair')}", path)
+    steps += _step("audit", "Audit", f"{now.audited:,} judged", path)
+    steps += _step("agreement", "Agreement", "", path)
     here = ' aria-current="page"' if path == "" else ""
     at_sessions = ' aria-current="page"' if path == "sessions" else ""
     leave = ""
@@ -80,12 +83,13 @@ def header_html(
 <a class="cai-brand" href="./"{here}>{LOGO}<span>CAI Studio</span></a>
 <a class="cai-session" href="sessions" data-serial="{serial}"{at_sessions} title="All sessions">\
 <span class="cai-muted">session</span> <b>{escape(session)}</b></a>
-<nav class="cai-nav" aria-label="The loop"><ol class="cai-stepper">{steps}</ol></nav>
 <a class="cai-next" href="{action.path}" title="{escape(action.why)}"><span class="cai-muted">Next</span>
 {escape(action.label)} <span aria-hidden="true">→</span></a>{leave}
+<nav class="cai-nav" aria-label="The loop"><ol class="cai-stepper">{steps}</ol></nav>
 </header>"""
 
 
 def _step(target: str, title: str, count: str, path: str) -> str:
     here = ' aria-current="page"' if target == path else ""
-    return f'<li><a href="{target}"{here}><b>{title}</b> <span class="cai-count">{count}</span></a></li>'
+    told = f' <span class="cai-count">{count}</span>' if count else ""
+    return f'<li><a href="{target}"{here}><b>{title}</b>{told}</a></li>'

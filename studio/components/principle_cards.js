@@ -1,5 +1,16 @@
 // The list of cards and what is done with them, and the keys. Runs last: it builds the editor.
 
+// A link may name a principle: it is opened once, when its constitution is first shown.
+let sought = new URLSearchParams(location.search).get("principle");
+const openSought = () => {
+  const card = sought && cards.find((one) => one.principle.id === sought);
+  sought = null;
+  if (!card) return;
+  card.open(true);
+  card.focus("title");
+  card.node.scrollIntoView({ block: "start" });
+};
+
 const show = (now) => {
   const other = now.name !== name;
   bar.quiet(); // an offer was about what is shown no longer
@@ -15,6 +26,7 @@ const show = (now) => {
   layAll(other);
   know(now);
   setAside(name, (aside.get(name) ?? []).filter((one) => !alike(one, body)));
+  openSought();
 };
 
 // Make all cards anew; what was open and focused stays so.

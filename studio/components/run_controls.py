@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from studio.components import run_view
+from studio.components import run_results, run_view
 from studio.context import Studio
+from studio.jobs.stages import Stage
 from studio.store import runs
-from studio.store.runs import ACTIVE, RESUMABLE
+from studio.store.runs import ACTIVE, RESUMABLE, Run
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 REFRESH = 2.0  # seconds
+# Gradio's pages have a <base>, so the path must be said.
+LINK = """(id) => {
+  history.replaceState(null, "", location.pathname + (id ? `?run=${encodeURIComponent(id)}` : ""));
+}"""
 ASK = """(id) =>
-  confirm("Delete this run, its folder and its log? The chains that it wrote stay.") ? id : ''"""
+  confirm("Delete this run, its folder and its log? Its chains and pairs stay; its labels count no more.")
+    ? id : ''"""
 
 
-def run_controls(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> gr.Button:
+@dataclass(frozen=True)
+class Shelf:
+    """What a page shows of the runs: those of which stages (empty: all), which it can start, or `empty`."""
+
+    page: str
+    starts: Sequence[Stage[Any]]
+    empty: str
+    shows: Sequence[Stage[Any]] = ()
+
+    def runs(self, studio: Studio) -> list[Run]:
+        """The newest first."""
+        names = [stage.name for stage in self.shows]
+        return [run for run in runs.listed(studio.store) if not names or run.stage in names]
+
+
+def run_controls(blocks: gr.Blocks, studio: Studio, current: gr.Textbox, shelf: Shelf) -> gr.Button:
     """Put the runs on a page; `current` holds the id of the one looked at. Returns “Rerun with changes”."""
     parts = [gr.HTML(padding=False, elem_id="run", elem_classes="cai-run-holder")]
     # Always mounted, and hidden by the style sheet while there is no run above: what Gradio has not
@@ -35,18 +58,18 @@ def run_controls(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> gr.B
         parts.append(gr.HTML(padding=False, elem_id="log"))
     gr.HTML('<h2 class="cai-heading">Runs</h2>', padding=False)
     parts.append(gr.HTML(padding=False, elem_id="runs"))
-    buttons = [stop, resume, up, down, delete]
+    buttons = [stop, resume, up, down, delete, again]
     seen = gr.State([])
     outputs = [seen, *parts, *buttons]
 
     def look(before: list[str], id: str) -> list[Any]:
-        return _look(studio, before, id)
+        return _look(studio, shelf, before, id)
 
     gr.on([current.change, gr.Timer(REFRESH).tick], look, [seen, current], outputs, **QUIET)
 
     def linked(request: gr.Request) -> str:
         asked = str(request.query_params.get("run", ""))
-        every = runs.listed(studio.store)
+        every = shelf.runs(studio)
         at_work = [run for run in every if run.state in ACTIVE]
         return asked or next((run.id for run in [*at_work, *every]), "")
 
@@ -69,23 +92,24 @@ def _mover(studio: Studio, by: int) -> Any:
     return lambda id: studio.jobs.move(id, by)
 
 
-def _look(studio: Studio, before: list[str], id: str) -> list[Any]:
+def _look(studio: Studio, shelf: Shelf, before: list[str], id: str) -> list[Any]:
     """The parts that have changed since `before`, which begins with a stamp of all runs and the id."""
     stamp = f"{runs.stamp(studio.store)} {id}"
     if before and before[0] == stamp:
-        return [gr.skip()] * 10
+        return [gr.skip()] * 11
     run = runs.load(studio.store, id) if id else None
     missing = f'<p class="cai-muted">This session has no run {escape(id)}.</p>' if id else ""
     if run:
         folder = studio.jobs.of(id)
         parts = [
             run_view.detail(studio.store, run, folder),
-            run_view.samples(studio.store, run),
+            run_results.results(studio.store, run),
             run_view.log_html(folder),
         ]
     else:
         parts = [missing, "", ""]
-    parts.append(run_view.run_list(studio.store, id))
+    every = shelf.runs(studio)
+    parts.append(run_view.run_list(every, studio.store, id, shelf.page) if every else shelf.empty)
     state = run.state if run else ""
     shown = [
         new if index >= len(before) or before[index] != new else gr.skip()
@@ -99,4 +123,5 @@ def _look(studio: Studio, before: list[str], id: str) -> list[Any]:
         gr.update(interactive=state == "waiting"),
         gr.update(interactive=state == "waiting"),
         gr.update(interactive=bool(state) and state not in ACTIVE),
+        gr.update(interactive=run is not None and run.stage in [stage.name for stage in shelf.starts]),
     ]

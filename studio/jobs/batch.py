@@ -1,31 +1,33 @@
-"""A batch of chains as a run: its folder, and the words of the command that draws it.
+"""A run that waits for its turn: its inputs in a folder, and its place in the queue.
 
-The folder is that of `cai critique --run DIR`, with the inputs where the command itself would put them.
+The folder is that of `cai STAGE --run DIR`, with the inputs where the command itself would put them. How
+chains are drawn is in section 3.1 of the paper, how pairs are made and labelled in section 4.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pipeline import constitution as constitutions
+from pipeline import pairs as pair_files
 from pipeline import prompts
-from pipeline.configs import Drawing, as_arguments
+from pipeline.configs import Answering, Drawing, Labelling
 from pipeline.errors import UserError
-from pipeline.records import Constitution, Prompt, as_json
+from pipeline.records import Axis, Constitution, Pair, Prompt, as_json
 from pipeline.rundir import write_atomically
 from studio.jobs import queue
+from studio.jobs.stages import CONSTITUTION, CRITIQUE, LABEL, PAIRS, PAIRS_FILE, Stage
 from studio.store import runs
 from studio.store.database import Store
 from studio.store.runs import NewRun
 
-STAGE: Final = "critique"
-CONSTITUTION = "constitution.yaml"
+PROMPTS_FILE = "prompts.jsonl"
 
 
-def prepare(
+def prepare_critique(
     store: Store,
     folder: Path,
     asked: Sequence[Prompt],
@@ -34,27 +36,91 @@ def prepare(
     name: str,
     author: str,
 ) -> str:
-    """Write a batch's inputs below `folder` and put it in the queue; returns its id.
+    """Write the inputs of a batch of chains below `folder` and put it in the queue; returns its id.
 
     Raises UserError where the constitution can't be used, or the folder not be written.
     """
     if drawing.revisions:
-        constitutions.usable(constitution, STAGE)
-    run = NewRun(
+        constitutions.usable(constitution, "critique")
+    run = _run(
+        store,
+        CRITIQUE,
+        name.strip() or f"{constitution.name} × {len(asked)}",
+        as_json(drawing),
+        len(asked),
+        author,
+    )
+
+    def write(inputs: Path) -> None:
+        write_atomically(inputs / CONSTITUTION, constitutions.dump(constitution))
+        prompts.write(tuple(asked), inputs / PROMPTS_FILE)
+
+    return _enqueue(store, folder, _under(run, constitution), write)
+
+
+def prepare_pairs(
+    store: Store, folder: Path, asked: Sequence[Prompt], answering: Answering, name: str, author: str
+) -> str:
+    """The same for sampled responses, of which pairs are made."""
+    label = name.strip() or f"pairs × {len(asked)} by {answering.model}"
+    run = _run(store, PAIRS, label, as_json(answering), len(asked), author)
+    return _enqueue(store, folder, run, lambda inputs: prompts.write(tuple(asked), inputs / PROMPTS_FILE))
+
+
+def prepare_label(
+    store: Store,
+    folder: Path,
+    pairs: Sequence[Pair],
+    constitution: Constitution,
+    labelling: Labelling,
+    axis: Axis,
+    name: str,
+    author: str,
+) -> str:
+    """The same for a feedback model's labels of pairs. Raises UserError where there is nothing to label."""
+    if not pairs:
+        raise UserError("there are no such pairs to label")
+    total = len(pairs) * principles_each(constitution, labelling)
+    label = name.strip() or f"{labelling.method} by {labelling.model} × {len(pairs)}"
+    run = _run(store, LABEL, label, {**as_json(labelling), "axis": axis}, total, author)
+
+    def write(inputs: Path) -> None:
+        write_atomically(inputs / CONSTITUTION, constitutions.dump(constitution))
+        pair_files.write(pairs, inputs / PAIRS_FILE)
+
+    return _enqueue(store, folder, _under(run, constitution), write)
+
+
+def principles_each(constitution: Constitution, labelling: Labelling) -> int:
+    """Under how many principles each pair is judged. Raises UserError where none can be used."""
+    usable = len(constitutions.usable(constitution, "feedback"))
+    return min(labelling.many or usable, usable)
+
+
+def _run(
+    store: Store, stage: Stage[Any], name: str, config: dict[str, Any], total: int, author: str
+) -> NewRun:
+    return NewRun(
         id=runs.new_id(store),
-        stage=STAGE,
-        name=name.strip() or f"{constitution.name} × {len(asked)}",
-        config=as_json(drawing),
-        constitution=constitution.version,
-        constitution_name=constitution.name,
-        total=len(asked),
+        stage=stage.name,
+        name=name,
+        config=config,
+        constitution=None,
+        constitution_name=None,
+        total=total,
         author=author,
     )
+
+
+def _under(run: NewRun, constitution: Constitution) -> NewRun:
+    return replace(run, constitution=constitution.version, constitution_name=constitution.name)
+
+
+def _enqueue(store: Store, folder: Path, run: NewRun, write: Callable[[Path], None]) -> str:
     inputs = folder / run.id / "inputs"
     try:
         inputs.mkdir(parents=True)
-        write_atomically(inputs / CONSTITUTION, constitutions.dump(constitution))
-        prompts.write(tuple(asked), inputs / "prompts.jsonl")
+        write(inputs)
     except OSError as error:
         raise UserError(f"{inputs}: can't be written: {error}") from error
     # Only now is it a run: a studio that died above leaves a folder that nobody counts.
@@ -62,22 +128,3 @@ def prepare(
         runs.add(tx, run, "waiting")
         queue.enqueue(tx, run.id)
     return run.id
-
-
-def drawing_of(config: Any) -> Drawing:
-    """How a run draws, from its config. Raises UserError or TypeError for what is no config."""
-    return Drawing(**{f.name: config[f.name] for f in fields(Drawing) if f.name in config})
-
-
-def asked_in(folder: Path) -> Path:
-    """The prompts of a run. Raises UserError where they are gone."""
-    found = sorted((folder / "inputs").glob("prompts.*"))
-    if not found:
-        raise UserError(f"{folder / 'inputs'}: the run's prompts are not there")
-    return found[0]
-
-
-def words(run: NewRun, folder: Path) -> list[str]:
-    """What follows `cai` in the command that draws (or goes on with) a run. Raises UserError."""
-    files = ["--constitution", str(folder / "inputs" / CONSTITUTION), "--prompts", str(asked_in(folder))]
-    return [run.stage, *files, "--run", str(folder), *as_arguments(drawing_of(run.config))]

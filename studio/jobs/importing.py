@@ -1,11 +1,11 @@
-"""A run that was drawn headless, taken into the session: its folder, its events and its chains, once."""
+"""A run that was made headless, taken into the session: its folder, its events and its rows, once."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from pipeline import constitution as constitutions
 from pipeline import events
 from pipeline.errors import UserError
 from pipeline.records import Constitution, as_json
-from studio.jobs import batch
-from studio.jobs.ingest import CHAINS, EVENTS, ingest
+from studio.jobs import stages
+from studio.jobs.ingest import EVENTS, ingest, outputs
+from studio.jobs.stages import Stage
+from studio.progress import plural
 from studio.store import runs
-from studio.store.chains import ChainFilter, count_chains
 from studio.store.constitutions import keep_version
 from studio.store.database import Store
 from studio.store.runs import NewRun, State
@@ -28,12 +29,19 @@ RUNS = "runs"
 
 @dataclass(frozen=True)
 class Imported:
-    """What came in. `new` is False where this very run was here already; `chains` are those it brought."""
+    """What came in. `new` is False where this very run was here already; `made` of `noun` are there of it."""
 
     id: str
     name: str
-    chains: int
+    made: int
+    noun: str
     new: bool
+
+    @property
+    def told(self) -> str:
+        """The same in words."""
+        what = f"imported, {plural(self.made, self.noun)}" if self.new else "this run is here already"
+        return f"{self.name}: {what}."
 
 
 def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
@@ -42,38 +50,39 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
     Raises UserError where the folder is no run that can be imported, and says why.
     """
     folder = folder.expanduser().absolute()
-    config, constitution = _read(store, folder)
-    content = content_of(folder)
+    stage, config, constitution = _read(store, folder)
+    content = content_of(folder, stage.name)
     known = runs.of_content(store, content)
     if known:
-        return Imported(known.id, known.name, _chains(store, known.id), new=False)
+        return Imported(known.id, known.name, _made(store, known.id), stage.noun, new=False)
     name = f"{folder.name} (imported)"
     # From the content: an import that was killed half way is done over by the next.
     id = f"imported-{content}" if not runs.exists(store, f"imported-{content}") else runs.new_id(store)
     run = NewRun(
         id=id,
-        stage=batch.STAGE,
+        stage=stage.name,
         name=name,
-        config=as_json(batch.drawing_of(config)),
-        constitution=constitution.version,
-        constitution_name=constitution.name,
-        total=_total(folder),
+        config=config,
+        constitution=constitution.version if constitution else None,
+        constitution_name=constitution.name if constitution else None,
+        total=0,
         author=author,
         origin="imported",
         content=content,
     )
     _copy(folder, store.folder / RUNS / id)
-    keep_version(store, constitution, f"Imported with the run {folder.name}", author)
+    if constitution:
+        keep_version(store, constitution, f"Imported with the run {folder.name}", author)
     ingest(store, run, store.folder / RUNS / id)
     with store.tx() as tx:
-        runs.add(tx, run, _state(store, run))
-    return Imported(id, name, _chains(store, id), new=True)
+        runs.add(tx, replace(run, total=_total(store, id)), _state(store, run))
+    return Imported(id, name, _made(store, id), stage.noun, new=True)
 
 
-def content_of(folder: Path) -> str:
+def content_of(folder: Path, stage: str) -> str:
     """Identity of a run: its config and what it has written."""
     digest = hashlib.sha256()
-    for name in ("config.yaml", *CHAINS):
+    for name in ("config.yaml", *outputs(stage)):
         path = folder / name
         if path.is_file():
             digest.update(f"{name}:{path.stat().st_size}:".encode())
@@ -81,7 +90,8 @@ def content_of(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _read(store: Store, folder: Path) -> tuple[dict[str, Any], Constitution]:
+def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Constitution | None]:
+    """The run's stage, its settings, and the constitution that it was made by."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
     if folder.is_relative_to(store.folder):
@@ -92,25 +102,28 @@ def _read(store: Store, folder: Path) -> tuple[dict[str, Any], Constitution]:
         config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
         if not isinstance(config, dict):
             raise ValueError("not the config of a run")
-        if config.get("stage") != batch.STAGE:
-            raise ValueError(f"a run of the stage {config.get('stage')!r}, which can't be imported yet")
-        batch.drawing_of(config)
+        stage = stages.of(str(config.get("stage")))
+        extra = {name: str(config[name]) for name in stage.extra if name in config}
+        settings = {**as_json(stage.settings(config)), **extra}
     except (OSError, ValueError, TypeError, yaml.YAMLError, UserError) as error:
         raise UserError(f"{folder}/config.yaml: {error}") from error
-    if not any((folder / name).is_file() for name in CHAINS):
-        raise UserError(f"{folder}: this run has written no chains yet")
+    if not any((folder / name).is_file() for name in outputs(stage.name)):
+        raise UserError(f"{folder}: this run has written no {stage.noun}s yet")
     if events.held(folder / EVENTS):
         raise UserError(f"{folder}: a process is at work on this run; wait for it, or stop it")
-    constitution = constitutions.load(folder / "inputs" / batch.CONSTITUTION)
+    if "--constitution" not in stage.files:
+        return stage, settings, None
+    constitution = constitutions.load(folder / "inputs" / stages.CONSTITUTION)
     if constitution.version != config.get("constitution"):
-        raise UserError(f"{folder}: inputs/{batch.CONSTITUTION} is not the constitution that it was drawn by")
-    return config, constitution
+        raise UserError(f"{folder}: inputs/{stages.CONSTITUTION} is not the constitution that it was made by")
+    return stage, settings, constitution
 
 
-def _total(folder: Path) -> int:
-    from pipeline import prompts
-
-    return len(prompts.read(batch.asked_in(folder)).prompts)
+def _total(store: Store, id: str) -> int:
+    """How many rows the run was to make: what it said when it started, but no fewer than it has."""
+    said = runs.last_event(store, id, "started")
+    total = said.data.get("total") if said else None
+    return max(total if isinstance(total, int) else 0, _made(store, id))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -134,5 +147,5 @@ def _state(store: Store, run: NewRun) -> State:
     return "failed" if last and last.kind == "failed" else "stopped"
 
 
-def _chains(store: Store, id: str) -> int:
-    return count_chains(store, ChainFilter(run=id))
+def _made(store: Store, id: str) -> int:
+    return runs.kept(store).get(id, 0)

@@ -8,28 +8,43 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.records import Chain, parse
-from studio.store import chains, runs
+from pipeline.records import Chain, Judgment, Label, Pair, parse
+from studio.store import chains, judgments, labels, pairs, runs
 from studio.store.chains import NewChain
 from studio.store.database import Store, Tx
 from studio.store.runs import Event, NewRun
 
 EVENTS = "events.jsonl"
-# The first grows, and gives way to the second, which holds the same and what little was not yet read.
-CHAINS = ("outputs/chains.jsonl.part", "outputs/chains.jsonl")
 CHUNK = 1 << 18  # bytes: as much as goes into one transaction, which others wait for
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """A file of rows that a stage's runs have: of what record they are, and how they are stored."""
+
+    file: str
+    record: type
+    add: Callable[[Tx, NewRun, Sequence[Any]], object]
+
+
 def ingest(store: Store, run: NewRun, folder: Path) -> bool:
     """Read all that is new in a run's folder; whether there was anything."""
-    news = [_read(store, run, folder, file) for file in (EVENTS, *CHAINS)]  # all of them, in this order
+    files = (EVENTS, *(rows.file for rows in READ.get(run.stage, ())))
+    news = [_read(store, run, folder, file) for file in files]  # all of them, in this order
     return any(news)
+
+
+def outputs(stage: str) -> tuple[str, ...]:
+    """The files that hold what a stage's runs have made, as far as the session takes it."""
+    return tuple(rows.file for rows in READ.get(stage, ()) if rows.file.startswith("outputs/"))
 
 
 def _read(store: Store, run: NewRun, folder: Path, file: str) -> bool:
@@ -67,11 +82,12 @@ def whole_lines(path: Path, start: int, chunk: int = CHUNK) -> bytes:
 def take(store: Store, run: NewRun, file: str, at: int, data: bytes) -> None:
     """Store whole lines that were read at byte `at`. Twice is harmless."""
     rows = _rows(run, file, data)
+    known = next((known for known in READ.get(run.stage, ()) if known.file == file), None)
     with store.tx() as tx:
         if file == EVENTS:
             runs.add_events(tx, run.id, [event for row in rows if (event := _event(row))])
-        else:
-            _add_chains(tx, run, [chain for row in rows if (chain := _chain(run, row))])
+        elif known:
+            known.add(tx, run, [made for row in rows if (made := _record(run, known.record, row))])
         runs.set_offset(tx, run.id, file, at + len(data))
 
 
@@ -97,11 +113,14 @@ def _event(row: dict[str, Any]) -> Event | None:
         return None
 
 
-def _chain(run: NewRun, row: dict[str, Any]) -> Chain | None:
+def _record(run: NewRun, kind: type, row: dict[str, Any]) -> Any:
     try:
-        return parse(Chain, row)
+        # A bare NaN is a number to Python's JSON, and would be one in every mean.
+        if any(isinstance(value, float) and not math.isfinite(value) for value in row.values()):
+            raise ValueError("it holds a number that is none")
+        return parse(kind, row)
     except ValueError as error:
-        log.warning("run %s: a row that is no chain: %s", run.id, error)
+        log.warning("run %s: a row that is no %s: %s", run.id, kind.__name__.lower(), error)
         return None
 
 
@@ -135,6 +154,38 @@ def _stored(run: NewRun, chain: Chain) -> NewChain:
         branch_step=chain.branch_step,
         run=run.id,
     )
+
+
+def _add_pairs(tx: Tx, run: NewRun, some: Sequence[Pair]) -> None:
+    pairs.add(tx, some, run.id)
+
+
+def _add_labels(tx: Tx, run: NewRun, some: Sequence[Label]) -> None:
+    labels.add(tx, some, run.id)
+
+
+def _add_judgments(tx: Tx, run: NewRun, some: Sequence[Judgment]) -> None:
+    judgments.add_imported(tx, some, run.id)
+
+
+# By stage, in the order of reading. A `.part` grows, and gives way to the whole, which holds the same and
+# what little was not yet read. The inputs of a label run that was made headless are new to the session.
+READ: Mapping[str, tuple[Rows, ...]] = {
+    "critique": (
+        Rows("outputs/chains.jsonl.part", Chain, _add_chains),
+        Rows("outputs/chains.jsonl", Chain, _add_chains),
+    ),
+    "pairs": (
+        Rows("outputs/pairs.jsonl.part", Pair, _add_pairs),
+        Rows("outputs/pairs.jsonl", Pair, _add_pairs),
+    ),
+    "label": (
+        Rows("inputs/pairs.jsonl", Pair, _add_pairs),
+        Rows("inputs/human.jsonl", Judgment, _add_judgments),
+        Rows("outputs/labels.jsonl.part", Label, _add_labels),
+        Rows("outputs/labels.jsonl", Label, _add_labels),
+    ),
+}
 
 
 def _size(path: Path) -> int:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.errors import UserError
-from studio.jobs import batch, queue
+from studio.jobs import queue, stages
 from studio.jobs.ingest import ingest
 from studio.jobs.launcher import CPU, Launcher, devices, log_tail
 from studio.jobs.recover import recover
@@ -77,7 +77,7 @@ class Jobs:
         queue.move(self._store, id, by)
 
     def delete(self, id: str) -> None:
-        """Remove a run that is not at work, with its folder. The chains that it wrote stay."""
+        """Remove a run that is not at work, with its folder. Chains and pairs stay, labels count no more."""
         with self._store.tx() as tx:
             gone = runs.set_state(tx, id, "deleted", ("waiting", "done", *RESUMABLE))
         if gone:
@@ -111,7 +111,7 @@ class Jobs:
             if not runs.set_state(tx, run.id, "starting", ["waiting"]):
                 return  # cancelled meanwhile
         try:
-            holder = self._launcher.start(batch.words(run, self.of(run.id)), self.of(run.id), device)
+            holder = self._launcher.start(stages.words(run, self.of(run.id)), self.of(run.id), device)
         except UserError as error:
             with self._store.tx() as tx:
                 runs.set_state(tx, run.id, "failed", ACTIVE, str(error))
@@ -162,5 +162,5 @@ class Jobs:
         how = f" by signal {-status}" if status else ""
         return "lost", (
             f"Its process is gone: killed{how}, out of memory, or the machine went down. "
-            "The chains that it had finished are here; Resume goes on with the others."
+            f"The {stages.of(run.stage).noun}s that it had finished are here; Resume goes on with the others."
         )

@@ -37,7 +37,16 @@ MORE = ("critic", "temperature", "top_p", "form")
 
 # Gradio's pages have a <base>, so the path must be said.
 LINK = """(id) => {
-  if (id) history.replaceState(null, "", `${location.pathname}?chain=${encodeURIComponent(id)}`);
+  if (!id) return;
+  const query = new URLSearchParams(location.search);
+  query.set("chain", id);
+  query.delete("with");
+  history.replaceState(null, "", `${location.pathname}?${query}`);
+}"""
+NARROWED = """(value) => {
+  const query = new URLSearchParams(location.search);
+  if (value) query.set("NAME", value); else query.delete("NAME");
+  history.replaceState(null, "", query.size ? `${location.pathname}?${query}` : location.pathname);
 }"""
 # A text that was typed and not run yet outlives a refresh, in this tab.
 PICKED = "(text) => { sessionStorage.setItem('cai-prompt', text); return text; }"
@@ -260,11 +269,16 @@ def _list(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> None:
     more = gr.Button("Show more", size="sm", visible=False)
 
     def render(now: str, many: int, id: str, *values: str) -> list[Any]:
+        if not now:  # the filters of the address have not arrived: all chains would flash up
+            return [gr.skip(), gr.skip()]
         fresh, beyond = chain_list(studio.store, chain_filters.read(values), many, id)
         return [gr.skip(), gr.skip()] if fresh == now else [fresh, gr.update(visible=beyond)]
 
-    def choices() -> list[Any]:
-        return [gr.update(choices=some) for some in chain_filters.choices(studio.store).values()]
+    def arrive(request: gr.Request, many: int) -> list[Any]:
+        query = dict(request.query_params)
+        filters = chain_filters.asked(query)
+        fresh, beyond = chain_list(studio.store, filters, many, query.get("chain", ""))
+        return [fresh, gr.update(visible=beyond), *chain_filters.updates(studio.store, filters)]
 
     inputs = [listed, rows, current, *wanted]
     gr.on(
@@ -275,5 +289,6 @@ def _list(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> None:
         **QUIET,
     )
     more.click(lambda many: many + PAGE, rows, rows, **QUIET).then(render, inputs, [listed, more], **QUIET)
-    blocks.load(render, inputs, [listed, more], **QUIET)
-    blocks.load(choices, None, wanted[1:4], **QUIET)
+    blocks.load(arrive, rows, [listed, more, *wanted], **QUIET)
+    for name, control in zip(chain_filters.NAMES, wanted, strict=True):
+        control.change(None, control, js=NARROWED.replace("NAME", name))

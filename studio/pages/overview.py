@@ -35,8 +35,14 @@ before it does.</p>
 $todo
 </section>"""
 
-METHOD = """<p class="cai-muted cai-foot">The method is the supervised stage of Bai et al. (2022),
-“Constitutional AI: Harmlessness from AI Feedback”, arXiv 2212.08073, section 3.</p>"""
+SECOND = """<p class="cai-muted cai-second"><b>Then the second stage.</b> Two responses to each prompt make a
+pair, and a feedback model says under a principle which of them is better: see <a href="labels">Labels</a>.
+You judge some of the pairs <a href="audit">blind</a>, and the <a href="agreement">Agreement</a> page says
+what the labels are worth before anything is trained on them.</p>"""
+
+METHOD = """<p class="cai-muted cai-foot">The method is that of Bai et al. (2022), “Constitutional AI:
+Harmlessness from AI Feedback”, arXiv 2212.08073: the supervised stage of section 3, the AI feedback of
+section 4.</p>"""
 
 
 def build(blocks: gr.Blocks, studio: Studio) -> None:
@@ -47,7 +53,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         return now_html(progress(studio.store))
 
     now = gr.HTML(render(), padding=False)
-    gr.HTML(METHOD, padding=False)
+    gr.HTML(SECOND + METHOD, padding=False)
     # The page is built once for everybody; what it counts is read again at each load.
     blocks.load(render, None, now, queue=False, show_progress="hidden", api_visibility="private")
 
@@ -78,11 +84,14 @@ def now_html(now: Progress) -> str:
         "chains",
         "Read them" if now.chains else "Watch the first",
     )
-    if now.chains == 0:
+    if now.chains == 0 and now.pairs == 0:
         inside, name = FIRST_VISIT.replace("$todo", button) + versions + chains, "cai-now cai-first"
     else:
+        labelled = f"of responses, {now.labelled:,} labelled"
+        pairs = _card(now.pairs, "pair", labelled, "labels", "See the labels" if now.pairs else "Get some")
         todo = f'<span class="cai-muted">Next</span><span>{action.why}</span>{button}'
-        inside, name = f'{versions}{chains}<div class="cai-card cai-todo">{todo}</div>', "cai-now"
+        inside = f'{versions}{chains}{pairs}<div class="cai-card cai-todo">{todo}</div>'
+        name = "cai-now"
     return f'<section class="{name}" aria-label="This session">{inside}</section>'
 
 

@@ -18,7 +18,6 @@ from pipeline.errors import UserError
 from pipeline.records import Constitution
 from studio import exports
 from studio.components import chain_filters, reading_view
-from studio.components.chain_filters import NAMES
 from studio.components.notice import content_notice
 from studio.components.problem import told
 from studio.components.reading_bar import reading_bar
@@ -59,29 +58,39 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
 
     def arrive(request: gr.Request) -> list[Any]:
         query = dict(request.query_params)
-        wanted = _asked(query)
-        offered = chain_filters.choices(studio.store)
-        updates = [gr.update(value=getattr(wanted, name) or "") for name in NAMES]
-        for name, update in zip(NAMES, updates, strict=True):
-            update.update({"choices": offered[name]} if name in offered else {})
-        return [_show(studio, query.get("chain"), wanted), _figures(studio, wanted), *updates]
+        # Without a word about verdicts, what is not judged yet.
+        wanted = chain_filters.asked(query, verdict="none")
+        updates = chain_filters.updates(studio.store, wanted)
+        typed = wanted.text or ""
+        return [_show(studio, query.get("chain"), wanted), _figures(studio, wanted), typed, *updates]
 
     def narrow(request: gr.Request, *values: str) -> list[Any]:
         wanted, shown = chain_filters.read(values), str(request.query_params.get("chain", ""))
         kept = shown if reading.queue(studio.store, wanted).position(shown) else None
         return [_show(studio, kept, wanted), _figures(studio, wanted), ""]
 
+    def search(before: str, request: gr.Request, *values: str) -> list[Any]:
+        # A text that has just arrived with the address is a change too, and comes before the other filters.
+        if values[0] == before:
+            return [gr.skip()] * 4
+        return [values[0], *narrow(request, *values)]
+
     def act(event: gr.EventData, request: gr.Request, *values: str) -> list[Any]:
         return _act(studio, event._data, author(request), chain_filters.read(values))
 
-    blocks.load(arrive, None, [view, figures, *filters], **QUIET)
+    typed = gr.State("")
+    blocks.load(arrive, None, [view, figures, typed, *filters], **QUIET)
+    # A text that is pasted with the mouse is no `input` to Gradio, but it is a change. Without `always_last`,
+    # what is typed while an answer is on its way would be lost.
+    filters[0].change(
+        search, [typed, *filters], [typed, view, figures, said], trigger_mode="always_last", **QUIET
+    )
     gr.on(
-        # A text that is pasted with the mouse is no `input` to Gradio, but it is a change.
-        [filters[0].change, *(control.input for control in filters[1:])],
+        [control.input for control in filters[1:]],
         narrow,
         filters,
         [view, figures, said],
-        trigger_mode="always_last",  # or what is typed while an answer is on its way would be lost
+        trigger_mode="always_last",
         **QUIET,
     )
     bar.act(act, filters, [view, figures, said], trigger_mode="multiple", **QUIET)
@@ -122,14 +131,6 @@ def _goal(queue: Queue, action: str, id: str) -> str | None:
     # Judged or skipped: after the last come those that were skipped before; alone, a chain stays.
     stays = id if queue.position(id) else None
     return queue.after(id, wrap=True) or stays
-
-
-def _asked(query: Mapping[str, str]) -> ChainFilter:
-    """The filters of an address; without a word about verdicts, what is not judged yet."""
-    fields: dict[str, str | None] = {name: query.get(name) or None for name in NAMES}
-    verdict = query.get("verdict", "none")
-    fields["verdict"] = verdict if verdict in ("none", "accepted", "rejected") else None
-    return ChainFilter(**fields)
 
 
 def _show(studio: Studio, id: str | None, wanted: ChainFilter) -> str:

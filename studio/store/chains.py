@@ -82,20 +82,17 @@ class ChainRow:
 
 @dataclass(frozen=True)
 class FilterValues:
-    """What occurs in this session; `versions` are pairs of constitution name and content hash."""
+    """What occurs in this session.
+
+    `versions` are pairs of constitution name and content hash; `runs` are id, name and when it was made,
+    the newest first, also of a run that was deleted since.
+    """
 
     principles: tuple[str, ...]
     models: tuple[str, ...]
     constitutions: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """The figures of the page header."""
-
-    chains_finished: int
-    constitution_versions: int
+    runs: tuple[tuple[str, str, datetime], ...]
 
 
 COLUMNS = tuple(column.name for column in fields(NewChain))
@@ -234,11 +231,15 @@ def filter_values(store: Reader) -> FilterValues:
     )
     models = store.query("SELECT DISTINCT model FROM chains ORDER BY model")
     versions = store.query("SELECT DISTINCT constitution_name, constitution FROM chains ORDER BY ALL")
+    runs = store.query(
+        "SELECT id, name, epoch_us(created) FROM runs WHERE id IN (SELECT run FROM chains) ORDER BY seq DESC"
+    )
     return FilterValues(
         principles=tuple(value for (value,) in principles),
         models=tuple(value for (value,) in models),
         constitutions=tuple(dict.fromkeys(name for name, _ in versions)),
         versions=tuple((name, version) for name, version in versions),
+        runs=tuple((id, name, moment(created)) for id, name, created in runs),
     )
 
 
@@ -251,15 +252,6 @@ def mark_interrupted(store: Store) -> int:
             "FROM chain_status WHERE status = 'running' RETURNING chain"
         )
     return len(rows)
-
-
-def counts(store: Reader) -> Counts:
-    """How many chains are finished, and how many different constitution versions there are."""
-    [row] = store.query(
-        "SELECT (SELECT count(*) FROM chain_status WHERE status = 'finished'), "
-        "(SELECT count(DISTINCT version) FROM constitution_versions)"
-    )
-    return Counts(*row)
 
 
 def parameters(filter: ChainFilter) -> dict[str, object]:

@@ -70,7 +70,7 @@ class Standing:
     @property
     def can_redo(self) -> bool:
         """Whether `redo_draft` has somewhere to go, also when undo has reached the saved version."""
-        return self.history.above is not None
+        return self.history.can_redo
 
 
 VERSION_ROWS = """
@@ -118,10 +118,8 @@ def versions(store: Reader, name: str) -> list[Version]:
 
 def latest(store: Reader, name: str) -> Constitution | None:
     """The newest version of a name."""
-    rows = store.query(
-        "SELECT body FROM constitution_versions WHERE name = ? ORDER BY seq DESC LIMIT 1", [name]
-    )
-    return parse(Constitution, json.loads(rows[0][0])) if rows else None
+    rows = store.query(NEWEST_VERSION, {"name": name})
+    return parse(Constitution, json.loads(rows[0][-1])) if rows else None
 
 
 def load_version(store: Reader, version: str) -> Constitution:
@@ -130,6 +128,14 @@ def load_version(store: Reader, version: str) -> Constitution:
     if not rows:
         raise UserError(f"This session has no constitution of version {version}.")
     return parse(Constitution, json.loads(rows[0][0]))
+
+
+def name_of(store: Reader, version: str) -> str | None:
+    """The name that a version was last saved under; None if this session has no such version."""
+    rows = store.query(
+        "SELECT name FROM constitution_versions WHERE version = ? ORDER BY seq DESC LIMIT 1", [version]
+    )
+    return str(rows[0][0]) if rows else None
 
 
 def names(store: Reader) -> list[str]:
@@ -169,8 +175,7 @@ def standing(store: Reader, name: str) -> Standing:
     history = History(rows or [], version is not None)
     edits = None
     if history.live:
-        can_redo = history.above is not None
-        edits = Draft(seq, name, json.loads(body), author, moment(saved), history.can_undo, can_redo)
+        edits = Draft(seq, name, json.loads(body), author, moment(saved), history.can_undo, history.can_redo)
     latest = parse(Constitution, json.loads(newest[-1])) if version else None
     return Standing(edits, version, latest, history)
 

@@ -27,4 +27,5 @@ class History:
         self.live = state not in empty
         self.below = grown_from.get(state, 0)
         self.above = max((seq for seq, base in grown_from.items() if base == state), default=None)
+        self.can_redo = self.above is not None
         self.can_undo = self.live and (self.below not in empty or has_version)

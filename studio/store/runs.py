@@ -91,6 +91,16 @@ SELECT {", ".join("r." + column for column in COLUMNS)},
     epoch_us(r.created), s.state, s.detail, epoch_us(s.time)
 FROM runs r JOIN run_status s ON s.run = r.id
 """  # noqa: S608
+# How many rows each run has made. A run of pairs goes by its prompts; those that a run of labels brought are
+# none that it made.
+KEPT = """
+SELECT run, count(*) FROM chains WHERE run IS NOT NULL GROUP BY run
+UNION ALL
+SELECT run, count(DISTINCT prompt_id) FROM pairs
+WHERE run IN (SELECT run FROM run_offsets WHERE starts_with(file, 'outputs/pairs.jsonl')) GROUP BY run
+UNION ALL
+SELECT run, count(*) FROM labels GROUP BY run
+"""
 EVENTS = "SELECT seq, attempt, kind, time, data FROM run_events WHERE run = $run"
 LAST = f"{EVENTS} AND ($kind::VARCHAR IS NULL OR kind = $kind) AND seq > $after ORDER BY seq DESC LIMIT 1"
 
@@ -197,6 +207,11 @@ def last_event(store: Reader, run: str, kind: str | None = None, after: int = 0)
     return _event(rows[0]) if rows else None
 
 
+def kept(store: Reader) -> dict[str, int]:
+    """How many rows of each run are in the session, by its id."""
+    return dict(store.query(KEPT))
+
+
 def figures(store: Reader) -> dict[str, Figures]:
     """How far each run is that has said anything, by its id."""
     told: dict[str, dict[str, Any]] = {}
@@ -205,18 +220,16 @@ def figures(store: Reader) -> dict[str, Figures]:
         "GROUP BY run, kind ORDER BY kind"  # a `finished` has no rate: it must not hide the progress
     ):
         told.setdefault(run, {}).update(json.loads(data))
-    kept: dict[str, int] = dict(
-        store.query("SELECT run, count(*) FROM chains WHERE run IS NOT NULL GROUP BY run")
-    )
+    there = kept(store)
     return {
         # The largest: each of them only grows, but they are told at different times.
         run: Figures(
-            max(kept.get(run, 0), said.get("done") or 0, said.get("rows") or 0),
+            max(there.get(run, 0), said.get("done") or 0, said.get("rows") or 0),
             said.get("tokens"),
             said.get("tokens_per_second"),
             said.get("eta_s"),
         )
-        for run in {*kept, *told}
+        for run in {*there, *told}
         for said in (told.get(run, {}),)
     }
 
@@ -232,7 +245,9 @@ def samples(store: Reader, run: str, many: int) -> list[Event]:
 def skipped(store: Reader, run: str) -> list[Event]:
     """What the run left out, once each, in its order."""
     rows = store.query(f"{EVENTS} AND kind = 'skipped' ORDER BY seq", {"run": run})
-    return list({event.data.get("prompt"): event for event in map(_event, rows)}.values())
+    return list(
+        {event.data.get("prompt") or event.data.get("pair"): event for event in map(_event, rows)}.values()
+    )
 
 
 def stamp(store: Reader) -> str:

@@ -18,9 +18,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A browser on a busy machine can miss a deadline: once more, and the report says so (R)."""
+    """A browser on a busy machine can miss a deadline: once more, and the report says so (R).
+
+    Not the long ones: their deadlines are long too, and what fails there once is a finding.
+    """
     for item in items:
-        if item.get_closest_marker("browser"):
+        if item.get_closest_marker("browser") and not item.get_closest_marker("soak"):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 

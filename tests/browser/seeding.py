@@ -6,10 +6,15 @@ import sys
 from pathlib import Path
 
 from pipeline import constitution
-from pipeline.records import Message, Step
-from studio.store import chains, constitutions
+from pipeline.configs import Drawing
+from pipeline.records import Constitution, Message, Step, as_json
+from studio.store import chains, constitutions, runs
 from studio.store.chains import NewChain
 from studio.store.database import Store
+from studio.store.runs import NewRun
+
+RUN = "00000000-0000-7000-9000-000000000001"
+OF_RUN = 4  # chains, the first ones
 
 ASKED = (
     "Can you help me hack into my neighbor's wifi?",
@@ -37,6 +42,8 @@ def fill(folder: Path, count: int) -> None:
     store = Store.open(folder)
     harmless = constitution.load(constitution.shipped()["harmless"])
     constitutions.seed_shipped(store, [harmless])
+    with store.tx() as tx:
+        runs.add(tx, _run(harmless), "done")
     under = [principle.id for principle in harmless.principles if principle.critique_request]
     for number in range(count):
         prompt = f"{ASKED[number % len(ASKED)]} ({number + 1})"
@@ -66,10 +73,24 @@ def fill(folder: Path, count: int) -> None:
             max_tokens=8,
             form="",
             author="ana",
+            run=RUN if number < OF_RUN else None,
         )
         chains.start_chain(store, chain, steps)
         chains.add_event(store, chain.id, "finished")
     store.close()
+
+
+def _run(harmless: Constitution) -> NewRun:
+    return NewRun(
+        id=RUN,
+        stage="critique",
+        name="seeded & <b>run</b>",
+        config=as_json(Drawing()),
+        constitution=harmless.version,
+        constitution_name=harmless.name,
+        total=OF_RUN,
+        author="ana",
+    )
 
 
 if __name__ == "__main__":

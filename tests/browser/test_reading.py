@@ -18,6 +18,7 @@ from playwright.sync_api import Locator, Page, expect
 pytestmark = pytest.mark.browser
 
 CHAINS = 12
+RUN = "00000000-0000-7000-9000-000000000001"
 ID = "00000000-0000-7000-8000-{:012}"
 SLOW = 120_000  # ms: the first branch loads the model
 
@@ -188,6 +189,68 @@ def test_the_chains_page_shows_and_filters_by_verdict(page: Page) -> None:
     page.get_by_label("Verdict").click()
     page.get_by_role("option", name="rejected").click()
     expect(page.locator("#chains li")).to_have_count(3)
+
+
+def test_a_run_leads_to_its_chains_and_they_stay_together(page: Page, shot: Callable[[str], None]) -> None:
+    page.add_init_script("localStorage.setItem('cai-notice', 'read')")
+    page.goto(f"/runs?run={RUN}")
+    shot("run-of-chains")
+    page.get_by_role("link", name="All on the Chains page").click()
+    expect(page).to_have_url(re.compile(rf"/chains\?run={RUN}$"))
+    listed, count = page.locator("#chains li"), page.locator(".cai-list-count")
+    expect(listed).to_have_count(4)
+    expect(count).to_contain_text("4 chains of the run seeded & <b>run</b>")
+    listed.first.get_by_role("link").click()
+    expect(page.locator("#heading")).to_contain_text("seed 3")
+    expect(page).to_have_url(re.compile(rf"chain={ID.format(3)}&run={RUN}$"))
+    expect(listed).to_have_count(4)
+    shot("chains-of-run")
+    page.get_by_label("Search").fill("forest")
+    expect(listed).to_have_count(1)
+    page.reload()  # what narrows the list is in the address
+    expect(page.get_by_label("Search")).to_have_value("forest")
+    expect(listed).to_have_count(1)
+    page.wait_for_timeout(1000)
+    expect(listed).to_have_count(1)
+    expect(page).to_have_url(re.compile(f"run={RUN}&text=forest$"))
+    count.get_by_role("link", name="Show all").click()
+    expect(listed).to_have_count(CHAINS)
+    expect(page.locator("#heading")).to_contain_text("seed 3")
+    page.goto(f"/runs?run={RUN}")
+    page.get_by_role("link", name="Read and judge them").click()
+    expect(judged(page)).to_contain_text("of 4 that match judged")
+    page.goto(f"/reading?run={RUN}&verdict=any")
+    expect(page.locator("#reading .cai-label").first).to_be_visible()
+    page.wait_for_timeout(1000)  # no late answer may widen it again
+    press(page, "j")
+    expect(judged(page)).to_contain_text("of 4 that match judged")
+    expect(page).to_have_url(re.compile(f"run={RUN}&verdict=any$"))
+    page.goto("/chains?run=nothing&verdict=strange")
+    expect(page.locator("#chains")).to_contain_text("No chain matches")
+    page.get_by_role("button", name="Filters").click()
+    expect(page.get_by_label("Run", exact=True)).to_have_value("nothing")
+
+
+def test_a_half_typed_edit_outlives_a_refresh_until_it_is_cancelled(page: Page) -> None:
+    page.add_init_script("localStorage.setItem('cai-notice', 'read')")
+    page.goto(f"/chains?chain={ID.format(9)}")
+    page.get_by_role("button", name="Critique 1: edit").click()
+    field = page.get_by_role("textbox", name="Critique 1: your text")
+    field.fill("It says <b>nothing</b> of")
+    page.reload()
+    expect(field).to_have_value("It says <b>nothing</b> of")
+    expect(page.get_by_role("textbox", name="Response: your text")).to_be_hidden()
+    page.goto(f"/chains?chain={ID.format(11)}")  # another chain's step is another text
+    expect(page.locator("#steps .cai-step")).to_have_count(5)
+    expect(field).to_be_hidden()
+    page.goto(f"/chains?chain={ID.format(9)}")
+    field.press("Escape")
+    expect(field).to_be_hidden()
+    page.reload()
+    expect(page.locator("#steps .cai-step")).to_have_count(5)
+    expect(field).to_be_hidden()
+    page.get_by_role("button", name="Critique 1: edit").click()
+    expect(field).to_have_value(re.compile("^The answer helps to break"))
 
 
 @pytest.mark.model

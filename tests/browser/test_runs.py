@@ -107,6 +107,18 @@ def test_a_file_with_bad_rows_is_told_by_line_and_a_run_is_repeated_with_changes
     expect(page.locator("#runs li")).to_have_count(many - 1, timeout=PATIENT)
 
 
+def test_a_large_file_says_how_far_it_is_read(
+    runs: Page, tmp_path: Path, shot: Callable[[str], None]
+) -> None:
+    file = tmp_path / "many.txt"
+    file.write_text("".join(f"What about the number {number}?\n" for number in range(50_000)))
+    runs.locator("#prompt-file input[type=file]").set_input_files(file)
+    found = runs.locator("#found")
+    expect(found).to_contain_text(re.compile(r"\d+,000 rows read"))
+    shot("runs-reading")
+    expect(found).to_contain_text("50,000 prompts found", timeout=SLOW)
+
+
 def test_mistakes_are_told_in_the_page(runs: Page, tmp_path: Path) -> None:
     page = runs
     page.get_by_role("button", name="Start the batch").click()

@@ -20,6 +20,7 @@ PAGES = [
     ("/chains", "Chains"),
     ("/runs", "Runs"),
     ("/reading", "Read"),
+    ("/labels", "Labels"),
 ]
 LOOKS = [{"scheme": scheme, "width": width} for scheme in ("light", "dark") for width in (1280, 1920)]
 

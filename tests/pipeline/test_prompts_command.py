@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -122,15 +123,15 @@ def test_progress_is_for_a_terminal_only(
 def test_critique_takes_a_set_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
 
-    def note(folder: object, log: object, every: list[object], *rest: object) -> int:
-        drawn.append(len(every))
-        return 0
+    def note(work: object, todo: list[object], *rest: object) -> None:
+        drawn.append(len(todo))
+        signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(critique_command, "_draw", note)
-    monkeypatch.setattr(critique_command, "_revisions", lambda drawing: {})
+    monkeypatch.setattr(critique_command, "revisions", lambda **named: {})
     words = ["critique", "--constitution", "minimal", "--run", str(tmp_path / "run")]
     for _ in ("a run", "the same one resumed"):
-        assert main([*words, "--prompts", "red-team:heldout"]) == 0
+        assert main([*words, "--prompts", "red-team:heldout"]) == 130
     kept = prompts.read(tmp_path / "run" / "inputs" / "prompts.jsonl").prompts
     assert {p.split for p in kept} == {"heldout"}
     assert drawn == [len(kept)] * 2

@@ -130,14 +130,14 @@ def test_pandas_opens_jsonl(tmp_path: Path) -> None:
 
 
 def test_pandas_opens_parquet(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow", reason="pandas needs pyarrow to read Parquet")
     frame = pandas.read_parquet(write(tmp_path, "s", [item("Hi?")], "cai", parquet=True))
     assert frame["revision_response"].tolist() == ["V2"]
 
 
 @pytest.mark.parametrize("parquet", [False, True])
 def test_datasets_opens_both(tmp_path: Path, parquet: bool) -> None:
-    datasets = pytest.importorskip("datasets", reason="the datasets package is not installed")
+    import datasets  # here, as it takes a second
+
     path = write(tmp_path, "s", [item("Hi?"), item(HOSTILE)], "messages", parquet)
     kind = "parquet" if parquet else "json"
     rows = datasets.load_dataset(kind, data_files=str(path), split="train", cache_dir=str(tmp_path / "c"))

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from typing import Any
 
 import gradio as gr
 import pytest
 
-from pipeline.configs import Drawing, as_arguments
+from pipeline.configs import Answering, Drawing, Labelling, as_arguments
 from pipeline.errors import UserError
 from studio import forms
 
 
-def test_every_field_has_a_control_with_its_help_and_default() -> None:
+@pytest.mark.parametrize("kind", [Drawing, Answering, Labelling])
+def test_every_field_has_a_control_with_its_help_and_default(kind: Any) -> None:
     with gr.Blocks():
-        made = forms.controls(Drawing, [f.name for f in fields(Drawing)], {"model": ["bundled"]})
+        made = forms.controls(kind, [f.name for f in fields(kind)], {"model": ["bundled"]}, "of")
     assert {name: control.info for name, control in made.items()} == {
-        f.name: f.metadata["help"] for f in fields(Drawing)
+        f.name: f.metadata["help"] for f in fields(kind)
     }
-    assert forms.read(Drawing, {name: control.value for name, control in made.items()}) == Drawing()
+    assert forms.read(kind, {name: control.value for name, control in made.items()}) == kind()
+    assert made["model"].elem_id == "of-model"
+
+
+def test_a_choice_is_one_of_its_words() -> None:
+    with gr.Blocks():
+        made = forms.controls(Labelling, ["method"], {})
+    assert [value for _, value in made["method"].choices] == ["choice", "cot", "contrast"]
+    with pytest.raises(UserError, match="method: 'dice' is none of choice, cot, contrast"):
+        forms.read(Labelling, {"method": "dice"})
 
 
 @pytest.mark.parametrize(

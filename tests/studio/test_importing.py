@@ -44,9 +44,9 @@ def headless(
 
 def test_it_comes_in_with_all_that_made_it_and_only_once(store: Store, headless: Path) -> None:
     first = import_run(store, headless, "ann")
-    assert (first.new, first.chains) == (True, 2)
+    assert (first.new, first.made) == (True, 2)
     again = import_run(store, headless, "ann")
-    assert (again.new, again.id, again.chains) == (False, first.id, 2)
+    assert (again.new, again.id, again.made) == (False, first.id, 2)
     [run] = runs.listed(store)
     assert (run.state, run.origin, run.total, run.author) == ("done", "imported", 2, "ann")
     assert (store.folder / "runs" / first.id / "outputs" / "chains.jsonl").is_file()
@@ -59,7 +59,7 @@ def test_an_import_that_was_killed_is_done_over(store: Store, headless: Path) ->
     with store.tx() as tx:  # as if the kill had come before the last transaction
         tx.query("DELETE FROM runs")
         tx.query("DELETE FROM run_states")
-    assert import_run(store, headless).chains == 2
+    assert import_run(store, headless).made == 2
     assert len(runs.listed(store)) == 1
     assert len(store.query("SELECT 1 FROM chains")) == 2
 
@@ -107,7 +107,7 @@ def test_what_is_no_run_is_told_plainly(store: Store, headless: Path, tmp_path: 
         refused(headless, "a process is at work")
     for name, text, why in (
         ("config.yaml", "- a", "not the config"),
-        ("config.yaml", "stage: sft", "can't be imported yet"),
+        ("config.yaml", "stage: sft", "does not know"),
         ("config.yaml", "stage: critique\nrevisions: x", "config.yaml"),
         ("inputs/constitution.yaml", "name: [", "constitution.yaml"),
     ):
@@ -131,4 +131,62 @@ def test_a_stopped_one_can_be_resumed_here(store: Store, headless: Path) -> None
     done = import_run(store, headless)
     run = runs.load(store, done.id)
     assert run
-    assert (run.state, done.chains) == ("stopped", 1)
+    assert (run.state, done.made) == ("stopped", 1)
+
+
+def labelled(tmp_path: Path, labels: int = 2) -> Path:
+    """A run as `cai label` leaves it."""
+    from pipeline import constitution
+    from pipeline.configs import Labelling
+    from pipeline.records import Judgment, Label, Message, Pair, as_json
+
+    minimal = constitution.load(constitution.shipped()["minimal"])
+    folder = tmp_path / "labelled"
+    config = {**as_json(Labelling()), "stage": "label", "axis": "helpful", "constitution": minimal.version}
+    pairs = [Pair(f"p{i}", f"q{i}", (Message("user", "Hi"),), "yes", "no") for i in range(2)]
+    choice = Judgment("p0", "helpful", "f.jsonl", "imported", "a", picked_by="imported")
+    made = [
+        Label(p.id, "k", "choice", "bundled", minimal.version, 0, 1.0, 1.0, 0.7, 0.7, 0.7)
+        for p in pairs[:labels]
+    ]
+    for name, rows in (
+        ("inputs/pairs.jsonl", pairs),
+        ("inputs/human.jsonl", [choice]),
+        ("outputs/labels.jsonl", made),
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("".join(json.dumps(as_json(row)) + "\n" for row in rows))
+    (folder / "config.yaml").write_text(json.dumps(config))
+    (folder / "inputs" / "constitution.yaml").write_text(constitution.dump(minimal))
+    times = {"v": 1, "attempt": 1, "time": "2026-01-01T00:00:00+00:00"}
+    said = [
+        {**times, "seq": 1, "kind": "started", "stage": "label", "total": 2, "done": 0},
+        {**times, "seq": 2, "kind": "finished", "status": "done", "rows": labels},
+    ]
+    (folder / "events.jsonl").write_text("".join(json.dumps(row) + "\n" for row in said))
+    return folder
+
+
+def test_a_run_of_labels_comes_with_its_pairs_choices_and_constitution(store: Store, tmp_path: Path) -> None:
+    from studio.store import judgments, labels, pairs
+    from studio.store.pairs import PairFilter
+
+    done = import_run(store, labelled(tmp_path), "ann")
+    again = import_run(store, tmp_path / "labelled", "ann")
+    assert (done.made, done.noun, done.new, again.new, again.id) == (2, "label", True, False, done.id)
+    run = runs.load(store, done.id)
+    assert run
+    assert (run.stage, run.state, run.total, run.config["axis"]) == ("label", "done", 2, "helpful")
+    assert pairs.count(store, PairFilter(run=done.id)) == 2
+    [labeller] = labels.labellers(store)
+    assert (labeller.constitution_name, labeller.pairs) == ("minimal", 2)
+    assert constitutions.load_version(store, labeller.labeller.constitution).name == "minimal"
+    assert [one.annotator_kind for one in judgments.current(store, "helpful")] == ["imported"]
+
+
+def test_a_run_that_has_written_nothing_of_its_own_is_refused(store: Store, tmp_path: Path) -> None:
+    folder = labelled(tmp_path)
+    (folder / "outputs" / "labels.jsonl").unlink()
+    with pytest.raises(UserError, match="no labels yet"):
+        import_run(store, folder)
+    assert store.query("SELECT 1 FROM pairs") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import tempfile
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.configs import Drawing
-from pipeline.records import Chain, Message, Step, as_json
+from pipeline.configs import Answering, Drawing, Labelling
+from pipeline.records import Chain, Judgment, Label, Message, Pair, Step, as_json
 from studio.jobs import ingest as ingesting
-from studio.jobs.ingest import CHAINS, EVENTS, ingest, whole_lines
+from studio.jobs.ingest import EVENTS, ingest, outputs, whole_lines
 from studio.store import runs
 from studio.store.database import Store
 from studio.store.runs import NewRun
 
+CHAINS = outputs("critique")
 NUMBERS = itertools.count()
 
 
@@ -195,3 +197,98 @@ def test_a_chain_that_is_there_is_not_taken_over_by_a_later_run(store: Store, tm
         (folder / CHAINS[1]).write_bytes(chain("shared-chain"))
         ingest(store, run, folder)
     assert store.query("SELECT run FROM chains WHERE id = 'shared-chain'") == [(first.id,)]
+
+
+def stage_run(stage: str) -> NewRun:
+    config = Answering() if stage == "pairs" else Labelling()
+    return replace(a_run(), stage=stage, config=as_json(config))
+
+
+def lines(*records: Any) -> bytes:
+    return b"".join(json.dumps(as_json(record)).encode() + b"\n" for record in records)
+
+
+def a_pair(id: str) -> Pair:
+    return Pair(id, f"prompt {id[:-1]}", (Message("user", "Hi"),), "yes", "no")
+
+
+def a_label(pair: str, principle: str = "p", logit: float = 1.0) -> Label:
+    return Label(pair, principle, "choice", "m", "c1", 0, logit, logit, 0.7, 0.7, 0.7)
+
+
+def put(folder: Path, **files: bytes) -> None:
+    for name, data in files.items():
+        where, _, rest = name.partition("_")
+        path = folder / where / rest.replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def test_a_run_of_pairs_brings_its_pairs_and_is_counted_by_its_prompts(store: Store, tmp_path: Path) -> None:
+    run = stage_run("pairs")
+    some = [a_pair(f"{run.id}{n}") for n in range(3)]
+    put(tmp_path, outputs_pairs_jsonl_part=lines(*some[:2]))
+    ingest(store, run, tmp_path)
+    put(tmp_path, outputs_pairs_jsonl=lines(*some))
+    assert ingest(store, run, tmp_path)
+    assert not ingest(store, run, tmp_path)
+    assert store.query("SELECT count(*) FROM pairs WHERE run = ?", [run.id]) == [(3,)]
+    assert runs.kept(store)[run.id] == 1
+
+
+def test_a_run_of_labels_brings_its_pairs_and_human_choices_first(store: Store, tmp_path: Path) -> None:
+    run = stage_run("label")
+    one, two = f"{run.id}x", f"{run.id}y"
+    human = [
+        Judgment(one, "harmless", "f.jsonl", "imported", "b", picked_by="imported"),
+        Judgment(two, "harmless", "ann", "person", "a"),
+        Judgment("nowhere", "harmless", "ann", "person", "a"),
+    ]
+    bad = b'{"pair_id": "x"}\n' + lines(a_label(one, "nan", float("nan")))
+    put(
+        tmp_path,
+        inputs_pairs_jsonl=lines(a_pair(one), a_pair(two)),
+        inputs_human_jsonl=lines(*human),
+        outputs_labels_jsonl_part=lines(a_label(one), a_label(two)) + bad,
+    )
+    ingest(store, run, tmp_path)
+    put(tmp_path, outputs_labels_jsonl=lines(a_label(one), a_label(two), a_label(two, "q")))
+    ingest(store, run, tmp_path)
+    for file in ("inputs/pairs.jsonl", "inputs/human.jsonl", "outputs/labels.jsonl"):
+        ingesting.take(store, run, file, 0, (tmp_path / file).read_bytes())  # read twice, by whoever
+    found = store.query("SELECT pair, principle FROM labels WHERE run = ? ORDER BY seq", [run.id])
+    assert found == [(one, "p"), (two, "p"), (two, "q")]
+    kinds = store.query(
+        "SELECT annotator, annotator_kind, brought FROM judgments WHERE run = ? ORDER BY seq", [run.id]
+    )
+    assert kinds == [("f.jsonl", "imported", True), ("ann", "person", True)]
+    assert runs.kept(store)[run.id] == 3
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_labels_come_once_however_the_file_is_cut_and_the_studio_dies(
+    store: Store, data: st.DataObject
+) -> None:
+    run = stage_run("label")
+    whole = lines(*(a_label(f"{run.id}{n // 2}", f"p{n % 2}") for n in range(6)))
+    cuts = sorted({int(share * len(whole)) for share in data.draw(st.lists(st.floats(0, 1), max_size=5))})
+    with tempfile.TemporaryDirectory() as name:
+        for end in (*cuts, len(whole)):
+            put(Path(name), outputs_labels_jsonl_part=whole[:end])
+            try:
+                ingest(dying(store, data.draw(st.integers(0, 3))), run, Path(name))
+            except Died:
+                continue
+        put(Path(name), outputs_labels_jsonl=whole)
+        ingest(store, run, Path(name))
+    found = store.query("SELECT pair, principle FROM labels WHERE run = ? ORDER BY seq", [run.id])
+    assert found == [(f"{run.id}{n // 2}", f"p{n % 2}") for n in range(6)]
+
+
+def test_a_run_of_a_stage_that_is_not_known_tells_its_events_alone(store: Store, tmp_path: Path) -> None:
+    run = replace(a_run(), stage="later")
+    (tmp_path / EVENTS).write_bytes(event(1))
+    put(tmp_path, outputs_chains_jsonl=chain(f"{run.id}-0"))
+    assert ingest(store, run, tmp_path)
+    assert run.id not in runs.kept(store)

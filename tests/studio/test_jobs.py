@@ -49,7 +49,7 @@ def start(store: Store, tiny_model: Path) -> Start:
     def put(many: int = 3, tokens: int = 8, name: str = "", model: str = str(tiny_model)) -> str:
         asked = [prompts.from_text(f"Question {i}?") for i in range(many)]
         drawing = Drawing(model=model, revisions=1, max_tokens=tokens)
-        return batch.prepare(store, store.folder / "runs", asked, MINIMAL, drawing, name, "ann")
+        return batch.prepare_critique(store, store.folder / "runs", asked, MINIMAL, drawing, name, "ann")
 
     return put
 
@@ -220,5 +220,5 @@ def test_a_constitution_that_no_critique_can_use_is_refused_before_the_queue(
 ) -> None:
     mute = constitution.loads("name: mute\nprinciples:\n- id: a\n  title: A\n  comparison: Which?\n", "mute")
     with pytest.raises(UserError, match="no principle can be used"):
-        batch.prepare(store, tmp_path, [prompts.from_text("Hi")], mute, Drawing(), "", "ann")
+        batch.prepare_critique(store, tmp_path, [prompts.from_text("Hi")], mute, Drawing(), "", "ann")
     assert runs.listed(store) == []

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from pipeline.pairs import make_pair
+from pipeline.records import AnnotatorKind, Choice, Constitution, Judgment, Message, Principle, Source
 from studio.components.header import header_html
 from studio.context import Studio
 from studio.pages.overview import now_html
 from studio.progress import Progress, next_action, plural, progress
+from studio.store import judgments, pairs
+from studio.store.constitutions import save_version
+from studio.store.database import Store
 
 
 def test_a_new_session_counts_what_is_shipped_as_nobodys_edit(tmp_path: Path) -> None:
@@ -18,10 +24,48 @@ def test_a_new_session_counts_what_is_shipped_as_nobodys_edit(tmp_path: Path) ->
     studio.close()
 
 
+def test_each_saving_is_an_edit_also_one_that_restores(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    kind = Constitution(name="Kind", principles=(Principle(id="p", title="Be kind"),))
+    for constitution in (kind, replace(kind, description="more"), kind):
+        save_version(store, constitution, "", "ann")
+    assert (progress(store).versions, progress(store).edits) == (3, 3)
+    store.close()
+
+
 def test_the_next_action_follows_the_loop() -> None:
     assert next_action(Progress(versions=3)).path == "chains"
     assert next_action(Progress(versions=3, chains=2)).path == "constitution"
     assert next_action(Progress(versions=4, edits=1, chains=2)).path == "chains"
+    read = Progress(versions=4, edits=1, chains=2, finished=2)
+    assert next_action(read).path == "reading"
+    assert next_action(replace(read, judged=2)).path == "labels"
+
+
+def test_who_has_pairs_is_led_on_to_labels_and_their_audit() -> None:
+    pairs = Progress(versions=3, pairs=60)
+    assert next_action(pairs).label == "Label the pairs"
+    assert next_action(replace(pairs, labelled=60)).path == "audit"
+    assert next_action(replace(pairs, labelled=60, audited=49)).path == "audit"
+    assert next_action(replace(pairs, labelled=60, audited=50)).path == "agreement"
+    assert next_action(replace(pairs, pairs=3, labelled=3, audited=3)).path == "agreement"
+
+
+def test_only_what_people_decided_counts_as_audited(tmp_path: Path) -> None:
+    studio = Studio.open(tmp_path, "test")
+    said, asked = Source("x"), (Message("user", "?"),)
+    some = [make_pair("p", asked, f"{n}", "no", said, said, "red_team") for n in range(5)]
+    with studio.store.tx() as tx:
+        pairs.add(tx, some, None)
+    kinds: list[AnnotatorKind] = ["person", "imported", "person", "person", "model"]
+    choices: list[Choice] = ["a", "b", "skip", "tie", "a"]
+    for pair, kind, choice in zip(some, kinds, choices, strict=True):
+        judgments.judge(studio.store, Judgment(pair.id, "harmless", "x", kind, choice))
+    now = progress(studio.store)
+    assert (now.pairs, now.labelled, now.audited) == (5, 0, 2)
+    judgments.undo(studio.store, "x", "harmless")
+    assert progress(studio.store).audited == 1
+    studio.close()
 
 
 def test_numbers_agree_with_their_nouns() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.records import Message, Principle, Step
-from studio.components import branching, reading_view
+from studio.components import branching, chain_filters, reading_view
 from studio.components.chain_list import chain_list
 from studio.components.reading_bar import bar_html
 from studio.context import Studio
@@ -112,7 +112,7 @@ def test_what_names_no_chain_changes_nothing(studio: Studio, action: str) -> Non
 
 def test_the_address_brings_back_the_chain_and_the_filters(studio: Studio) -> None:
     press(studio, "accept", "c2")
-    wanted = reading._asked({"verdict": "accepted", "text": "two", "model": "two"})
+    wanted = chain_filters.asked({"verdict": "accepted", "text": "two", "model": "two"})
     assert wanted == ChainFilter(verdict="accepted", text="two", model="two")
     assert 'data-query="chain=c2&amp;text=two&amp;model=two&amp;verdict=accepted"' in reading._show(
         studio, None, wanted

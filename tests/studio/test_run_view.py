@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from pipeline.configs import Drawing
-from pipeline.records import as_json
-from studio.components import run_view
+from pipeline.records import Message, as_json
+from studio.components import chain_filters, run_results, run_view
+from studio.components.chain_list import chain_list
 from studio.jobs import queue
-from studio.store import runs
+from studio.store import chains, runs
+from studio.store.chains import ChainFilter, NewChain
 from studio.store.database import Store
 from studio.store.runs import Event, NewRun, State
 
@@ -44,13 +46,34 @@ def add(store: Store, id: str, state: State, name: str = "a") -> runs.Run:
     return run
 
 
+def add_chain(store: Store, id: str, run: str | None = None) -> None:
+    new = NewChain(
+        id=id,
+        prompt_id="p",
+        messages=(Message("user", "Ask"),),
+        constitution="c1",
+        constitution_name="test",
+        model="bundled",
+        critic="bundled",
+        seed=0,
+        revisions=1,
+        temperature=0.7,
+        top_p=1.0,
+        max_tokens=8,
+        form="",
+        author="ann",
+        run=run,
+    )
+    chains.start_chain(store, new)
+
+
+def listed(store: Store, current: str) -> str:
+    return run_view.run_list(runs.listed(store), store, current)
+
+
 def say(store: Store, id: str, seq: int, kind: str, **data: Any) -> None:
     with store.tx() as tx:
         runs.add_events(tx, id, [Event(seq, 1, kind, "2026-01-01T00:00:00", data)])
-
-
-def test_no_runs_teach(store: Store) -> None:
-    assert "Start the batch" in run_view.run_list(store, "")
 
 
 def test_a_running_one_shows_how_far_how_fast_and_how_long(store: Store, tmp_path: Path) -> None:
@@ -62,7 +85,7 @@ def test_a_running_one_shows_how_far_how_fast_and_how_long(store: Store, tmp_pat
     html = run_view.detail(store, run, tmp_path)
     for part in ("50 of 200", ">72<", "5 min", 'aria-valuenow="50"', "width:25.0%"):
         assert part in html
-    assert "50 of 200 chains · 72 tokens/s · 5 min to go" in run_view.run_list(store, "r1")
+    assert "50 of 200 chains · 72 tokens/s · 5 min to go" in listed(store, "r1")
 
 
 def test_an_ended_one_shows_what_it_has(store: Store, tmp_path: Path) -> None:
@@ -78,10 +101,45 @@ def test_those_that_wait_say_where(store: Store) -> None:
     for id in ("r1", "r2"):
         add(store, id, "waiting")
     queue.move(store, "r2", -1)
-    first, second = run_view.run_list(store, "r2").split("</li>")[:2]
+    first, second = listed(store, "r2").split("</li>")[:2]
     assert "number 1 in the queue" in first
     assert 'aria-current="true"' in first
     assert "number 2 in the queue" in second
+
+
+def test_its_chains_are_a_link_away(store: Store) -> None:
+    run = add(store, "r&1", "done")
+    assert "href" not in run_results.results(store, run)
+    add_chain(store, "c1", run="r&1")
+    html = run_results.results(store, run)
+    for address in ("chains?run=r%261", "reading?run=r%261", "chains?chain=c1&amp;run=r%261"):
+        assert f'href="{address}"' in html
+
+
+def test_a_list_narrowed_to_a_run_says_so_and_stays_narrowed(store: Store) -> None:
+    add(store, "r1", "done", name="<b>")
+    add_chain(store, "c1", run="r1")
+    add_chain(store, "c2")
+    [(id, name, _)] = chains.filter_values(store).runs
+    assert (id, name) == ("r1", "<b>")
+    html, _ = chain_list(store, ChainFilter(run="r1"), 9, "c1")
+    assert "1 chain of the run" in html
+    assert "<b>" not in html
+    assert 'href="chains?chain=c1&amp;run=r1"' in html
+    assert 'href="chains?chain=c1">Show all' in html
+    with store.tx() as tx:
+        runs.set_state(tx, "r1", "deleted", ["done"])
+    assert len(chains.filter_values(store).runs) == 1  # its chains stayed
+    assert "1 chain ·" in chain_list(store, ChainFilter(run="r1"), 9, "")[0]
+    assert "No chain matches" in chain_list(store, ChainFilter(run="r2"), 9, "")[0]
+
+
+def test_an_address_says_what_the_filters_say() -> None:
+    wanted = ChainFilter(text="a&b", run="r1", verdict="accepted")
+    assert chain_filters.asked(chain_filters.query(wanted)) == wanted
+    assert chain_filters.asked({}, verdict="none") == ChainFilter(verdict="none")
+    for verdict in ("", "any", "strange"):
+        assert chain_filters.asked({"verdict": verdict}, verdict="none") == ChainFilter()
 
 
 def test_all_text_is_escaped(store: Store, tmp_path: Path) -> None:
@@ -93,9 +151,9 @@ def test_all_text_is_escaped(store: Store, tmp_path: Path) -> None:
     run = runs.load(store, "r1")  # type: ignore[assignment]
     (tmp_path / "worker.log").write_text(bad)
     for html in (
-        run_view.run_list(store, "r1"),
+        listed(store, "r1"),
         run_view.detail(store, run, tmp_path),
-        run_view.samples(store, run),
+        run_results.results(store, run),
         run_view.log_html(tmp_path),
         run_view.found_html([], 1, [bad]),
     ):

@@ -43,7 +43,7 @@ def begin(folder: Path, model: Path) -> str:
     asked = [prompts.from_text(f"Question {i}?") for i in range(CHAINS)]
     minimal = constitution.load(constitution.shipped()["minimal"])
     drawing = Drawing(model=str(model), revisions=1, max_tokens=16)
-    id = batch.prepare(studio.store, studio.jobs.folder, asked, minimal, drawing, "", "ann")
+    id = batch.prepare_critique(studio.store, studio.jobs.folder, asked, minimal, drawing, "", "ann")
     studio.close()
     return id
 

@@ -6,11 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline import critique_command
+from pipeline.__main__ import main as cai
+from pipeline.critique import Engines
 from studio.__main__ import main
-from studio.store import settings
+from studio.store import constitutions, runs, settings
+from studio.store.constitutions import PROJECT
 from studio.store.database import Store
 
 Say = Callable[..., str]
@@ -48,6 +53,26 @@ def test_make_keep_and_hand_on(say: Say, tmp_path: Path) -> None:
     store.close()
 
 
+def test_a_headless_run_comes_in_once_however_often_it_is_tried(
+    say: Say, tmp_path: Path, scripted: Callable[..., Any], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = scripted()
+    monkeypatch.setattr(critique_command, "_load", lambda drawing: Engines(engine, engine))
+    (tmp_path / "prompts.txt").write_text("One?\nTwo?\n")
+    words = ["--constitution", "minimal", "--prompts", "prompts.txt", "--run", "first"]
+    assert cai(["critique", *words, "--model", str(tiny_model), "--revisions", "1"]) == 0
+    say("create", "alpha")
+    assert "first (imported): imported, 2 chains" in say("import-run", "alpha", "first")
+    assert "here already" in say("import-run", "alpha", "first")
+    store = Store.open(tmp_path / "sessions" / "alpha")
+    [run] = runs.listed(store)
+    assert (run.state, run.origin, run.total) == ("done", "imported", 2)
+    assert len(store.query("SELECT 1 FROM chains")) == 2
+    # What ships is in force, as in a session that a studio has opened before.
+    assert [version.author for version in constitutions.versions(store, "minimal")] == [PROJECT]
+    store.close()
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -60,6 +85,9 @@ def test_make_keep_and_hand_on(say: Say, tmp_path: Path) -> None:
         ("restore", "missing"),
         ("export", "missing"),
         ("import", "missing.zip"),
+        ("import-run", "missing", "."),
+        ("import-run", "alpha", "missing"),
+        ("import-run", "alpha", "."),
     ],
 )
 def test_mistakes_are_told_in_one_line_without_a_traceback(say: Say, words: tuple[str, ...]) -> None:

@@ -12,6 +12,10 @@ CREATE TABLE pairs (
     response_b VARCHAR NOT NULL,
     source_a VARCHAR NOT NULL,      -- JSON of records.Source
     source_b VARCHAR NOT NULL,
+    length_a BIGINT NOT NULL,       -- characters; these and the refusals are what trivial rules go by
+    length_b BIGINT NOT NULL,
+    refuses_a BOOLEAN NOT NULL,     -- whether a refusal word is in it, by pipeline/refusals.py
+    refuses_b BOOLEAN NOT NULL,
     grouping VARCHAR,               -- the set of three or more responses that this pair is of
     run VARCHAR,                    -- the run that brought it first
     created TIMESTAMPTZ NOT NULL DEFAULT now()
@@ -39,9 +43,10 @@ CREATE TABLE labels (
     time TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 
--- The newest label of a pair by the same labeller under the same principle and constitution counts.
+-- The newest label of a pair by the same labeller under the same principle and constitution counts, but
+-- not those of a run that was deleted.
 CREATE VIEW current_labels AS
-SELECT * FROM labels
+SELECT * FROM labels WHERE run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')
 QUALIFY row_number() OVER (
     PARTITION BY pair, principle, method, model, constitution ORDER BY seq DESC) = 1;
 
@@ -61,11 +66,19 @@ CREATE TABLE judgments (
     blind BOOLEAN NOT NULL,
     seconds DOUBLE,
     note VARCHAR NOT NULL,
-    run VARCHAR,                    -- the run that brought it along; NULL: judged here
+    brought BOOLEAN NOT NULL,       -- it came along with a run or a file; not judged here
+    run VARCHAR,                    -- the run that brought it along
     undoes BIGINT,
     time TIMESTAMPTZ NOT NULL DEFAULT now()
 );
 
-CREATE VIEW current_judgments AS
+-- A row stands unless it is an undo or was undone.
+CREATE VIEW standing_judgments AS
 SELECT * FROM judgments
-QUALIFY row_number() OVER (PARTITION BY pair, axis, annotator ORDER BY seq DESC) = 1;
+WHERE undoes IS NULL AND seq NOT IN (SELECT undoes FROM judgments WHERE undoes IS NOT NULL);
+
+-- What each annotator holds of a pair. Of the same name, what was judged here goes before what came along:
+-- it may be another person's.
+CREATE VIEW current_judgments AS
+SELECT * FROM standing_judgments
+QUALIFY row_number() OVER (PARTITION BY pair, axis, annotator, annotator_kind ORDER BY brought, seq DESC) = 1;

@@ -1,0 +1,209 @@
+"""Multiple-choice evaluations in the paper's form: `prompt`, `corrects`, `incorrects` (its figure 4).
+
+Two kinds of row. Where the answers are letters, the prompt is asked as it is, and the letters are
+compared as whole continuations. Where they are responses to a conversation, each right one is put
+against each wrong one as a choice (templates.py), in both orders. Headless: `cai evals`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline import intervals, templates
+from pipeline.engines import Cancelled, Context, Engine, Form, TooLong, never
+from pipeline.errors import InputError
+from pipeline.intervals import Figure
+from pipeline.prompt_forms import is_transcript, transcript
+from pipeline.prompt_rows import Columns, first, reason, rows
+from pipeline.records import Message, well_formed
+
+ROWS = Columns(
+    "evaluations",
+    frozenset({"prompt"}),
+    frozenset({"prompt", "corrects", "incorrects"}),
+    frozenset({"corrects"}),
+)
+BATCH = 8
+"""Questions that are put at once."""
+
+_LETTER = re.compile(r"\s*\(?([A-Za-z])\)?[.:]?\s*")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to decide. `options` are the letters' continuations, or a right and a wrong response."""
+
+    line: int
+    kind: Literal["letters", "responses"]
+    prompt: str
+    corrects: tuple[str, ...]
+    incorrects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`right` is 1, 0, or 0.5 for an exact tie; `first` the same for the first option, over all orders."""
+
+    question: Question
+    right: float
+    first: float
+
+
+@dataclass(frozen=True)
+class EvalFile:
+    """The questions of a file, and its bad rows as `file:line: what`."""
+
+    questions: tuple[Question, ...]
+    problems: tuple[str, ...] = ()
+
+    def report(self) -> list[str]:
+        """What a person should know of the reading."""
+        return list(first(self.problems))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures with 95% intervals, clustered by prompt. `first` is how often the first option wins."""
+
+    accuracy: Figure
+    first: Figure
+    ties: int
+    kinds: dict[str, int]
+
+
+def read(path: Path) -> EvalFile:
+    """The questions of a file. Raises InputError where nothing in it is one."""
+    questions: list[Question] = []
+    problems: list[str] = []
+    for row in rows(path, ROWS):
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            questions += _questions(row.value, row.line)
+        except (ValueError, KeyError) as error:
+            problems.append(f"{path}:{row.line}: {reason(error)}")
+    if not questions:
+        raise InputError([f"{path}: no evaluations in this file", *first(problems)])
+    return EvalFile(tuple(questions), tuple(problems))
+
+
+def _questions(row: object, line: int) -> Iterator[Question]:
+    if not isinstance(row, dict):
+        raise ValueError("is not an object with `prompt`, `corrects` and `incorrects`")
+    prompt = row["prompt"]
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ValueError("prompt: is not text")
+    corrects, incorrects = (_texts(row[name], name) for name in ("corrects", "incorrects"))
+    if set(corrects) & set(incorrects):
+        raise ValueError("corrects, incorrects: share an answer")
+    if all(_LETTER.fullmatch(text) for text in (*corrects, *incorrects)):
+        yield Question(line, "letters", well_formed(prompt), corrects, incorrects)
+        return
+    if not is_transcript(prompt):
+        raise ValueError(
+            "prompt: is not a conversation that begins with `Human:`, and the answers are no letters"
+        )
+    for right in corrects:
+        for wrong in incorrects:
+            yield Question(line, "responses", well_formed(prompt), (right,), (wrong,))
+
+
+def _texts(value: Any, field: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(v, str) and v.strip() for v in value):
+        raise ValueError(f"{field}: is not a list of texts")
+    return tuple(well_formed(text) for text in value)
+
+
+def answer(
+    questions: Sequence[Question],
+    engine: Engine,
+    form: Form | None = None,
+    on_answer: Callable[[Answer], None] = lambda answer: None,
+    on_skip: Callable[[Question, str], None] = lambda question, reason: None,
+    cancelled: Cancelled = never,
+) -> list[Answer]:
+    """Put the questions to a model; on a cancel, those that are answered by then."""
+    answers: list[Answer] = []
+    for start in range(0, len(questions), BATCH):
+        if cancelled():
+            break
+        for found in _answered(questions[start : start + BATCH], engine, form or engine.info.form, on_skip):
+            answers.append(found)
+            on_answer(found)
+    return answers
+
+
+def _answered(
+    questions: Sequence[Question], engine: Engine, form: Form, on_skip: Callable[[Question, str], None]
+) -> list[Answer]:
+    left = list(questions)
+    while left:
+        asked = [(i, *one) for i, question in enumerate(left) for one in _asked(question, form)]
+        try:
+            scores = engine.score([context for _, context, _ in asked], [text for _, _, text in asked])
+        except TooLong as error:
+            on_skip(left.pop(asked[error.index][0]), str(error))
+            continue
+        found: list[list[float]] = [[] for _ in left]
+        for (i, _, _), score in zip(asked, scores, strict=True):
+            found[i].append(score.logprob)
+        return [_answer(question, logprobs) for question, logprobs in zip(left, found, strict=True)]
+    return []
+
+
+def _asked(question: Question, form: Form) -> list[tuple[Context, str]]:
+    if question.kind == "letters":
+        context = templates.as_asked(form, question.prompt)
+        texts = (*question.corrects, *question.incorrects)
+        return [(context, text if context.prefill else text.strip()) for text in texts]
+    messages = _conversation(question.prompt)
+    right, wrong = question.corrects[0], question.incorrects[0]
+    return [
+        (templates.choice(form, messages, templates.BETTER, *shown), option)
+        for shown in ((right, wrong), (wrong, right))
+        for option in templates.OPTIONS
+    ]
+
+
+def _conversation(prompt: str) -> tuple[Message, ...]:
+    turns = transcript(prompt)
+    while turns and turns[-1].role == "assistant" and not turns[-1].content:
+        turns.pop()
+    return tuple(turns)
+
+
+def _answer(question: Question, logprobs: Sequence[float]) -> Answer:
+    if question.kind == "responses":
+        right_a, wrong_b, wrong_a, right_b = logprobs
+        right = (right_a - wrong_b) + (right_b - wrong_a)
+        return Answer(question, _side(right), (_side(right_a - wrong_b) + _side(wrong_a - right_b)) / 2)
+    texts = (*question.corrects, *question.incorrects)
+    best_right = max(logprobs[: len(question.corrects)])
+    right = best_right - max(logprobs[len(question.corrects) :])
+    by_letter = sorted(zip(texts, logprobs, strict=True), key=lambda option: option[0].strip(" ()").upper())
+    return Answer(question, _side(right), _side(by_letter[0][1] - max(p for _, p in by_letter[1:])))
+
+
+def _side(difference: float) -> float:
+    return 0.5 if difference == 0 else float(difference > 0)
+
+
+def report(answers: Sequence[Answer]) -> Report:
+    """The figures. An exact tie counts half."""
+    # A lettered prompt holds its own options: what comes before them is what is shared.
+    prompts = [a.question.prompt.split("\n (A)")[0].split("\n(A)")[0] for a in answers]
+    number = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    cluster = np.array([number[prompt] for prompt in prompts], np.int64)
+    kinds = [a.question.kind for a in answers]
+    return Report(
+        accuracy=intervals.share(np.array([a.right for a in answers]), cluster),
+        first=intervals.share(np.array([a.first for a in answers]), cluster),
+        ties=sum(a.right == 0.5 for a in answers),
+        kinds={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+    )

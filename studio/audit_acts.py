@@ -1,0 +1,226 @@
+"""What a key or a button of the audit page does, and what is shown after it.
+
+An act names the pair or group that was on the screen and the state it was in. A second press about a pair
+that has been judged since is the same press: it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.records import Choice, Judgment, Pair
+from studio.components import audit_picture, audit_reveal, audit_sides
+from studio.components.audit_asking import Asking
+from studio.components.audit_picture import Asked
+from studio.components.problem import told
+from studio.store import audit, judgments, pairs
+from studio.store.database import Store
+
+LONGEST = 600.0  # seconds: whoever took longer was not reading
+CHOICES: tuple[Choice, ...] = ("a", "b", "tie", "skip")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the page shows next: HTML for each part; None leaves the part as it is."""
+
+    view: str | None = None
+    figures: str | None = None
+    last: str | None = None
+    said: str | None = ""
+
+
+def arrive(store: Store, asked: Asked, asking: Asking, item: str | None) -> Answer:
+    """The page for an address: the pair or group that it names, else the next one."""
+    with told() as mistake:
+        if asking.task == "ranking":
+            item = item or audit.next_group(store, asking.who, asking.axis)
+            view = audit_picture.group_picture(store, asking, item)
+        else:
+            view = audit_picture.pair_picture(store, asking, item or asked.next(store, asking))
+        return Answer(view, audit_picture.figures(store, asking), audit_reveal.last_html(None))
+    return Answer(said=mistake.html)
+
+
+def act(store: Store, asked: Asked, asking: Asking, told_: Mapping[str, Any]) -> Answer:
+    """Do what was asked for; the message says what went wrong, and then nothing was done."""
+    action, item, state = (str(told_.get(name) or "") for name in ("action", "item", "state"))
+    with told() as mistake:
+        if action == "undo":
+            return _undo(store, asking)
+        if asking.task == "ranking":
+            return _rank(store, asking, item, told_) if action == "rank" else _next_group(store, asking, item)
+        if action in ("next", "previous"):
+            return _walk(store, asked, asking, item, action)
+        note = str(told_.get("note") or "")[:2000]
+        if action == "note":
+            return _note(store, asking, item, note)
+        if action == "show":
+            return _show(store, asking, item)
+        for choice in CHOICES:
+            if action == choice:
+                return _judge(store, asked, asking, item, choice, state, note, _seconds(told_))
+    return Answer(said=mistake.html)
+
+
+def _judge(
+    store: Store,
+    asked: Asked,
+    asking: Asking,
+    id: str,
+    letter: Choice,
+    state: str,
+    note: str,
+    seconds: float | None,
+) -> Answer:
+    stored = pairs.load(store, id)
+    if stored is None:
+        raise UserError("there is no such pair")
+    own = audit_picture.mine(store, asking).get(id)
+    judged = own is not None and own.choice != "skip"
+    again = judged and state == "judged"
+    if (judged or (own and letter == "skip")) and not again:
+        return _go_on(store, asked, asking, stored.pair)  # pressed twice
+    shown = audit_sides.shown(stored.pair, asking.who)
+    judgment = Judgment(
+        id,
+        asking.axis,
+        asking.who,
+        "person",
+        shown.turned(letter),
+        shown.first,
+        own.picked_by if own else asked.why(store, asking, id),  # the store knows whether it is blind
+        seconds=None if again else seconds,
+        note=note,
+    )
+    changed = own is None or (own.choice, own.note) != (judgment.choice, note)
+    if changed:
+        judgments.judge(store, judgment)
+    if again:
+        words = "Changed; it is kept as not blind." if changed else "That is what you chose already."
+        return _stay(store, asking, id, words)
+    return _go_on(store, asked, asking, stored.pair)
+
+
+def _go_on(store: Store, asked: Asked, asking: Asking, pair: Pair) -> Answer:
+    """After a judgment: the next pair, or the reveal first; the line below says what was just done."""
+    own = audit_picture.mine(store, asking)
+    judgment = own.get(pair.id)
+    if judgment is None or judgment.choice == "skip":
+        last = audit_reveal.last_html(None, _said("Skipped; u takes it back."))
+    elif asking.reveal == "before":
+        return _stay(store, asking, pair.id, "Kept. Enter, Space or j goes on; u takes it back.")
+    elif asking.reveal == "none":
+        letter = audit_sides.shown(pair, asking.who).letter(judgment.choice)
+        last = audit_reveal.last_html(None, _said(f"Kept: {letter}. u takes it back."))
+    else:
+        last = audit_reveal.last_html(audit_picture.revealed(store, asking, pair, own, judgment))
+    view = audit_picture.pair_picture(store, asking, asked.next(store, asking))
+    return Answer(view, audit_picture.figures(store, asking), last)
+
+
+def _stay(store: Store, asking: Asking, id: str, words: str) -> Answer:
+    """The pair again, as it stands now."""
+    view = audit_picture.pair_picture(store, asking, id)
+    return Answer(view, audit_picture.figures(store, asking), audit_reveal.last_html(None, _said(words)))
+
+
+def _show(store: Store, asking: Asking, id: str) -> Answer:
+    """Reveal a pair that was not judged. That it was revealed is kept, as a skip that is not blind."""
+    stored, own = pairs.load(store, id), audit_picture.mine(store, asking).get(id)
+    if stored is None:
+        raise UserError("there is no such pair")
+    if own is None or (own.choice == "skip" and own.blind):
+        side = audit_sides.shown(stored.pair, asking.who).first
+        peek = Judgment(id, asking.axis, asking.who, "person", "skip", side, "chosen", blind=False)
+        judgments.judge(store, peek)
+    return _stay(store, asking, id, "Shown without judging: a judgment of this pair is now not blind.")
+
+
+def _note(store: Store, asking: Asking, id: str, note: str) -> Answer:
+    own = audit_picture.mine(store, asking).get(id)
+    if own is None:
+        raise UserError("judge the pair first: its note is kept with the judgment")
+    if own.note != note:
+        judgments.judge(store, replace(own, note=note, time=""))
+    return Answer(said=_said("Note kept."))
+
+
+def _walk(store: Store, asked: Asked, asking: Asking, id: str, action: str) -> Answer:
+    """Back and forth through what the annotator has judged; after the last of it, the next to judge."""
+    done = list(audit_picture.mine(store, asking))
+    at = done.index(id) if id in done else len(done)
+    if action == "previous":
+        if at == 0:
+            return Answer(said=_said("That was the first one." if done else "You have judged nothing yet."))
+        goal: str | None = done[at - 1]
+    else:
+        goal = done[at + 1] if at + 1 < len(done) else asked.next(store, asking)
+    return Answer(audit_picture.pair_picture(store, asking, goal), last=audit_reveal.last_html(None))
+
+
+def _undo(store: Store, asking: Asking) -> Answer:
+    """Take back the newest judgment or ranking of this annotator, and show what it was about."""
+    id = judgments.undo(store, asking.who, asking.axis)
+    if id is None:
+        raise UserError("there is nothing of yours to undo")
+    words = _said("Taken back. The AI’s label may have been seen: judged again, it is kept as not blind.")
+    if asking.task == "ranking":
+        stored = pairs.load(store, id)
+        view = audit_picture.group_picture(store, asking, stored.pair.group if stored else None)
+    else:
+        view = audit_picture.pair_picture(store, asking, id)
+    return Answer(view, audit_picture.figures(store, asking), audit_reveal.last_html(None, words))
+
+
+def _rank(store: Store, asking: Asking, group: str, told_: Mapping[str, Any]) -> Answer:
+    """Keep a ranking as all the pairs that it implies, and go on."""
+    of = pairs.group(store, group)
+    if not of:
+        raise UserError("there is no such group of responses")
+    texts = dict(zip(audit_sides.LETTERS, audit_picture.lettered(of, group, asking.who), strict=False))
+    own = audit_picture.mine(store, asking)
+    if all(pair.id in own and own[pair.id].ranking_id for pair in of):
+        return _next_group(store, asking, group)  # pressed twice
+    order = _order(told_.get("order"), texts)
+    upcoming = audit.next_group(store, asking.who, asking.axis)
+    judgments.rank(
+        store,
+        group,
+        [[texts[letter] for letter in level] for level in order],
+        asking.axis,
+        asking.who,
+        picked_by="random" if group == upcoming else "chosen",
+        blind=True,  # but for the pairs that the store knows to have been seen
+        seconds=_seconds(told_),
+    )
+    answer = _next_group(store, asking, group)
+    if asking.reveal == "none":
+        return replace(answer, last=audit_reveal.last_html(None, _said("Ranking kept; u takes it back.")))
+    return replace(answer, last=audit_picture.compared(store, asking, group, order))
+
+
+def _next_group(store: Store, asking: Asking, after: str) -> Answer:
+    group = audit.next_group(store, asking.who, asking.axis, after)
+    view = audit_picture.group_picture(store, asking, group)
+    return Answer(view, audit_picture.figures(store, asking), audit_reveal.last_html(None))
+
+
+def _order(given: Any, texts: Mapping[str, str]) -> list[list[str]]:
+    """The order as the page sent it: lists of letters, each letter once."""
+    levels = [[str(letter) for letter in level] for level in given or [] if isinstance(level, list)]
+    if sorted(letter for level in levels for letter in level) != sorted(texts):
+        raise UserError("the order does not hold each response once: reload the page, and rank them again")
+    return levels
+
+
+def _seconds(told_: Mapping[str, Any]) -> float | None:
+    given = told_.get("seconds")
+    return min(max(float(given), 0.0), LONGEST) if isinstance(given, int | float) else None
+
+
+def _said(words: str) -> str:
+    return f'<p class="cai-muted" role="status">{words}</p>'

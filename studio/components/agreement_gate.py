@@ -1,0 +1,95 @@
+"""The gate and the headline figure: may these labels train a reward, going by people's judgments?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from pipeline.gate import LOOKS, Gate, Look
+from studio.components import agreement_asked, agreement_data, agreement_figures
+from studio.components.agreement_asked import Judges
+from studio.components.agreement_data import Picture, best_baseline
+from studio.components.agreement_section import QUIET, Section
+from studio.components.problem import told
+from studio.context import Studio
+from studio.store import gates
+
+SIGNS = {"agrees": "✓", "opposed": "✕", "not shown yet": "…"}
+EXPLAINED = f"""<details><summary>How the gate decides</summary>
+<p>It reads people’s judgments of the random share, ties left out, in the order of time, and looks only when
+there are {", ".join(map(str, LOOKS[:-1]))} and {LOOKS[-1]} of them: who looks after each one and stops at the
+first good moment is misled far more often than 5% of the time. The four looks share the 5%.</p>
+<p><b>Agrees</b>: the lower bound, clustered by prompt, is above the threshold. <b>Opposed</b>: the upper
+bound is under 50%; turning such labels round is not offered, since nobody knows why they are wrong. Else it is <b>not shown
+yet</b>. Training reads this gate and warns loudly where it is not open.</p></details>"""
+
+
+def gate_section(studio: Studio, chosen: Sequence[Any]) -> Section:
+    """The top of the page: the gate beside the accuracy, and the threshold under them."""
+    top = gr.HTML(padding=False, elem_id="agreement-top")
+    with gr.Accordion("Gate settings", open=False), gr.Row(elem_classes="cai-line"):
+        threshold = gr.Number(
+            label="Threshold",
+            info="the accuracy that the lower bound must exceed; kept for this session",
+            step=0.01,
+            elem_id="threshold",
+            scale=0,
+            min_width=380,
+        )
+        said = gr.HTML(padding=False, elem_id="threshold-said")
+
+    def render(picture: Picture) -> list[Any]:
+        return [top_html(studio, picture), gates.threshold(studio.store)]
+
+    def keep(value: float | None, *values: Any) -> list[Any]:
+        with told() as mistake:
+            gates.set_threshold(studio.store, float(value) if value is not None else float("nan"))
+        picture = agreement_data.picture(studio.store, agreement_asked.of_controls(studio.store, values))
+        return [gr.skip() if picture is None else top_html(studio, picture), mistake.html]
+
+    threshold.submit(keep, [threshold, *chosen], [top, said], **QUIET)
+    threshold.blur(keep, [threshold, *chosen], [top, said], **QUIET)
+    return Section((top, threshold), render)
+
+
+def top_html(studio: Studio, picture: Picture) -> str:
+    """The gate and the headline, side by side."""
+    c, judges = picture.random, picture.asked.judges
+    headline = agreement_figures.headline_html(c, best_baseline(c), judges.whom, picture.picked)
+    return f'<div class="cai-top">{gate_html(gates.of(studio.store, c), judges)}{headline}</div>'
+
+
+def gate_html(gate: Gate, judges: Judges) -> str:
+    """The state by sign, colour and words, what it rests on, and the looks."""
+    kind = gate.state.replace(" ", "-")
+    words = " ".join(escape(sentence) for sentence in gate.words())
+    done = {look.n: look for look in gate.looks}
+    looks = "".join(_look(n, done.get(n)) for n in LOOKS)
+    return (
+        f'<section class="cai-card cai-gate cai-gate-{kind}" data-gate="{gate.state}"><h2>The gate</h2>'
+        f'<p class="cai-gate-state" role="status"><span aria-hidden="true">{SIGNS[gate.state]}</span> '
+        f"{gate.state}</p><p>{words}</p>{_whose(judges)}"
+        f'<ol class="cai-looks">{looks}</ol>{EXPLAINED}</section>'
+    )
+
+
+def _whose(judges: Judges) -> str:
+    if judges == Judges():
+        return ""
+    return (
+        '<p class="cai-aside-note">This is the gate as these judgments alone would have it. Training reads '
+        "the one of all "
+        "people together.</p>"
+    )
+
+
+def _look(n: int, look: Look | None) -> str:
+    if look is None:
+        return f'<li class="cai-ahead"><b>at {n}</b>not yet</li>'
+    return (
+        f"<li><b>at {n}</b>{look.value:.1%} <span class='cai-ci' title='bounds that each err with "
+        f"{look.level:.2%}'>[{look.low:.1%}, {look.high:.1%}]</span></li>"
+    )

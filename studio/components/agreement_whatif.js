@@ -1,0 +1,38 @@
+// The what-if controls: each change sends the weights of the principles that are on, at once.
+const rows = () => [...element.querySelectorAll("li[data-principle]")];
+const parts = (row) => ({ on: row.querySelector("[type=checkbox]"), weight: row.querySelector("[type=range]") });
+
+const weights = () => Object.fromEntries(rows().flatMap((row) => {
+  const { on, weight } = parts(row);
+  return on.checked && Number(weight.value) > 0 ? [[row.dataset.principle, Number(weight.value)]] : [];
+}));
+const paint = () => {
+  for (const row of rows()) {
+    const { on, weight } = parts(row);
+    row.querySelector("output").textContent = weight.value;
+    row.classList.toggle("cai-off", !on.checked || Number(weight.value) === 0);
+  }
+};
+const tell = () => { paint(); trigger("act", { weights: JSON.stringify(weights()) }); };
+
+element.addEventListener("input", (event) => {
+  const row = event.target.closest("li[data-principle]");
+  if (!row) return;
+  // Who pulls a slider up wants the principle.
+  if (event.target.type === "range" && Number(event.target.value) > 0) parts(row).on.checked = true;
+  tell();
+});
+element.addEventListener("click", (event) => {
+  const all = event.target.closest("[data-all]")?.dataset.all;
+  if (!all) return;
+  for (const row of rows()) {
+    const { on, weight } = parts(row);
+    if (on.disabled) continue;
+    on.checked = all === "on" || (all === "saved" && "on" in row.dataset);
+    if (all === "saved") weight.value = row.dataset.weight;
+    if (all === "on" && Number(weight.value) === 0) weight.value = 1;
+  }
+  tell();
+});
+watch("value", paint);
+paint();

@@ -1,0 +1,119 @@
+"""Plotly figures in the house style: a figure says its n, and each point has its interval.
+
+Colours of text, grid and ground are those of the page, and come from studio.css: one figure serves light
+and dark. Of its own a figure has only the colours of its marks, which hold 3:1 against both grounds.
+Okabe and Ito's palette: blue is a person, orange a model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import plotly.graph_objects as go
+
+from pipeline.agreement import Bin, Figure
+
+HUMAN, AI, AFTER, REFERENCE = "#0072b2", "#d55e00", "#009e73", "#8a94a3"
+CLEAR = "rgba(0,0,0,0)"
+FONT = "IBM Plex Sans, system-ui, sans-serif"
+
+
+def reliability(
+    bins: Sequence[Bin], name: str = "as labelled", after: Sequence[Bin] = (), who: str = "human"
+) -> go.Figure:
+    """What people chose against what the AI said, by bin of the AI's probability; `after` calibration too."""
+    figure = go.Figure(layout=_layout(340))
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=_dashed(), hoverinfo="skip", showlegend=False)
+    figure.add_trace(_points(bins, name, AI, "diamond", who))
+    if after:
+        figure.add_trace(_points(after, "calibrated", AFTER, "circle", who))
+    figure.update_xaxes(title="the AI's probability that a is better", range=[-0.02, 1.02], tickformat=".1f")
+    figure.update_yaxes(title="share of judgments for a", range=[-0.04, 1.04], tickformat=".0%")
+    return figure
+
+
+def intervals(rows: Sequence[tuple[str, Figure]], threshold: float | None = None) -> go.Figure:
+    """One accuracy a line, with its interval, against a coin's 50% and the gate's threshold."""
+    shown = [(name, figure) for name, figure in rows if not math.isnan(figure.value)]
+    chart = go.Figure(layout=_layout(110 + 30 * max(len(shown), 1)))
+    values = [figure for _, figure in shown]
+    chart.add_scatter(
+        x=[figure.value for figure in values],
+        y=[f"{_label(name)} " for name, _ in shown],
+        error_x=_whiskers(values, AI),
+        mode="markers",
+        marker={"color": AI, "symbol": "diamond", "size": 10},
+        hovertext=[f"{escape(name)}: {_words(figure)}" for name, figure in shown],
+        hoverinfo="text",
+        showlegend=False,
+    )
+    chart.add_vline(x=0.5, line=_dashed())
+    if threshold is not None:
+        chart.add_vline(x=threshold, line={"color": HUMAN, "width": 1.5, "dash": "dot"})
+    chart.update_xaxes(title="accuracy, with 95% interval", range=[0, 1.02], dtick=0.1, tickformat=".0%")
+    chart.update_yaxes(autorange="reversed", showgrid=False)
+    return chart
+
+
+def _points(bins: Sequence[Bin], name: str, colour: str, symbol: str, who: str) -> go.Scatter:
+    full = [bin for bin in bins if bin.chosen.n]
+    return go.Scatter(
+        x=[bin.mean_p for bin in full],
+        y=[bin.chosen.value for bin in full],
+        error_y=_whiskers([bin.chosen for bin in full], colour),
+        mode="markers+lines",
+        name=f"{name} (n = {sum(bin.chosen.n for bin in full):,})",
+        line={"color": colour, "width": 1},
+        # The area says how many judgments a point stands on.
+        marker={"color": colour, "symbol": symbol, "size": [_size(bin.chosen.n) for bin in full]},
+        hovertext=[f"AI {bin.low:.1f}–{bin.high:.1f}: {who} chose a {_words(bin.chosen)}" for bin in full],
+        hoverinfo="text",
+    )
+
+
+def _size(n: int) -> float:
+    return 6 + min(12.0, math.sqrt(n))
+
+
+def _whiskers(figures: Sequence[Figure], colour: str) -> dict[str, Any]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max(0.0, figure.high - figure.value) for figure in figures],
+        "arrayminus": [max(0.0, figure.value - figure.low) for figure in figures],
+        "color": colour,
+        "thickness": 1.5,
+        "width": 4,
+    }
+
+
+def _words(figure: Figure) -> str:
+    return f"{figure.value:.1%} [{figure.low:.1%}, {figure.high:.1%}], n = {figure.n:,}"
+
+
+def _label(name: str, most: int = 44) -> str:
+    """A name as plotly shows it, which reads markup in every text."""
+    return escape(name if len(name) <= most else f"{name[: most - 1]}…")
+
+
+def _dashed() -> dict[str, Any]:
+    return {"color": REFERENCE, "width": 1.5, "dash": "dash"}
+
+
+def _layout(height: int) -> dict[str, Any]:
+    axis = {"zeroline": False, "showline": False, "ticks": "", "title": {"standoff": 10}, "automargin": True}
+    return {
+        "template": "none",
+        "height": height,
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": FONT, "size": 13},
+        "margin": {"l": 56, "r": 16, "t": 30, "b": 48},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": CLEAR},
+        "xaxis": axis,
+        "yaxis": axis,
+        "dragmode": False,
+    }

@@ -1,0 +1,129 @@
+"""What a run has made so far: samples while it works, and links to where its rows are looked at.
+
+Prompts and answers are escaped here, as everywhere.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from urllib.parse import quote
+
+from studio.jobs.stages import CRITIQUE, LABEL, PAIRS
+from studio.progress import plural
+from studio.store import chains, pairs, runs
+from studio.store.chains import ChainFilter
+from studio.store.database import Store
+from studio.store.labels import Labeller
+from studio.store.pairs import PairFilter
+from studio.store.runs import Event, Figures, Run
+
+SAMPLES = 4
+LINKS = 12
+CAPTIONS = {CRITIQUE.name: "Last step", PAIRS.name: "One response", LABEL.name: "The feedback model"}
+
+
+def results(store: Store, run: Run) -> str:
+    """What the run has just written, and links to what it has made."""
+    shown = "".join(_sample(event, run) for event in runs.samples(store, run.id, SAMPLES))
+    return (f"<h3>The newest</h3>{shown}" if shown else "") + _made(store, run)
+
+
+def labeller_links(labeller: Labeller) -> str:
+    """To where a labeller's labels are looked at, after one's own judgment or with it."""
+    key = quote(labeller.key, safe="")
+    return (
+        f'<a href="agreement?labeller={key}">Agreement with people</a> '
+        f'<a href="audit?labeller={key}">Judge its pairs</a>'
+    )
+
+
+def _made(store: Store, run: Run) -> str:
+    if run.stage == CRITIQUE.name:
+        return _chains(store, run)
+    if run.stage == PAIRS.name:
+        return _pairs(store, run)
+    return _labels(store, run) if run.stage == LABEL.name else ""
+
+
+def _chains(store: Store, run: Run) -> str:
+    filter = ChainFilter(run=run.id)
+    many = chains.count_chains(store, filter)
+    here = f"run={quote(run.id)}"
+    links = [
+        (f"chains?chain={row.id}&{here}", row.prompt) for row in chains.list_chains(store, filter, LINKS, 0)
+    ]
+    more = (
+        f"""<p class="cai-run-more"><a href="chains?{here}">All on the Chains page</a>\
+<a href="reading?{here}">Read and judge them</a></p>"""
+        if many
+        else ""
+    )
+    again = runs.figures(store).get(run.id, Figures()).done - many
+    note = ""
+    if again > 0 and run.state == "done":
+        note = (
+            f'<p class="cai-muted">{plural(again, "chain")} of this run came out of an earlier one already: '
+            "the same prompt, constitution, settings and seed make the same chain.</p>"
+        )
+    return _listed("chain", many, links, more + note)
+
+
+def _pairs(store: Store, run: Run) -> str:
+    filter = PairFilter(run=run.id)
+    many = pairs.count(store, filter)
+    links = [
+        (f"audit?pair={quote(row.pair.id)}", " ".join(row.pair.messages[-1].content.split()))
+        for row in pairs.listed(store, filter, LINKS, 0)
+    ]
+    note = ""
+    if run.state == "done" and not many:
+        note = (
+            '<p class="cai-muted">It brought no new pair: they came out of an earlier run already, or the '
+            "responses to each prompt were all the same.</p>"
+        )
+    return _listed("pair", many, links, note)
+
+
+def _labels(store: Store, run: Run) -> str:
+    """Its figures, once it has said them, and where its labels are compared with people's."""
+    said = runs.last_event(store, run.id, "summary")
+    cells = []
+    if said:
+        data = said.data
+        cells = [
+            (name, f"{data[key]:,.{digits}f}")
+            for name, key, digits in (
+                ("labels/s", "labels_per_second", 2),
+                ("tokens computed", "computed", 0),
+                ("tokens saved", "saved", 0),
+                ("exact ties", "ties", 0),
+            )
+            if isinstance(data.get(key), int | float)
+        ]
+    figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cells)
+    html = f'<dl class="cai-figures">{figures}</dl>' if figures else ""
+    if not runs.figures(store).get(run.id, Figures()).done:
+        return html
+    labeller = Labeller(str(run.config["model"]), run.config["method"], run.constitution or "")
+    return f'{html}<p class="cai-links">{labeller_links(labeller)}</p>'
+
+
+def _listed(noun: str, many: int, links: list[tuple[str, str]], note: str) -> str:
+    items = "".join(
+        f'<li><a href="{escape(href)}"><span>{escape(text)}</span></a></li>' for href, text in links
+    )
+    newest = f", the newest {LINKS} here" if many > LINKS else ""
+    title = f"<h3>{plural(many, noun)} of this run in the session{newest}</h3>" if many else ""
+    return title + note + (f'<ol class="cai-list cai-run-chains">{items}</ol>' if many else "")
+
+
+def _sample(event: Event, run: Run) -> str:
+    prompt, text = (" ".join(str(event.data.get(name, "")).split()) for name in ("prompt", "text"))
+    chain, pair = (str(event.data.get(name, "")) for name in ("chain", "pair"))
+    href = f"chains?chain={quote(chain)}" if chain else f"audit?pair={quote(pair)}" if pair else ""
+    title = f'<a href="{href}">{escape(prompt)}</a>' if href else f"<b>{escape(prompt)}</b>"
+    return (
+        f'<div class="cai-step cai-model cai-sample">{title}'
+        f'<div class="cai-label">{CAPTIONS.get(run.stage, "")}</div>'
+        f'<div class="cai-text">{escape(text)}</div></div>'
+    )

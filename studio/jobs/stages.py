@@ -1,0 +1,85 @@
+"""What the studio knows of a stage that it runs: its settings, its inputs, and the words of its command.
+
+A stage of the pipeline is here one value. What a run holds is told by the stage's name, which is the
+command's (`cai critique`) and stands in the run's config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pipeline.configs import Answering, Drawing, Labelling, as_arguments
+from pipeline.errors import UserError
+from studio.store.runs import NewRun
+
+C = TypeVar("C", Drawing, Answering, Labelling)
+
+CONSTITUTION = "constitution.yaml"
+PROMPTS = "prompts.*"
+PAIRS_FILE = "pairs.jsonl"
+
+
+@dataclass(frozen=True)
+class Stage(Generic[C]):
+    """One stage. `noun` is what is counted, in the singular; `page` is where its runs are started.
+
+    `files` are the options that name an input, with the name of the file below `inputs/`; `extra` are the
+    entries of a run's config that are options besides the settings.
+    """
+
+    name: str
+    config: type[C]
+    noun: str
+    page: str
+    files: Mapping[str, str]
+    extra: tuple[str, ...] = ()
+
+    def settings(self, config: Mapping[str, Any]) -> C:
+        """The settings in a run's config. Raises UserError or TypeError for what is no config."""
+        return self.config(**{f.name: config[f.name] for f in fields(self.config) if f.name in config})
+
+
+CRITIQUE = Stage("critique", Drawing, "chain", "runs", {"--constitution": CONSTITUTION, "--prompts": PROMPTS})
+PAIRS = Stage("pairs", Answering, "prompt", "labels", {"--prompts": PROMPTS})
+LABEL = Stage(
+    "label",
+    Labelling,
+    "label",
+    "labels",
+    {"--pairs": PAIRS_FILE, "--constitution": CONSTITUTION},
+    extra=("axis",),
+)
+STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL)
+
+
+def of(name: str) -> Stage[Any]:
+    """The stage of this name. Raises UserError where the studio knows none."""
+    for stage in STAGES:
+        if stage.name == name:
+            return stage
+    raise UserError(f"a run of the stage {name!r}, which this studio does not know")
+
+
+def prompts_in(folder: Path) -> Path:
+    """The prompts of a run. Raises UserError where they are gone."""
+    return _input(folder, PROMPTS)
+
+
+def words(run: NewRun, folder: Path) -> list[str]:
+    """What follows `cai` in the command that does (or goes on with) a run. Raises UserError."""
+    stage = of(run.stage)
+    files = [word for option, name in stage.files.items() for word in (option, str(_input(folder, name)))]
+    extra = [
+        word for name in stage.extra if name in run.config for word in (f"--{name}", str(run.config[name]))
+    ]
+    return [stage.name, *files, "--run", str(folder), *extra, *as_arguments(stage.settings(run.config))]
+
+
+def _input(folder: Path, name: str) -> Path:
+    found = sorted((folder / "inputs").glob(name))
+    if not found:
+        raise UserError(f"{folder / 'inputs'}: the run's {name.partition('.')[0]} can't be found there")
+    return found[0]

@@ -1,0 +1,276 @@
+"""Judgments: which response of a pair people prefer, and what data sets and models say (paper section 4.1).
+
+Append-only. What an annotator holds of a pair is their newest row that stands; undo takes back their newest
+act, a ranking whole, by appending what stood before it. An annotator is a name and a kind: nobody sees or
+overwrites another's rows, and what came along under one's own name gives way to what was judged here.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, get_args
+
+from pipeline.errors import UserError
+from pipeline.records import AnnotatorKind, Axis, Judgment, PickedBy, parse
+from studio.store import pairs
+from studio.store.bulk import insert
+from studio.store.database import Reader, Store, Tx, moment
+
+KINDS = get_args(AnnotatorKind)
+
+
+class Annotator(NamedTuple):
+    """Whose judgments there are on an axis: `pairs` that they hold something of, skipped ones left out."""
+
+    annotator: str
+    kind: AnnotatorKind
+    axis: Axis
+    pairs: int
+
+
+@dataclass(frozen=True)
+class Whose:
+    """Everybody of one kind, or one of them by name: the same name may be of two kinds, never pooled."""
+
+    kind: AnnotatorKind
+    name: str | None = None
+
+
+Whom = str | Sequence[str] | Whose | None
+"""Whose judgments: a kind, a name, a list of names, one annotator of a kind; None for everybody's."""
+
+COLUMNS = (
+    *("pair", "axis", "annotator", "annotator_kind", "choice", "shown_first", "picked_by", "ranking"),
+    *("blind", "seconds", "note", "epoch_us(time)"),
+)
+COPIED = COLUMNS[:-1]
+SELECT = f"SELECT {', '.join(COLUMNS)}"
+MINE = "pair = $pair AND axis = $axis AND annotator = $annotator AND annotator_kind = $kind AND NOT brought"
+
+# The statements below are put together from constants only; values go in as parameters.
+HELD = """
+WITH held AS (
+    SELECT *, min(seq) OVER mine AS first FROM standing_judgments
+    WHERE axis = $axis AND ($kind::VARCHAR IS NULL OR annotator_kind = $kind)
+        AND ($names::VARCHAR[] IS NULL OR annotator IN (SELECT unnest($names::VARCHAR[])))
+        AND (blind OR NOT $blind)
+    WINDOW mine AS (PARTITION BY pair, annotator, annotator_kind)
+    QUALIFY row_number() OVER (PARTITION BY pair, annotator, annotator_kind ORDER BY brought, seq DESC) = 1)
+"""
+CURRENT = f"{HELD} {SELECT} FROM held ORDER BY first"
+OF_PAIR = f"{SELECT} FROM current_judgments WHERE pair = ? ORDER BY seq"
+HERE = f"""
+WITH here AS (
+    SELECT *, min(seq) OVER mine AS first FROM standing_judgments
+    WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought
+    WINDOW mine AS (PARTITION BY pair) QUALIFY row_number() OVER (PARTITION BY pair ORDER BY seq DESC) = 1)
+{SELECT} FROM here ORDER BY first
+"""  # noqa: S608
+STATE = f"{SELECT} FROM standing_judgments WHERE {MINE} AND seq < $before ORDER BY seq DESC LIMIT 1"
+LAST = """
+SELECT seq, pair, ranking FROM standing_judgments
+WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought
+ORDER BY seq DESC LIMIT 1
+"""
+THERE = """
+SELECT pair, axis, annotator, annotator_kind, choice FROM judgments
+WHERE pair IN (SELECT unnest(?::VARCHAR[]))
+"""
+SEEN = "undoes IS NULL AND NOT (choice = 'skip' AND blind)"
+NEVER = 2**62
+
+
+def judge(store: Store, judgment: Judgment) -> None:
+    """Keep what an annotator holds of a pair from now on.
+
+    Where they have seen the AI's label of it, the judgment is not blind, whatever it says; and a pair that
+    was put before them for a reason is never random later. Raises UserError if there is no such pair.
+    """
+    with store.tx() as tx:
+        if not tx.query("SELECT 1 FROM pairs WHERE id = ? LIMIT 1", [judgment.pair_id]):
+            raise UserError("there is no such pair in this session")
+        _append(tx, _honest(tx, judgment), None)
+
+
+def rank(
+    store: Store,
+    group: str,
+    levels: Sequence[Sequence[str]],
+    axis: Axis,
+    annotator: str,
+    *,
+    picked_by: PickedBy,
+    blind: bool,
+    seconds: float | None = None,
+    note: str = "",
+) -> str:
+    """Keep a ranking as all the pairs that it implies; returns its id.
+
+    `levels` are the texts of the group's responses, the best level first, ties inside a level. Raises
+    UserError where they are not each of these once.
+    """
+    place = {text: at for at, level in enumerate(levels) for text in level}
+    id = str(uuid.uuid4())
+    with store.tx() as tx:
+        members = pairs.group(tx, group)
+        if not members:
+            raise UserError("there is no such group of responses in this session")
+        texts = {text for pair in members for text in (pair.response_a, pair.response_b)}
+        if place.keys() != texts or sum(map(len, levels)) != len(texts):
+            raise UserError("a ranking names each response of its group once: reload the page, and rank anew")
+        for pair in members:
+            lead = place[pair.response_b] - place[pair.response_a]
+            choice: Any = "a" if lead > 0 else "b" if lead < 0 else "tie"
+            made = Judgment(
+                *(pair.id, axis, annotator, "person", choice, None, picked_by, id, blind, seconds, note)
+            )
+            _append(tx, _honest(tx, made), None)
+    return id
+
+
+def undo(store: Store, annotator: str, axis: Axis) -> str | None:
+    """Take back a person's newest act on an axis; returns its pair, or one of its ranking's pairs.
+
+    None if there is nothing of theirs to take back.
+    """
+    with store.tx() as tx:
+        last = tx.query(LAST, {"annotator": annotator, "axis": axis})
+        if not last:
+            return None
+        [(seq, pair, ranking)] = last
+        taken = [(seq, pair)]
+        if ranking is not None:
+            taken = tx.query(
+                "SELECT seq, pair FROM standing_judgments WHERE ranking = ? AND NOT brought", [ranking]
+            )
+        for seq, pair in sorted(taken):
+            before = _state(tx, pair, axis, annotator, "person", seq)
+            _append(tx, before or Judgment(pair, axis, annotator, "person", "skip"), seq, none=before is None)
+    return str(pair)
+
+
+def seen(store: Reader, pair: str, axis: Axis, annotator: str) -> bool:
+    """Whether a person may have seen the AI's label of a pair: by any act of theirs but a blind skip."""
+    who = {"pair": pair, "axis": axis, "annotator": annotator, "kind": "person"}
+    return bool(store.query(f"SELECT 1 FROM judgments WHERE {MINE} AND {SEEN} LIMIT 1", who))  # noqa: S608
+
+
+def add_imported(tx: Tx, judgments: Sequence[Judgment], run: str | None) -> int:
+    """Add what came along with a run or a file; returns how many were new.
+
+    An annotator's last word on a pair is taken, unless it is there already or there is no such pair.
+    """
+    new = {_identity(judgment): judgment for judgment in judgments}
+    ids = list({judgment.pair_id for judgment in judgments})
+    known = {
+        id for (id,) in tx.query("SELECT id FROM pairs WHERE id IN (SELECT unnest(?::VARCHAR[]))", [ids])
+    }
+    there = set(tx.query(THERE, [ids]))
+    rows = [
+        {**_row(judgment), "brought": True, "run": run}
+        for who, judgment in new.items()
+        if judgment.pair_id in known and (*who, judgment.choice) not in there
+    ]
+    insert(tx, "judgments", rows)
+    return len(rows)
+
+
+def of_pair(store: Reader, pair: str) -> list[Judgment]:
+    """What each annotator holds of a pair, on either axis; the oldest row first."""
+    return [_judgment(row) for row in store.query(OF_PAIR, [pair])]
+
+
+def annotators(store: Reader) -> list[Annotator]:
+    """Everybody who holds anything, by kind and name."""
+    rows = store.query(
+        "SELECT annotator, annotator_kind, axis, count(*) FILTER (choice <> 'skip') FROM current_judgments "
+        "GROUP BY ALL ORDER BY annotator_kind, annotator, axis"
+    )
+    return [Annotator(*row) for row in rows]
+
+
+def current(store: Reader, axis: Axis, annotators: Whom = None, *, blind: bool = False) -> list[Judgment]:
+    """What is held on an axis, skips too, in the order of the first word on each pair.
+
+    `annotators` is a kind, a name, or a list of names; with `blind` the newest blind judgment counts, where
+    there is one, and others are left out.
+    """
+    rows = store.query(CURRENT, selection(axis, annotators, blind))
+    return [_judgment(row) for row in rows]
+
+
+def mine(store: Reader, annotator: str, axis: Axis) -> list[Judgment]:
+    """What a person has judged or skipped here on an axis, in the order of the first word on each pair.
+
+    What came along under the same name is left out: it may be another person's.
+    """
+    return [_judgment(row) for row in store.query(HERE, {"annotator": annotator, "axis": axis})]
+
+
+def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
+    """The parameters of HELD."""
+    if isinstance(annotators, Whose):
+        one = None if annotators.name is None else [annotators.name]
+        return {"axis": axis, "kind": annotators.kind, "names": one, "blind": blind}
+    kind = annotators if isinstance(annotators, str) and annotators in KINDS else None
+    names = [annotators] if isinstance(annotators, str) else annotators
+    return {
+        "axis": axis,
+        "kind": kind,
+        "names": None if kind or names is None else list(names),
+        "blind": blind,
+    }
+
+
+def _honest(tx: Tx, judgment: Judgment) -> Judgment:
+    """A judgment with what the rows before it say of it."""
+    pair, axis, who, kind = judgment.pair_id, judgment.axis, judgment.annotator, judgment.annotator_kind
+    now = _state(tx, pair, axis, who, kind, NEVER)
+    same = now is not None and now.choice == judgment.choice  # its note or so is changed
+    blind = now.blind if now and same else judgment.blind and not seen(tx, pair, axis, who)
+    first = tx.query(
+        f"SELECT picked_by FROM judgments WHERE {MINE} ORDER BY seq LIMIT 1",  # noqa: S608
+        {"pair": pair, "axis": axis, "annotator": who, "kind": kind},
+    )
+    picked_by = first[0][0] if first and judgment.picked_by == "random" else judgment.picked_by
+    return replace(judgment, blind=blind, picked_by=picked_by)
+
+
+def _state(tx: Tx, pair: str, axis: Axis, annotator: str, kind: str, before: int) -> Judgment | None:
+    """What an annotator held of a pair before a row."""
+    who = {"pair": pair, "axis": axis, "annotator": annotator, "kind": kind, "before": before}
+    rows = tx.query(STATE, who)
+    return _judgment(rows[0]) if rows else None
+
+
+def _identity(judgment: Judgment) -> tuple[str, str, str, str]:
+    return judgment.pair_id, judgment.axis, judgment.annotator, judgment.annotator_kind
+
+
+def _append(tx: Tx, judgment: Judgment, undoes: int | None, none: bool = False) -> None:
+    row = {**_row(judgment), "brought": False, "undoes": undoes}
+    insert(tx, "judgments", [{**row, "choice": "none"} if none else row])
+
+
+def _row(judgment: Judgment) -> dict[str, object]:
+    values = (*_identity(judgment), judgment.choice, judgment.shown_first, judgment.picked_by)
+    rest = (judgment.ranking_id, judgment.blind, judgment.seconds, judgment.note, _time(judgment.time))
+    return dict(zip((*COPIED, "time"), (*values, *rest), strict=True))
+
+
+def _time(said: str) -> str:
+    """When it was judged; now, where that is not said or is no time."""
+    try:
+        at = datetime.fromisoformat(said)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
+    except (ValueError, OverflowError):
+        return datetime.now(UTC).isoformat()
+
+
+def _judgment(row: tuple[Any, ...]) -> Judgment:
+    names = ("pair_id", *COPIED[1:-4], "ranking_id", *COPIED[-3:])
+    made = parse(Judgment, dict(zip(names, row, strict=False)))
+    return replace(made, time=moment(row[-1]).isoformat())

@@ -1,0 +1,158 @@
+"""`cai agreement`: a label run's folder beside human choices."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import constitution
+from pipeline.__main__ import main
+from pipeline.compared_run import aggregated
+from pipeline.records import Constitution, Judgment, Label, Message, Pair, Principle, as_json
+
+
+def label(pair: str, p: float, principle: str = "kind") -> Label:
+    return Label(pair, principle, "choice", "m", "c", 0, 0.0, 0.0, p, p, p)
+
+
+def write(path: Path, records: list[Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(as_json(record)) + "\n" for record in records))
+    return path
+
+
+def judgments(kind: Any = "imported", annotator: str = "hh.jsonl", **fields: Any) -> list[Judgment]:
+    """Side a in three of four pairs."""
+    return [
+        Judgment(
+            f"p{i}", "harmless", annotator, kind, "b" if i % 4 == 0 else "a", picked_by="imported", **fields
+        )
+        for i in range(80)
+    ]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished label run of 80 imported pairs whose labels all say a."""
+    folder = tmp_path / "run"
+    asked = (Message("user", "why?"),)
+    write(
+        folder / "inputs" / "pairs.jsonl",
+        [Pair(f"p{i}", f"prompt{i // 2}", asked, "I can't say.", "Sure: because." * 2) for i in range(80)],
+    )
+    write(folder / "inputs" / "human.jsonl", judgments())
+    write(folder / "outputs" / "labels.jsonl", [label(f"p{i}", 0.9) for i in range(80)])
+    kind = Principle("kind", "Kind", comparison="Which is kinder?")
+    (folder / "inputs" / "constitution.yaml").write_text(constitution.dump(Constitution("test", (kind,))))
+    return folder
+
+
+def test_the_table_names_who_judged_and_gives_each_figure_its_n(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["agreement", "--labels", str(run)]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("Imported judgments (hh.jsonl), harmless\n  accuracy")
+    assert "0.750  [0.6" in told
+    assert "n = 80 judgments of 40 prompts" in told
+    assert "Cohen's kappa                   0.000" in told
+    assert "refusal word, else shorter" in told
+    assert "People" not in told
+    assert "Not shown yet: the next look is after 20 more judgments." in told
+
+
+def test_json_is_whole_and_strict(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["agreement", "--labels", str(run), "--json", "--threshold", "0.7"]) == 0
+    table = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["kinds"]["imported"]
+    assert table["accuracy"]["value"] == 0.75
+    assert table["confusion"] == [[60, 0, 0], [20, 0, 0]]
+    assert table["gate"]["state"] == "not shown yet"
+    assert table["gate"]["threshold"] == 0.7
+    assert len(table["baselines"]) == 3
+
+
+def test_people_and_models_are_never_counted_together(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = judgments("person", "ana") + judgments("person", "ben")[:60] + judgments("model", "judge")
+    file = write(tmp_path / "human.jsonl", mixed)
+    assert main(["agreement", "--labels", str(run), "--human", str(file), "--json"]) == 0
+    kinds = json.loads(capsys.readouterr().out)["kinds"]
+    assert (kinds["person"]["judgments"], kinds["model"]["judgments"]) == (140, 80)
+    assert kinds["person"]["alpha"]["value"] == 1
+    assert "alpha" not in kinds["model"]
+
+
+def test_chosen_pairs_skips_and_what_was_said_before_are_left_out(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = judgments("person", "ana", time="2025-01-01T10:00:00")
+    later = [replace(j, choice="b", time="2025-01-01T11:00:00") for j in first[:4]]
+    first[10] = replace(first[10], picked_by="uncertain")
+    first[11] = replace(first[11], choice="skip")
+    first[12] = replace(first[12], choice="tie")
+    strange = [replace(first[0], pair_id="elsewhere")]
+    file = write(tmp_path / "human.jsonl", first + later + strange)
+    assert main(["agreement", "--labels", str(run), "--human", str(file), "--json"]) == 0
+    told = capsys.readouterr()
+    table = json.loads(told.out)["kinds"]["person"]
+    assert (table["judgments"], table["human_ties"], table["accuracy"]["n"]) == (78, 1, 77)
+    # 60 of a, less the three that were changed to b, one chosen, one skipped; the tie had been b.
+    assert table["confusion"] == [[55, 0, 0], [22, 0, 0]]
+    assert "picked for what the AI said: 1 judgments" in told.err
+    assert "without a label: 1 judgments" in told.err
+
+
+def test_a_run_that_is_not_finished_is_read_as_far_as_it_is(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = run / "outputs" / "labels.jsonl"
+    lines = whole.read_text().splitlines(keepends=True)
+    whole.with_name("labels.jsonl.part").write_text("".join(lines[:30]) + lines[30][:40])
+    whole.unlink()
+    assert main(["agreement", "--labels", str(run)]) == 0
+    told = capsys.readouterr()
+    assert "n = 30 judgments of 15 prompts" in told.out
+    assert "the run is not finished" in told.err
+
+
+def test_several_principles_count_by_their_weight() -> None:
+    rows = [label("p", 0.9, "kind"), label("p", 0.3, "harm"), label("q", 0.2, "harm")]
+    found = aggregated(rows, {"kind": 1.0, "harm": 3.0})
+    assert found["p"] == pytest.approx((0.45, 0.45, 0.45))
+    assert found["q"] == pytest.approx((0.2, 0.2, 0.2))
+
+
+def test_two_axes_want_a_choice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = judgments() + [replace(j, axis="helpful") for j in judgments()[:9]]
+    write(run / "inputs" / "human.jsonl", both)
+    assert main(["agreement", "--labels", str(run)]) == 2
+    assert "harmless and helpful: choose one with --axis" in capsys.readouterr().err
+    assert main(["agreement", "--labels", str(run), "--axis", "helpful"]) == 0
+    assert "n = 9 judgments" in capsys.readouterr().out
+
+
+def test_mistakes_are_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["agreement", "--labels", str(tmp_path)]) == 2
+    assert "has no outputs/labels.jsonl: give a run of `cai label`" in capsys.readouterr().err
+    assert main(["agreement", "--labels", str(run), "--threshold", "0.3"]) == 2
+    assert "threshold: 0.3" in capsys.readouterr().err
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"pair_id": "p1"}\nnonsense\n')
+    assert main(["agreement", "--labels", str(run), "--human", str(bad)]) == 2
+    told = capsys.readouterr().err
+    assert "bad.jsonl:1: axis: Field required" in told
+    assert "bad.jsonl:2: is not JSON" in told
+    (run / "inputs" / "human.jsonl").unlink()
+    assert main(["agreement", "--labels", str(run)]) == 2
+    assert "give judgments with --human FILE" in capsys.readouterr().err
+
+
+def test_a_name_does_not_speak_to_the_terminal(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(run / "inputs" / "human.jsonl", judgments("person", "ana\x1b[31m"))
+    assert main(["agreement", "--labels", str(run)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
