@@ -76,14 +76,23 @@ class Asked:
 
 
 def read(store: Store, query: Mapping[str, Any]) -> Asked:
-    """What an address or the controls ask for; else the harmless axis, the newest labeller, and people."""
+    """What an address or the controls ask for; else the harmless axis, the newest labeller, and people.
+
+    Where no person has judged and a data set brought choices along, these stand in until someone does.
+    """
     known = labels.labellers(store)
     axis = next((one for one in AXES if one == query.get("axis")), AXES[0])
     keys = [row.labeller.key for row in known]
     wanted = str(query.get("labeller") or "")
     newest = known[0].labeller if known else None
     labeller = known[keys.index(wanted)].labeller if wanted in keys else newest
-    return Asked(axis, labeller, Judges.of(str(query.get("annotator") or "")))
+    asked = str(query.get("annotator") or "")
+    return Asked(axis, labeller, Judges.of(asked) if asked else _first_judges(store, axis))
+
+
+def _first_judges(store: Store, axis: Axis) -> Judges:
+    kinds = {kind for _, kind, of, _ in judgments.annotators(store) if of == axis}
+    return Judges("imported") if "imported" in kinds and "person" not in kinds else Judges()
 
 
 def of_controls(store: Store, values: Sequence[Any]) -> Asked:

@@ -63,9 +63,9 @@ def picture(store: Store, asked: Asked) -> Picture | None:
     if asked.labeller is None:
         return None
     start = time.perf_counter()
-    random, ids = compared(store, asked)
-    every, every_ids = compared(store, asked, random_only=False)
     matrix = labels.matrix(store, asked.labeller)
+    random, ids = compared(store, asked, matrix=matrix)
+    every, every_ids = compared(store, asked, random_only=False, matrix=matrix)
     constitution = constitution_of(store, asked.labeller.constitution)
     return Picture(
         asked,
@@ -81,12 +81,12 @@ def picture(store: Store, asked: Asked) -> Picture | None:
 
 
 def compared(
-    store: Store, asked: Asked, weights: dict[str, float] | None = None, random_only: bool = True
+    store: Store, asked: Asked, random_only: bool = True, matrix: Matrix | None = None
 ) -> tuple[Compared, Sequence[str]]:
-    """The rows of a comparison, under other weights where given; and the pair of each."""
+    """The rows of a comparison, and the pair of each; `matrix` where the caller has it already."""
     if asked.labeller is None:
         raise UserError("there are no AI labels to compare with")
-    return audit.compared(store, asked.axis, asked.labeller, asked.judges.whose, weights, random_only)
+    return audit.compared(store, asked.axis, asked.labeller, asked.judges.whose, None, random_only, matrix)
 
 
 def constitution_of(store: Store, version: str) -> Constitution | None:

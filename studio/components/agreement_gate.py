@@ -23,8 +23,9 @@ EXPLAINED = f"""<details><summary>How the gate decides</summary>
 there are {", ".join(map(str, LOOKS[:-1]))} and {LOOKS[-1]} of them: who looks after each one and stops at the
 first good moment is misled far more often than 5% of the time. The four looks share the 5%.</p>
 <p><b>Agrees</b>: the lower bound, clustered by prompt, is above the threshold. <b>Opposed</b>: the upper
-bound is under 50%; turning such labels round is not offered, since nobody knows why they are wrong. Else it is <b>not shown
-yet</b>. Training reads this gate and warns loudly where it is not open.</p></details>"""
+bound is under 50%; turning such labels round is not offered, since nobody knows why they are wrong.
+Else it is <b>not shown yet</b>. Training reads this gate and warns loudly where it is not open.</p>
+</details>"""
 
 
 def gate_section(studio: Studio, chosen: Sequence[Any]) -> Section:

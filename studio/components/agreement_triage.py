@@ -29,9 +29,9 @@ from studio.store import constitutions, labels, pairs, runs
 from studio.store.labels import Labeller
 
 SHOWN = 20
-LEAD = """<p class="cai-muted">Of all judged pairs, random or not, the furthest apart first. Open one to see the
-answers under each principle; amend the principle that went wrong; then relabel the pairs that it went wrong
-on.</p>"""
+LEAD = """<p class="cai-muted">Of all judged pairs, random or not, the furthest apart first. Open one to see
+the answers under each principle; amend the principle that went wrong; then relabel the pairs that it went
+wrong on.</p>"""
 
 
 def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:

@@ -24,12 +24,15 @@ from studio.store import constitutions
 LEAD = """<p class="cai-muted">Switch principles off or weigh them: labels and agreement follow at once, from
 the stored answers of each principle, without asking a model again.</p>"""
 
+# As they stand in the browser: an answer to the last change may still be on its way.
+WEIGHTS = "(_, ...rest) => [JSON.stringify(document.querySelector('#whatif').weights()), ...rest]"
+
 
 def whatif_section(studio: Studio, chosen: Sequence[Any]) -> Section:
     """Put the section on the page. `chosen` are the controls of what is compared."""
     gr.HTML(LEAD, padding=False)
     coverage = gr.HTML(padding=False, elem_id="whatif-cover")
-    weights = gr.State("{}")
+    weights = gr.Textbox(visible=False)
     with gr.Row(elem_classes="cai-columns"):
         with gr.Column(min_width=440):
             panel = agreement_whatif.whatif_panel()
@@ -48,18 +51,13 @@ def whatif_section(studio: Studio, chosen: Sequence[Any]) -> Section:
             agreement_whatif.coverage_html(principles, labelled),
             agreement_whatif.panel_html(principles, labelled),
             _outcome(studio, picture, on),
-            json.dumps(on),
             "",
         ]
 
     def act(event: gr.EventData, *values: Any) -> list[Any]:
         given = str(event._data.get("weights") or "{}")
         picture = _picture(studio, chosen, values)
-        return (
-            [gr.skip(), given, ""]
-            if picture is None
-            else [_outcome(studio, picture, _read(given)), given, ""]
-        )
+        return [gr.skip() if picture is None else _outcome(studio, picture, _read(given)), ""]
 
     def keep(given: str, note: str, request: gr.Request, *values: Any) -> str:
         with told() as mistake:
@@ -69,9 +67,9 @@ def whatif_section(studio: Studio, chosen: Sequence[Any]) -> Section:
             return _save(studio, picture, _read(given), note, author(request))
         return mistake.html
 
-    panel.act(act, list(chosen), [outcome, weights, said], trigger_mode="always_last", **QUIET)
-    save.click(keep, [weights, note, *chosen], said, **QUIET)
-    return Section((coverage, panel, outcome, weights, said), render)
+    panel.act(act, list(chosen), [outcome, said], trigger_mode="always_last", **QUIET)
+    save.click(keep, [weights, note, *chosen], said, js=WEIGHTS, **QUIET)
+    return Section((coverage, panel, outcome, said), render)
 
 
 def _picture(studio: Studio, chosen: Sequence[Any], values: Sequence[Any]) -> Picture | None:

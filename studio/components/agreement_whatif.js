@@ -34,5 +34,6 @@ element.addEventListener("click", (event) => {
   }
   tell();
 });
+element.closest("#whatif").weights = weights; // what Save sends
 watch("value", paint);
 paint();

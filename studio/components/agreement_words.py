@@ -37,7 +37,7 @@ def sized(figure: Figure) -> str:
     """The n of a figure: judgments and, where several are of one prompt, prompts; small ones marked."""
     prompts = f" / {figure.clusters:,}" if figure.clusters != figure.n else ""
     small = ' <span class="cai-small-n" title="too few to lean on">few</span>' if figure.n < SMALL else ""
-    return f"{figure.n:,}{prompts}{small}"
+    return f'<span class="cai-n">{figure.n:,}{prompts}{small}</span>'
 
 
 def opens(what: str, words: str, title: str = "the pairs behind it") -> str:

@@ -173,10 +173,10 @@ def compared(
     """Judgments beside a labeller's labels, in the order of the first word on each pair; and their pairs.
 
     `annotators` is a kind, a name, a list of names, or one annotator of a kind. With `random_only` just the
-    judgments that speak for all pairs: of random or imported ones, the newest that was made blind. Pairs that are not labelled are
-    left out; under `weights` (by principle) those too that were not scored under all that weigh anything.
-    Without, the constitution's own weights hold, over whatever principles each pair was labelled by.
-    `matrix` is the labeller's where the caller has it already.
+    judgments that speak for all pairs: of random or imported ones, the newest that was made blind. Pairs
+    that are not labelled are left out; under `weights` (by principle) those too that were not scored under
+    all that weigh anything. Without, the constitution's own weights hold, over whatever principles each pair
+    was labelled by. `matrix` is the labeller's where the caller has it already.
     """
     matrix = labels.matrix(store, labeller) if matrix is None else matrix
     found = aggregated(

@@ -1,4 +1,4 @@
-"""The Agreement page in a real browser: the gate in its three states, what-if, and figures that open pairs."""
+"""The Agreement page in a real browser: the gate in its states, what-if, and figures that open pairs."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def open_page(page: Page) -> Callable[..., Page]:
     def open(judges: str = "person:ana", axis: str = "harmless") -> Page:
         page.add_init_script("localStorage.setItem('cai-notice', 'read')")
         page.goto(f"/agreement?axis={axis}&annotator={quote(judges)}")
+        expect(page.locator("#agreement-top section, #agreement-empty h2").first).to_be_visible(timeout=SLOW)
         return page
 
     return open

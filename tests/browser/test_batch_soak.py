@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -101,8 +100,7 @@ def assert_stored(session: Path, run: str, rows: dict[str, dict[str, Any]]) -> N
     try:
         finished = ChainFilter(run=run, status="finished")
         assert chains.count_chains(store, ChainFilter()) == chains.count_chains(store, finished) == PROMPTS
-        ids = Counter(id for (id,) in store.query("SELECT id FROM chains"))
-        assert ids == Counter(rows)
+        assert sorted(store.query("SELECT id FROM chains")) == sorted((id,) for id in rows)
         steps = store.query("SELECT chain, position FROM steps")
         assert len(set(steps)) == len(steps) == sum(len(row["steps"]) for row in rows.values())
         for id, row in rows.items():

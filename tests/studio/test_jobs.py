@@ -111,7 +111,7 @@ def test_one_at_a_time_in_an_order_that_can_be_changed(store: Store, jobs: Jobs,
 def test_a_stop_keeps_what_is_finished_and_resume_draws_the_rest(
     store: Store, jobs: Jobs, start: Start
 ) -> None:
-    id = start(120, tokens=24)
+    id = start(120, tokens=32)
     until(jobs, lambda: kept(store, id) > 0)
     jobs.stop(id)
     until(jobs, ended(store, id))
@@ -129,7 +129,7 @@ def test_a_stop_keeps_what_is_finished_and_resume_draws_the_rest(
 def test_a_killed_worker_is_lost_and_resume_loses_and_doubles_nothing(
     store: Store, jobs: Jobs, start: Start
 ) -> None:
-    id = start(120, tokens=24)
+    id = start(120, tokens=32)
     until(jobs, lambda: kept(store, id) > 0)
     process = runs.process(store, id)
     assert process
@@ -157,7 +157,7 @@ def test_a_process_that_does_not_listen_is_killed_after_the_grace(
     store: Store, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs = Jobs(store, store.folder / "runs", grace=0.5)
-    id = start(120, tokens=24)
+    id = start(120, tokens=32)
     until(jobs, lambda: kept(store, id) > 0)
     monkeypatch.setattr(jobs._launcher, "ask", lambda holder: None)
     process = runs.process(store, id)
@@ -169,7 +169,7 @@ def test_a_process_that_does_not_listen_is_killed_after_the_grace(
 
 
 def test_the_next_studio_takes_over_a_live_run(store: Store, jobs: Jobs, start: Start) -> None:
-    id = start(60, tokens=24)
+    id = start(60, tokens=32)
     until(jobs, lambda: kept(store, id) > 0)
     # As a kill between the start of a process and the note of it would leave the session.
     with store.tx() as tx:
@@ -190,7 +190,7 @@ def test_the_next_studio_takes_over_a_live_run(store: Store, jobs: Jobs, start: 
 def test_a_run_whose_process_went_while_no_studio_looked_is_lost(
     store: Store, jobs: Jobs, start: Start
 ) -> None:
-    id = start(120, tokens=24)
+    id = start(120, tokens=32)
     until(jobs, lambda: kept(store, id) > 0)
     process = runs.process(store, id)
     assert process

@@ -42,7 +42,7 @@ def begin(folder: Path, model: Path) -> str:
     studio.jobs.close()
     asked = [prompts.from_text(f"Question {i}?") for i in range(CHAINS)]
     minimal = constitution.load(constitution.shipped()["minimal"])
-    drawing = Drawing(model=str(model), revisions=1, max_tokens=16)
+    drawing = Drawing(model=str(model), revisions=1, max_tokens=24)
     id = batch.prepare_critique(studio.store, studio.jobs.folder, asked, minimal, drawing, "", "ann")
     studio.close()
     return id

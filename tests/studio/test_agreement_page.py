@@ -1,0 +1,309 @@
+"""What the Agreement page is drawn from: whose judgments, the pairs behind a figure, what-if, exports."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import agreement, constitution
+from pipeline.agreement import Figure
+from pipeline.errors import UserError
+from pipeline.records import Judgment
+from studio.components import (
+    agreement_asked,
+    agreement_calibration,
+    agreement_data,
+    agreement_exports,
+    agreement_reweigh,
+    agreement_sections,
+    agreement_triage,
+    agreement_try,
+    agreement_words,
+    charts,
+)
+from studio.components.agreement_asked import Asked, Judges
+from studio.components.agreement_data import Picture
+from studio.components.agreement_empty import empty_html
+from studio.components.agreement_gate import gate_html, top_html
+from studio.components.agreement_pairs import Held, list_html, triage_html
+from studio.context import Studio
+from studio.jobs import batch
+from studio.store import calibrations, constitutions, gates, judgments, labels, pairs, runs
+
+
+def _seeding() -> ModuleType:
+    """The browser tests' seeding, a script."""
+    file = Path(__file__).parents[1] / "browser" / "seeding_agreement.py"
+    spec = importlib.util.spec_from_file_location("seeding_agreement", file)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+SEEDING = _seeding()
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    """80 labelled pairs; ana agrees on 60, ben on none of 60, cem on 15 of 20, a data set on 55 of 60."""
+    SEEDING.fill(tmp_path / "s")
+    studio = Studio.open(tmp_path / "s", "s")
+    yield studio
+    studio.close()
+
+
+def look(studio: Studio, judges: str = "person:ana", **query: str) -> Picture:
+    asked = agreement_asked.read(studio.store, {"annotator": judges, **query})
+    picture = agreement_data.picture(studio.store, asked)
+    assert picture
+    return picture
+
+
+def harmless() -> Any:
+    return constitution.load(constitution.shipped()["harmless"])
+
+
+def test_only_people_are_compared_unless_another_kind_is_asked_for(studio: Studio) -> None:
+    assert len(look(studio, "").random.decided()) == 140
+    assert len(look(studio, "imported").random.decided()) == 60
+    assert Judges.of("nonsense:x") == Judges("person")
+    names = [label for label, _ in agreement_asked.judge_choices(studio.store, "harmless")]
+    assert names[0] == "All people (142)"
+    assert "shown.jsonl, imported, not judged here (60)" in names
+
+
+def test_a_name_of_two_kinds_is_never_pooled(studio: Studio) -> None:
+    judgments.judge(studio.store, Judgment(SEEDING.pair_id(75), "harmless", "shown.jsonl", "person", "a"))
+    assert len(look(studio, "person:shown.jsonl").random) == 1
+    assert len(look(studio, "imported:shown.jsonl").random) == 60
+
+
+def test_figures_stand_on_the_random_share(studio: Studio) -> None:
+    picture = look(studio)
+    assert agreement.accuracy(picture.random).value == 1
+    assert (len(picture.random), picture.picked) == (61, 1)  # one tie; one pair was picked for a reason
+    top = top_html(studio, picture)
+    assert "1 tie left out, 1 picked for a reason left out" in top
+    assert "Training reads the one of all people" in top
+
+
+@pytest.mark.parametrize(
+    ("judges", "state"), [("ana", "agrees"), ("ben", "opposed"), ("cem", "not shown yet")]
+)
+def test_the_gate_in_its_three_states(studio: Studio, judges: str, state: str) -> None:
+    found = gates.of(studio.store, look(studio, f"person:{judges}").random)
+    assert found.state == state
+    assert f'data-gate="{state}"' in gate_html(found, Judges())
+
+
+def test_training_reads_the_gate_of_all_people_at_the_sessions_threshold(studio: Studio) -> None:
+    labeller = labels.labellers(studio.store)[0].labeller
+    assert gates.gate_for(studio.store, labeller, "harmless").accuracy.n == 140
+    gates.set_threshold(studio.store, 0.75)
+    assert gates.gate_for(studio.store, labeller, "harmless").threshold == 0.75
+    for wrong in (0.4, 1.0, math.nan):
+        with pytest.raises(UserError, match="between"):
+            gates.set_threshold(studio.store, wrong)
+
+
+def test_each_count_is_the_number_of_pairs_behind_it(studio: Studio) -> None:
+    picture = look(studio, "")
+    c = picture.random
+
+    def behind(what: str) -> int:
+        return len(agreement_data.behind(picture, what)[2])
+
+    sides = ("a", "tie", "b")
+    table = agreement.confusion(c).tolist()
+    assert table == [[behind(f"cell:{human}:{ai}") for ai in sides] for human in ("a", "b")]
+    ties = agreement.with_ties(c).table.tolist()
+    assert ties == [[behind(f"tied:{human}:{ai}") for ai in sides] for human in sides]
+    assert [one.chosen.n for one in agreement.reliability(c)] == [behind(f"bin:{at}") for at in range(10)]
+    assert behind("wrong") == table[0][2] + table[1][0]
+    assert behind("decided") == 140
+    assert behind("nonsense") == behind("cell:x:y") == behind("principle:none") == 0
+
+
+def test_a_principle_alone_has_its_own_accuracy(studio: Studio) -> None:
+    rows = agreement_sections.principle_rows(look(studio))
+    assert [round(row.accuracy.value) for row in rows] == [1, 1, 1, 0]
+    against = agreement_data.behind(look(studio), f"principle:{rows[-1].id}")
+    assert len(against[2]) == 60
+
+
+def test_weights_turn_labels_and_say_on_how_many_pairs(studio: Studio) -> None:
+    picture = look(studio)
+    ids = [row.id for row in agreement_reweigh.weighed(picture) if row.pairs]
+    only_second = agreement_reweigh.reweigh(studio.store, picture, {ids[1]: 1.0})
+    assert only_second
+    assert (only_second.flipped, only_second.compared, only_second.scored) == (80, 80, 80)
+    name, saved, tried, difference = only_second.rows[0]
+    assert (name, saved.value, tried.value, difference.value) == ("all", 1.0, 0.0, -1.0)
+    halves = [row[2].n for row in only_second.rows]
+    assert halves[0] == halves[1] + halves[2] == 60
+    assert min(halves) > 0
+    assert agreement_reweigh.reweigh(studio.store, picture, {}) is None
+
+
+def test_a_principle_that_was_not_asked_covers_nothing(studio: Studio) -> None:
+    picture = look(studio)
+    unasked = next(row.id for row in agreement_reweigh.weighed(picture) if not row.pairs)
+    found = agreement_reweigh.reweigh(studio.store, picture, {unasked: 1.0})
+    assert found
+    assert (found.scored, found.flipped) == (0, 0)
+
+
+def test_a_weighting_is_saved_as_a_version_and_leaves_the_rest(studio: Studio) -> None:
+    picture = look(studio)
+    shown = [row.id for row in agreement_reweigh.weighed(picture) if row.pairs]
+    said = agreement_try._save(studio, picture, {shown[0]: 2.0, shown[2]: 1.0}, "", "ana")
+    assert "Saved as" in said
+    saved = constitutions.latest(studio.store, "harmless")
+    assert saved
+    by_id = {p.id: p for p in saved.principles}
+    assert (by_id[shown[0]].weight, by_id[shown[0]].enabled) == (2.0, True)
+    assert not by_id[shown[1]].enabled
+    untouched = [p for p in harmless().principles if p.id not in shown]
+    assert [by_id[p.id] for p in untouched] == untouched
+    with pytest.raises(UserError, match="at least one"):
+        agreement_try._save(studio, picture, {}, "", "ana")
+
+
+def test_what_the_browser_sends_as_weights_is_read_with_care() -> None:
+    assert agreement_try._read('{"a": 1, "b": -1, "c": "2", "d": 0, "e": null}') == {"a": 1.0}
+    assert agreement_try._read("[1, 2]") == {}
+
+
+def test_relabelling_takes_the_pairs_that_an_amended_principle_is_wrong_on(studio: Studio) -> None:
+    picture = look(studio)
+    wrong = next(id for id in picture.matrix.principles if agreement_triage.wrong_under(picture, id))
+    assert len(agreement_triage.wrong_under(picture, wrong)) == 61
+    assert "Amend it and save first" in agreement_triage._relabel(studio, picture, wrong, "ana")
+    assert picture.constitution
+    amended = tuple(
+        replace(p, comparison="Which one is kinder?") if p.id == wrong else p
+        for p in picture.constitution.principles
+    )
+    new = replace(picture.constitution, principles=amended)
+    constitutions.save_version(studio.store, new, "amended", "ana")
+    assert "Relabelling 61 pairs" in agreement_triage._relabel(studio, picture, wrong, "ana")
+    [(run,)] = studio.store.query("SELECT id FROM runs WHERE stage = 'label'")
+    started = runs.load(studio.store, run)
+    assert started
+    assert started.constitution == new.version
+    assert (started.config["method"], started.config["axis"]) == ("choice", "harmless")
+    assert batch.principles_each(new, agreement_triage._labelling(studio, picture.labeller)) == 1
+    studio.jobs.stop(run)
+
+
+def test_old_and_new_stand_side_by_side(studio: Studio) -> None:
+    turned = [
+        replace(
+            label, logit_ab=-label.logit_ab, logit_ba=-label.logit_ba, p_a=1 - label.p_a, constitution="new"
+        )
+        for number in range(10)
+        for label in SEEDING.said(number, harmless())
+    ]
+    with studio.store.tx() as tx:
+        labels.add(tx, turned, "second")
+    old = next(row.labeller for row in labels.labellers(studio.store) if row.labeller.constitution != "new")
+    picture = look(studio, labeller=old.key)
+    html = agreement_triage.versions_html(studio, picture, replace(old, constitution="new").key)
+    assert "On 10 judgments" in html
+    assert html.count("this one right") == 10
+    assert "Only one labeller" in agreement_triage.versions_html(studio, picture, None)
+
+
+def test_a_calibration_is_kept_and_an_opposed_labeller_is_refused(studio: Studio) -> None:
+    picture = look(studio)
+    calibrations.keep(studio.store, picture.labeller, "harmless", agreement_calibration.learn(picture))
+    kept = calibrations.kept(studio.store, picture.labeller, "harmless")
+    assert kept == agreement_calibration.learn(picture)
+    assert calibrations.kept(studio.store, picture.labeller, "helpful") is None
+    calibrations.drop(studio.store, picture.labeller, "harmless")
+    assert calibrations.kept(studio.store, picture.labeller, "harmless") is None
+    with pytest.raises(UserError, match="opposed"):
+        agreement_calibration.learn(look(studio, "person:ben"))
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [("trl", ".jsonl"), ("trl", ".parquet"), ("icai", ".json"), ("icai", ".csv"), ("rows", ".csv")],
+)
+def test_an_export_is_written_outside_the_session(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, kind: str
+) -> None:
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(uploads))
+    path, words = agreement_exports.write(studio, look(studio), form, kind, "ai", False)
+    assert uploads in path.parents
+    assert "80" in words
+
+
+def test_a_calibrated_export_has_the_calibrated_probabilities(studio: Studio) -> None:
+    picture = look(studio, "person:cem")
+    with pytest.raises(UserError, match="no calibration is kept"):
+        agreement_exports.gathered(studio, picture, True)
+    plain = agreement_exports.gathered(studio, picture, False)
+    found = agreement_calibration.learn(look(studio))
+    calibrations.keep(studio.store, picture.labeller, "harmless", found)
+    calibrated = agreement_exports.gathered(studio, picture, True)
+    expected = found.apply(np.array([item.p for item in plain]))
+    assert [item.p for item in calibrated] == pytest.approx(expected)
+    assert plain[0].logit == pytest.approx(-(2.0 - 1.5 + 0.8 + 0.5) / 4)
+
+
+def test_empty_sessions_teach(tmp_path: Path) -> None:
+    SEEDING.fill(tmp_path / "none", judged=False, labelled=False)
+    studio = Studio.open(tmp_path / "none", "none")
+    assert "No AI labels yet" in empty_html(agreement_asked.read(studio.store, {}), None)
+    studio.close()
+    SEEDING.fill(tmp_path / "s", judged=False)
+    studio = Studio.open(tmp_path / "s", "s")
+    picture = look(studio, "")
+    assert "Nothing to compare with yet" in empty_html(picture.asked, picture)
+    judgments.judge(studio.store, SEEDING.judgment(1, "ana", picked_by="uncertain"))
+    picture = look(studio, "")
+    assert "No random share yet" in empty_html(picture.asked, picture)
+    judgments.judge(studio.store, SEEDING.judgment(2, "ana"))
+    picture = look(studio, "")
+    assert empty_html(picture.asked, picture) == ""
+    for section in (agreement_sections.principle_rows, agreement_reweigh.weighed):
+        assert section(picture)
+    studio.close()
+
+
+def test_no_text_becomes_markup(studio: Studio) -> None:
+    hostile = SEEDING.HOSTILE
+    stored = pairs.load(studio.store, SEEDING.pair_id(0))
+    assert stored
+    one = Held(stored.pair, 0.4, 0.4, 0.4, 1.0)
+    said = [replace(SEEDING.said(0, harmless())[0], principle=hostile, rationale_ab=hostile)]
+    html = triage_html([one], {one.pair.id: said}, {}, hostile, "harmless")
+    html += list_html("x", [one], 1, "harmless")
+    html += top_html(studio, replace(look(studio), asked=Asked("harmless", None, Judges("person", hostile))))
+    assert "<img" not in html
+    assert "<script" not in html
+    chart = charts.intervals([(hostile, Figure(0.5, 0.4, 0.6, 9, 9))])
+    assert "<img" not in json.dumps(chart.to_plotly_json(), default=str)
+
+
+def test_undefined_figures_are_a_dash_and_small_ones_say_so() -> None:
+    nothing = Figure(math.nan, math.nan, math.nan, 0, 0)
+    assert "–" in agreement_words.share(nothing)
+    assert "few" in agreement_words.sized(Figure(0.5, 0.1, 0.9, 8, 8))
+    assert "60 / 20" in agreement_words.sized(Figure(0.5, 0.1, 0.9, 60, 20))
+    assert agreement_words.points(Figure(-0.1, -0.2, 0.0, 60, 60)).startswith("<b>−10.0</b>")
+    assert not charts.intervals([("x", nothing)]).data[0].x
