@@ -96,7 +96,7 @@ def soft_trainer() -> type:
 
     class SoftRewardTrainer(RewardTrainer):
         def _set_signature_columns_if_needed(self) -> None:
-            self._signature_columns = ["chosen_ids", "rejected_ids", "p"]
+            self._signature_columns = ["chosen_ids", "rejected_ids", "p", "length"]
 
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None

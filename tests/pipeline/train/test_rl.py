@@ -42,12 +42,22 @@ def learn(tiny_model: Path, tmp_path: Path) -> Callable[..., list[dict[str, Any]
 
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
 def test_a_reward_that_counts_a_letter_is_learnt(
-    learn: Callable[..., list[dict[str, Any]]], algorithm: str
+    learn: Callable[..., list[dict[str, Any]]], speller: Path, algorithm: str
 ) -> None:
-    figures = learn(algorithm=algorithm, tuning="full", steps=30, learning_rate=3e-3, beta=0.0)
-    first = sum(row["reward"] for row in figures[:5]) / 5
-    last = sum(row["reward"] for row in figures[-5:]) / 5
-    assert last > 2 * first + 1
+    figures = learn(
+        speller,
+        algorithm=algorithm,
+        tuning="full",
+        steps=25,
+        learning_rate=1e-2,
+        beta=0.0,
+        batch=16,
+        at_once=16,
+    )
+    first = sum(row["reward"] for row in figures[:4]) / 4
+    last = sum(row["reward"] for row in figures[-4:]) / 4
+    assert first < 1  # of eight letters: one in 28 by chance
+    assert last > 4
 
 
 def test_the_kl_is_nothing_at_first_and_grows(
