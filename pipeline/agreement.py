@@ -10,7 +10,6 @@ among themselves), `gate.py` and `calibration.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -227,12 +226,3 @@ def reliability(c: Compared, bins: int = 10) -> list[Bin]:
         chosen = intervals.share(d.choice[rows], d.cluster[rows])
         found.append(Bin(float(edges[i]), float(edges[i + 1]), mean_p, chosen))
     return found
-
-
-def by_group(
-    c: Compared, groups: Sequence[str], figure: Callable[[Compared], Figure] = accuracy
-) -> dict[str, Figure]:
-    """A figure for the rows of each group (a name for each row), in the order of the names."""
-    number = {name: i for i, name in enumerate(sorted(set(groups)))}
-    place = np.fromiter((number[name] for name in groups), np.int64, len(groups))
-    return {name: figure(c.take(np.flatnonzero(place == i))) for name, i in number.items()}

@@ -106,7 +106,10 @@ def read(folder: Path, human: Path | None = None, axis: Axis | None = None) -> J
         raise UserError(f"{folder}: its pairs came without human choices: give judgments with --human FILE")
     judgments = _records(file, Judgment)
     axis = axis or _axis(judgments, file)
-    kept = [j for j in _current(judgments) if j.axis == axis and j.choice != "skip"]
+    blind = [j for j in judgments if j.blind]
+    if len(judgments) > len(blind):
+        notes.append(f"left out, made with the label in sight: {len(judgments) - len(blind):,} judgments")
+    kept = [j for j in _current(blind) if j.axis == axis and j.choice != "skip"]
     unchosen = [j for j in kept if j.picked_by in UNCHOSEN]
     known = [j for j in unchosen if j.pair_id in labels and j.pair_id in pairs]
     if len(kept) > len(unchosen):
@@ -115,8 +118,7 @@ def read(folder: Path, human: Path | None = None, axis: Axis | None = None) -> J
         notes.append(f"left out, of pairs without a label: {len(unchosen) - len(known):,} judgments")
     if not known:
         raise UserError(f"{file}: no judgment on the axis {axis} is of a labelled pair of {folder}")
-    # Stable: imported ones have no time and keep their order.
-    return Judged(axis, pairs, labels, tuple(sorted(known, key=lambda j: j.time)), tuple(notes))
+    return Judged(axis, pairs, labels, tuple(known), tuple(notes))
 
 
 def aggregated(labels: Iterable[Label], weights: dict[str, float]) -> dict[str, tuple[float, float, float]]:
@@ -175,10 +177,11 @@ def _axis(judgments: Sequence[Judgment], file: Path) -> Axis:
 
 
 def _current(judgments: Iterable[Judgment]) -> list[Judgment]:
-    """What each annotator said last of each pair on each axis."""
+    """What each annotator said last of each pair on each axis, in the order of the first word on each.
+
+    As in the studio: a judgment that is changed keeps its place, or a change could move it past a look.
+    """
     latest: dict[tuple[str, str, str, str], Judgment] = {}
-    for j in sorted(judgments, key=lambda j: j.time):
-        key = (j.pair_id, j.axis, j.annotator_kind, j.annotator)
-        latest.pop(key, None)  # so that its place in the order of time is the new one
-        latest[key] = j
+    for j in sorted(judgments, key=lambda j: j.time):  # stable: imported ones have no time
+        latest[j.pair_id, j.axis, j.annotator_kind, j.annotator] = j
     return list(latest.values())

@@ -12,9 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline import constitution as constitutions
 from pipeline.configs import Labelling
 from pipeline.engines import Cancelled, Engine, OnText, ignore, never
@@ -89,15 +86,3 @@ def label_pairs(
                 told.add(pair.id)
                 on_skip(pair, reason)
     return replace(judge.tally, seconds=time.monotonic() - began)
-
-
-def aggregate(p: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One probability a pair: the mean over principles, by weight.
-
-    p: [pairs, principles], NaN where there is no label; weights: [principles], at least 0. Returns [pairs]:
-    NaN where a principle that has weight lacks a label, and everywhere where none has weight.
-    """
-    used = weights > 0
-    if not used.any():
-        return np.full(len(p), np.nan)
-    return np.asarray(p[:, used] @ (weights[used] / weights[used].sum()), np.float64)

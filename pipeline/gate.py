@@ -149,8 +149,8 @@ def _words(g: Gate) -> list[str]:
         return [
             f"Not shown yet: after {last} judgments the lower bound, {g.looks[-1].low:.2f}, is not above "
             f"{g.threshold:.2f}.",
-            f"That was the last look, and it stands: more judgments do not change it. Change the labels (a "
-            f"principle, the method, the model), and judge {LOOKS[0]} or more pairs afresh.",
+            "That was the last look, and it stands: more judgments do not change it. Change the labels: a "
+            "principle, the method or the model.",
         ]
     first = f"Not shown yet: the next look is after {g.needed} more judgments."
     if g.expected is not None:

@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.records import Constitution, Label, Pair
 from studio.components import agreement_asked, agreement_data
 from studio.components.agreement_data import Picture, furthest, held, under_every
-from studio.components.agreement_pairs import SIDES, asked, pair_link, triage_html
+from studio.components.agreement_pairs import SIDES, Held, asked, pair_link, triage_html
 from studio.components.agreement_section import QUIET, Section
 from studio.components.agreement_words import points, share
 from studio.components.problem import told
@@ -47,7 +47,10 @@ def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:
         rows = furthest(picture.every, 4 * SHOWN)
         who = picture.asked.judges.noun
         some = held(studio.store, picture.every, picture.every_pairs, rows, who)
-        shown = list({one.pair.id: one for one in reversed(some)}.values())[::-1][:SHOWN]  # a pair once
+        once: dict[str, Held] = {}
+        for one in some:  # judged by several, a pair comes once, where it is furthest apart
+            once.setdefault(one.pair.id, one)
+        shown = list(once.values())[:SHOWN]
         of = {one.pair.id: _labels(studio, one.pair.id, picture) for one in shown}
         known = {p.id: p for p in picture.constitution.principles} if picture.constitution else {}
         name = picture.constitution.name if picture.constitution else ""

@@ -21,7 +21,6 @@ def main(rows: int = 100_000, prompts: int = 30_000) -> None:
     """Print a line per figure, wall and processor time, and the sums."""
     agreement.accuracy(_made(100, 50, 0))  # loads scipy, once a process
     c = _made(rows, prompts, 1)
-    principles = [f"principle {i % 16}" for i in range(rows)]
     figures: dict[str, Callable[[], object]] = {
         "accuracy": lambda: agreement.accuracy(c),
         "kappa": lambda: agreement.kappa(c),
@@ -30,7 +29,6 @@ def main(rows: int = 100_000, prompts: int = 30_000) -> None:
         "ece": lambda: agreement.ece(c),
         "reliability": lambda: agreement.reliability(c),
         "with ties": lambda: agreement.with_ties(c),
-        "by 16 principles": lambda: agreement.by_group(c, principles),
         "baselines": lambda: baselines(c),
         "letter share": lambda: bias.letter_share(c),
         "exact ties": lambda: bias.exact_ties(c),

@@ -173,14 +173,6 @@ def test_length_bias_sets_the_ai_beside_humans() -> None:
     assert found.ai.n == 60  # equal lengths are left out
 
 
-def test_groups_partition_the_rows(real: Compared) -> None:
-    names = ["kind" if i % 3 else "harm" for i in range(500)]
-    found = agreement.by_group(real, names)
-    assert list(found) == ["harm", "kind"]
-    assert sum(f.n for f in found.values()) == 500
-    assert found["harm"] == agreement.accuracy(real.take(np.arange(0, 500, 3)))
-
-
 def every(c: Compared) -> list[agreement.Figure]:
     """All figures of a comparison."""
     length, ties = bias.length_bias(c), agreement.with_ties(c)

@@ -107,6 +107,18 @@ def test_chosen_pairs_skips_and_what_was_said_before_are_left_out(
     assert "without a label: 1 judgments" in told.err
 
 
+def test_what_was_judged_with_the_label_in_sight_does_not_count(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = judgments("person", "ana", time="2025-01-01T10:00:00")
+    seen = [replace(j, choice="b", blind=False, time="2025-01-01T11:00:00") for j in first[:4]]
+    file = write(tmp_path / "human.jsonl", first + seen)
+    assert main(["agreement", "--labels", str(run), "--human", str(file), "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["kinds"]["person"]["confusion"] == [[60, 0, 0], [20, 0, 0]]
+    assert "with the label in sight: 4 judgments" in told.err
+
+
 def test_a_run_that_is_not_finished_is_read_as_far_as_it_is(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

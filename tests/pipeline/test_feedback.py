@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pipeline import constitution as constitutions
@@ -261,17 +260,6 @@ def test_labels_come_by_pair_unless_their_prompts_begin_with_the_principle(
         label.principle for label in labels(scripted(), SIDES, shown, principles="all", method="contrast")
     ]
     assert by_principle == [p.id for p in shown.principles for _ in SIDES]
-
-
-def test_aggregate_is_the_weighted_mean_of_complete_rows() -> None:
-    nan = math.nan
-    p = np.array([[0.2, 0.8, nan], [0.5, nan, 0.9], [0.1, 0.3, 0.4]])
-    np.testing.assert_allclose(feedback.aggregate(p, np.array([1.0, 3.0, 0.0])), [0.65, nan, 0.25])
-    np.testing.assert_allclose(
-        feedback.aggregate(p, np.array([1.0, 1.0, 2.0])), [nan, nan, np.average(p[2], weights=[1, 1, 2])]
-    )
-    assert np.isnan(feedback.aggregate(p, np.zeros(3))).all()
-    assert len(feedback.aggregate(np.empty((0, 3)), np.ones(3))) == 0
 
 
 @pytest.mark.model
