@@ -91,11 +91,11 @@ def arguments(folder: RunDir, config: Training) -> dict[str, Any]:
     }
 
 
-def enough(many: int, noun: str, config: Training) -> None:
-    """Raise UserError where there is less than a batch to learn from."""
-    if many < config.batch:
+def enough(many: int, noun: str, needed: int) -> None:
+    """Raise UserError where there is less than a batch to learn from: a trainer would end at step 0."""
+    if many < needed:
         raise UserError(
-            f"{many} {noun} are fewer than a batch of {config.batch}: lower it, or bring more {noun}"
+            f"a batch takes {needed} {noun}, and there are {many}: lower the batch, or bring more {noun}"
         )
 
 

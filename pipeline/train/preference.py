@@ -43,7 +43,7 @@ def train(
         told.update(pairs=len(data), heldout=len(aside), too_long=out + out_aside)
         if out + out_aside:
             say(f"{out + out_aside} pairs are left out as longer than {config.max_length} tokens")
-        frame.enough(len(data), "pairs", config)
+        frame.enough(len(data), "pairs", config.batch)
         return frame.renaming(soft_trainer())(
             model=start.model,
             args=RewardConfig(
