@@ -131,11 +131,14 @@ def _load(labelling: Labelling) -> Engine:
 
 
 def _sample(label: Label, pair: Pair) -> Mapping[str, object]:
-    """What a finished label shows while the others are made."""
+    """What a finished label shows while the others are made.
+
+    Not what it says: whoever watches may yet judge this pair, and blind.
+    """
     return {
         "pair": pair.id,
         "prompt": pair.messages[-1].content[:EXCERPT],
-        "text": f"{label.principle}: P(a better) = {label.p_a:.3f}",
+        "text": f"judged under {label.principle}",
     }
 
 

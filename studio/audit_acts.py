@@ -16,7 +16,7 @@ from studio.components import audit_picture, audit_reveal, audit_sides
 from studio.components.audit_asking import Asking
 from studio.components.audit_picture import Asked
 from studio.components.problem import told
-from studio.store import audit, judgments, pairs
+from studio.store import judgments, pairs
 from studio.store.database import Store
 
 LONGEST = 600.0  # seconds: whoever took longer was not reading
@@ -37,7 +37,7 @@ def arrive(store: Store, asked: Asked, asking: Asking, item: str | None) -> Answ
     """The page for an address: the pair or group that it names, else the next one."""
     with told() as mistake:
         if asking.task == "ranking":
-            item = item or audit.next_group(store, asking.who, asking.axis)
+            item = item or asked.next_group(store, asking)
             view = audit_picture.group_picture(store, asking, item)
         else:
             view = audit_picture.pair_picture(store, asking, item or asked.next(store, asking))
@@ -52,7 +52,9 @@ def act(store: Store, asked: Asked, asking: Asking, told_: Mapping[str, Any]) ->
         if action == "undo":
             return _undo(store, asking)
         if asking.task == "ranking":
-            return _rank(store, asking, item, told_) if action == "rank" else _next_group(store, asking, item)
+            if action == "rank":
+                return _rank(store, asked, asking, item, told_)
+            return _next_group(store, asked, asking, item)
         if action in ("next", "previous"):
             return _walk(store, asked, asking, item, action)
         note = str(told_.get("note") or "")[:2000]
@@ -176,7 +178,7 @@ def _undo(store: Store, asking: Asking) -> Answer:
     return Answer(view, audit_picture.figures(store, asking), audit_reveal.last_html(None, words))
 
 
-def _rank(store: Store, asking: Asking, group: str, told_: Mapping[str, Any]) -> Answer:
+def _rank(store: Store, asked: Asked, asking: Asking, group: str, told_: Mapping[str, Any]) -> Answer:
     """Keep a ranking as all the pairs that it implies, and go on."""
     of = pairs.group(store, group)
     if not of:
@@ -184,27 +186,26 @@ def _rank(store: Store, asking: Asking, group: str, told_: Mapping[str, Any]) ->
     texts = dict(zip(audit_sides.LETTERS, audit_picture.lettered(of, group, asking.who), strict=False))
     own = audit_picture.mine(store, asking)
     if all(pair.id in own and own[pair.id].ranking_id for pair in of):
-        return _next_group(store, asking, group)  # pressed twice
+        return _next_group(store, asked, asking, group)  # pressed twice
     order = _order(told_.get("order"), texts)
-    upcoming = audit.next_group(store, asking.who, asking.axis)
     judgments.rank(
         store,
         group,
         [[texts[letter] for letter in level] for level in order],
         asking.axis,
         asking.who,
-        picked_by="random" if group == upcoming else "chosen",
+        picked_by=asked.why_group(store, asking, group),
         blind=True,  # but for the pairs that the store knows to have been seen
         seconds=_seconds(told_),
     )
-    answer = _next_group(store, asking, group)
+    answer = _next_group(store, asked, asking, group)
     if asking.reveal == "none":
         return replace(answer, last=audit_reveal.last_html(None, _said("Ranking kept; u takes it back.")))
     return replace(answer, last=audit_picture.compared(store, asking, group, order))
 
 
-def _next_group(store: Store, asking: Asking, after: str) -> Answer:
-    group = audit.next_group(store, asking.who, asking.axis, after)
+def _next_group(store: Store, asked: Asked, asking: Asking, after: str) -> Answer:
+    group = asked.next_group(store, asking, after)
     view = audit_picture.group_picture(store, asking, group)
     return Answer(view, audit_picture.figures(store, asking), audit_reveal.last_html(None))
 

@@ -23,6 +23,7 @@ class Asked:
     """Why each pair was put before whom. The page must not tell, so the studio remembers."""
 
     known: dict[tuple[str, Axis, str], PickedBy] = field(default_factory=dict)
+    groups: set[tuple[str, Axis, str]] = field(default_factory=set)
 
     def next(self, store: Store, asking: Asking) -> str | None:
         """The next pair for this annotator; None when there is none."""
@@ -37,6 +38,18 @@ class Asked:
         if (asking.who, asking.axis, pair) not in self.known:
             self.next(store, asking)  # the studio was started anew since: what is next is still the same
         return self.known.get((asking.who, asking.axis, pair), "chosen")
+
+    def next_group(self, store: Store, asking: Asking, after: str | None = None) -> str | None:
+        """The next set of responses to rank, behind `after` in everybody's order; None when all are."""
+        group = audit.next_group(store, asking.who, asking.axis, after)
+        if group is not None:
+            self.groups.add((asking.who, asking.axis, group))
+        return group
+
+    def why_group(self, store: Store, asking: Asking, group: str) -> PickedBy:
+        """Why this set is before them: what the queue has not served was opened by hand."""
+        self.next_group(store, asking)  # the studio may have been started anew since it was served
+        return "random" if (asking.who, asking.axis, group) in self.groups else "chosen"
 
 
 def labeller(store: Store, asking: Asking) -> Labeller | None:
@@ -64,7 +77,7 @@ def pair_picture(store: Store, asking: Asking, id: str | None) -> str:
     judgment = own.get(id)
     query = asking.query(id)
     if judgment is None or judgment.choice == "skip":
-        known = judgments.seen(store, id, asking.axis, asking.who)
+        known = judgments.seen(store, id, asking.who)
         # Shown without judging is kept as a skip that is not blind, so that a refresh shows it again.
         peeked = judgment is not None and not judgment.blind
         reveal = audit_reveal.judged_html(revealed(store, asking, stored.pair, own, None)) if peeked else ""
@@ -126,7 +139,7 @@ def group_picture(store: Store, asking: Asking, id: str | None) -> str:
         _, total = audit.groups_done(store, asking.who, asking.axis)
         inside = audit_ranking.all_ranked(asking.who) if total else audit_ranking.NO_GROUPS
         return audit_view.nothing_html(inside, "ranking", asking.query())
-    known = any(judgments.seen(store, pair.id, asking.axis, asking.who) for pair in of)
+    known = any(judgments.seen(store, pair.id, asking.who) for pair in of)
     return audit_ranking.ranking_html(
         id, of[0].messages, lettered(of, id, asking.who), asking.axis, asking.query(id), known
     )

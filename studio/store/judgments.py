@@ -48,7 +48,8 @@ COLUMNS = (
 )
 COPIED = COLUMNS[:-1]
 SELECT = f"SELECT {', '.join(COLUMNS)}"
-MINE = "pair = $pair AND axis = $axis AND annotator = $annotator AND annotator_kind = $kind AND NOT brought"
+THEIRS = "pair = $pair AND annotator = $annotator AND annotator_kind = $kind AND NOT brought"
+MINE = f"{THEIRS} AND axis = $axis"
 
 # The statements below are put together from constants only; values go in as parameters.
 HELD = """
@@ -152,10 +153,13 @@ def undo(store: Store, annotator: str, axis: Axis) -> str | None:
     return str(pair)
 
 
-def seen(store: Reader, pair: str, axis: Axis, annotator: str) -> bool:
-    """Whether a person may have seen the AI's label of a pair: by any act of theirs but a blind skip."""
-    who = {"pair": pair, "axis": axis, "annotator": annotator, "kind": "person"}
-    return bool(store.query(f"SELECT 1 FROM judgments WHERE {MINE} AND {SEEN} LIMIT 1", who))  # noqa: S608
+def seen(store: Reader, pair: str, annotator: str) -> bool:
+    """Whether a person may have seen the AI's label of a pair: by any act of theirs but a blind skip.
+
+    On whichever axis: a label has none, and is revealed whole.
+    """
+    who = {"pair": pair, "annotator": annotator, "kind": "person"}
+    return bool(store.query(f"SELECT 1 FROM judgments WHERE {THEIRS} AND {SEEN} LIMIT 1", who))  # noqa: S608
 
 
 def add_imported(tx: Tx, judgments: Sequence[Judgment], run: str | None) -> int:
@@ -230,7 +234,7 @@ def _honest(tx: Tx, judgment: Judgment) -> Judgment:
     pair, axis, who, kind = judgment.pair_id, judgment.axis, judgment.annotator, judgment.annotator_kind
     now = _state(tx, pair, axis, who, kind, NEVER)
     same = now is not None and now.choice == judgment.choice  # its note or so is changed
-    blind = now.blind if now and same else judgment.blind and not seen(tx, pair, axis, who)
+    blind = now.blind if now and same else judgment.blind and not seen(tx, pair, who)
     first = tx.query(
         f"SELECT picked_by FROM judgments WHERE {MINE} ORDER BY seq LIMIT 1",  # noqa: S608
         {"pair": pair, "axis": axis, "annotator": who, "kind": kind},

@@ -374,6 +374,21 @@ def test_a_ranking_is_kept_as_all_its_pairs(ranking: Tab) -> None:
     assert ranking.state == "none"
 
 
+def test_rankings_after_a_skipped_one_are_the_queues_too(ranking: Tab) -> None:
+    more = [replace(one, id=f"h{n}", group="h", prompt_id="r") for n, one in enumerate(grouped())]
+    with ranking.store.tx() as tx:
+        pairs.add(tx, more, None)
+    tab = Tab(ranking.store, replace(ANA, task="ranking"))
+    first = tab.item
+    tab.press("skip")
+    assert {first, tab.item} == {"g", "h"}
+    second = tab.item
+    tab.press("rank", order=[["A", "B", "C", "D"]])
+    kept = tab.held(f"{second}0")
+    assert kept
+    assert kept.picked_by == "random"
+
+
 def test_a_ranking_is_taken_back_whole(ranking: Tab) -> None:
     ranking.press("rank", order=[["A", "B", "C", "D"]])
     ranking.press("undo")

@@ -189,11 +189,18 @@ def test_a_note_leaves_a_judgment_blind_and_a_peek_does_not(store: Store) -> Non
     ]
 
 
+def test_a_label_that_was_revealed_on_one_axis_was_seen_on_the_other(store: Store) -> None:
+    judge(store, by("ann", "p0"))
+    judge(store, replace(by("ann", "p0"), axis="helpful"))
+    assert current(store, "harmless")[0].blind
+    assert not current(store, "helpful")[0].blind
+
+
 def test_what_was_taken_back_was_seen(store: Store) -> None:
     judge(store, by("ann", "p0"))
-    assert not seen(store, "p0", "harmless", "ben")
+    assert not seen(store, "p0", "ben")
     assert undo(store, "ann", "harmless") == "p0"
-    assert seen(store, "p0", "harmless", "ann")
+    assert seen(store, "p0", "ann")
     judge(store, by("ann", "p0"))
     assert not current(store, "harmless")[0].blind
     assert undo(store, "ann", "helpful") is None
