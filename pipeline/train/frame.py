@@ -34,7 +34,6 @@ def train(folder: RunDir, stage: str, config: Training, make: MakeTrainer, save:
     """Train, or go on with it. Returns 0 when whole, 130 when stopped before. Raises UserError."""
     from pipeline.train.telling import Telling
 
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL's trainers would send what they train
     with EventLog(folder.events) as log, Stop.on_signals() as stop:
         if (folder.folder / RESULT).exists():
             return _ended(folder, log)

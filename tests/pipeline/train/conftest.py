@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def speller(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a random two-layer model of single letters, without a chat template: learns in seconds."""
+    """A folder with a random two-layer model of letters, without a chat template: learns in seconds."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

@@ -17,6 +17,8 @@ from pipeline.train import preference
 from pipeline.train.examples import Preference
 from pipeline.training_configs import Preferring
 
+pytestmark = pytest.mark.training
+
 ASKED = (Message("user", "How are you?"),)
 
 

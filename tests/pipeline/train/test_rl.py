@@ -16,6 +16,8 @@ from pipeline.train import rl, sft
 from pipeline.train.examples import Lesson
 from pipeline.training_configs import Reinforcing, Supervised
 
+pytestmark = pytest.mark.training
+
 Said = Sequence[tuple[Sequence[Message], str]]
 
 
