@@ -99,7 +99,7 @@ def sft(args: argparse.Namespace) -> int:
             continue
         some, origin = sources.from_demonstrations(path)
         if path == args.helpful and revised:
-            some = some[: round(config.helpful * revised)]
+            some = some[: round(config.helpful_ratio * revised)]
             origin = {**origin, "count": len(some)}
         lessons += some
         origins.append(origin)
