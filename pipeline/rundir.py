@@ -10,7 +10,7 @@ import filecmp
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,14 @@ class RunDir:
         self.events = folder / "events.jsonl"
 
     @classmethod
-    def open(cls, folder: Path, config: Mapping[str, Any], inputs: Mapping[str, Path]) -> RunDir:
-        """Start a run, or go on with one of the same config and inputs.
+    def open(
+        cls,
+        folder: Path,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, Path],
+        may_change: Collection[str] = (),
+    ) -> RunDir:
+        """Start a run, or go on with one of the same config, but for what `may_change`, and inputs.
 
         Raises UserError where the folder holds something else.
         """
@@ -39,7 +45,7 @@ class RunDir:
         # What was asked for by path is compared by content: that is what the run depends on.
         record = {**config, "inputs": sorted(inputs)}
         if (folder / "config.yaml").exists():
-            run._require_same(record, inputs)
+            run._require_same({k: v for k, v in record.items() if k not in may_change}, inputs)
             return run
         try:
             if folder.exists() and not run._unborn():

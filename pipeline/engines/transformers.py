@@ -60,9 +60,9 @@ class TransformersEngine:
         disable_progress_bar()  # a bar for the second that loading takes only litters the log
         files = files or models.resolve(name)
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = dtype or (torch.bfloat16 if _fast_in_bf16(device) else torch.float32)
+        dtype = dtype or (torch.bfloat16 if fast_in_bf16(device) else torch.float32)
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(_tokenizer_folder(files), **LOCAL)
+            self.tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(files), **LOCAL)
             model = _load(files, dtype).to(device)
         except Exception as error:  # a damaged folder makes the libraries raise nearly anything
             raise EngineError(f"{name} could not be loaded: {error or type(error).__name__}") from error
@@ -193,7 +193,8 @@ def _longest_first(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: len(row.ids), reverse=True)
 
 
-def _tokenizer_folder(files: models.ModelFiles) -> Path:
+def tokenizer_folder(files: models.ModelFiles) -> Path:
+    """Where a model's tokenizer is."""
     # TRL saves the tokenizer beside an adapter, PEFT alone does not.
     own = files.adapter and (files.adapter / "tokenizer_config.json").is_file()
     return files.adapter if files.adapter and own else files.folder
@@ -213,7 +214,8 @@ def _load(files: models.ModelFiles, dtype: torch.dtype) -> Any:
     return model
 
 
-def _fast_in_bf16(device: str) -> bool:
+def fast_in_bf16(device: str) -> bool:
+    """Whether this machine computes faster in bf16 than in fp32."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     able: Mapping[str, Any] = torch.cpu.get_capabilities()

@@ -1,0 +1,110 @@
+"""Records to what a trainer eats: token ids, made by the same encoder that asks the model later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import templates
+from pipeline.engines.encoding import Encoder
+from pipeline.records import Chain, Message, Pair
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A conversation and the answer to learn. `source` is the chain or prompt that it came from."""
+
+    messages: tuple[Message, ...]
+    answer: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Preference:
+    """A pair and the probability that its response a is the better one. `origin` says who says so."""
+
+    pair: Pair
+    p: float
+    origin: str
+
+
+def lessons_of(chains: Iterable[Chain], every: bool) -> list[Lesson]:
+    """The last revision of each chain, or all of them; the response of a chain without revisions is none."""
+    lessons = []
+    for chain in chains:
+        revisions = [step for step in chain.steps if step.kind == "revision" and step.text.strip()]
+        for step in revisions if every else revisions[-1:]:
+            lessons.append(Lesson(chain.messages, step.text, chain.id))
+    return lessons
+
+
+def answered(encoder: Encoder, messages: Sequence[Message], answer: str) -> tuple[list[int], int]:
+    """The tokens of a conversation with its answer and the turn's end; and how many are the question's."""
+    before = encoder.encode(templates.response(encoder.form, messages))
+    written = encoder.tokens(answer if encoder.form == "chat" else f" {answer.strip()}")
+    return [*before, *written, encoder.tokenizer.eos_token_id], len(before)
+
+
+def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tuple[Any, int]:
+    """A `datasets.Dataset` of `input_ids`, `labels` (-100 where nothing is learnt) and `length`.
+
+    The second value counts the lessons that are left out as longer than `longest` tokens.
+    """
+    from datasets import Dataset
+
+    rows, out = [], 0
+    for lesson in lessons:
+        ids, start = answered(encoder, lesson.messages, lesson.answer)
+        if len(ids) > longest:
+            out += 1
+            continue
+        rows.append({"input_ids": ids, "labels": [-100] * start + ids[start:], "length": len(ids)})
+    return Dataset.from_list(rows), out
+
+
+def preferred(encoder: Encoder, preferences: Iterable[Preference], longest: int) -> tuple[Any, int]:
+    """A `datasets.Dataset` of `chosen_ids`, `rejected_ids`, `p` >= 0.5 that chosen is better, and `length`.
+
+    The second value counts the pairs that are left out as longer than `longest` tokens.
+    """
+    from datasets import Dataset
+
+    rows, out = [], 0
+    for preference in preferences:
+        pair = preference.pair
+        a, _ = answered(encoder, pair.messages, pair.response_a)
+        b, _ = answered(encoder, pair.messages, pair.response_b)
+        if max(len(a), len(b)) > longest:
+            out += 1
+            continue
+        better, worse = (a, b) if preference.p >= 0.5 else (b, a)
+        rows.append(
+            {
+                "chosen_ids": better,
+                "rejected_ids": worse,
+                "p": max(preference.p, 1 - preference.p),
+                "length": len(a) + len(b),
+            }
+        )
+    return Dataset.from_list(rows), out
+
+
+def opposed(encoder: Encoder, preferences: Iterable[Preference], longest: int) -> tuple[Any, int]:
+    """A `datasets.Dataset` of `prompt_ids`, `chosen_ids` and `rejected_ids`, the last two without the prompt.
+
+    The second value counts the pairs that are left out as longer than `longest` tokens.
+    """
+    from datasets import Dataset
+
+    rows, out = [], 0
+    for preference in preferences:
+        pair = preference.pair
+        a, start = answered(encoder, pair.messages, pair.response_a)
+        b, _ = answered(encoder, pair.messages, pair.response_b)
+        if max(len(a), len(b)) > longest:
+            out += 1
+            continue
+        better, worse = (a, b) if preference.p >= 0.5 else (b, a)
+        rows.append({"prompt_ids": a[:start], "chosen_ids": better[start:], "rejected_ids": worse[start:]})
+    return Dataset.from_list(rows), out

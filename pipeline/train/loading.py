@@ -1,0 +1,124 @@
+"""A model made ready to train: its weights, its tokenizer, and the small matrices that LoRA adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline import models
+from pipeline.engines import EngineError
+from pipeline.engines.encoding import Encoder
+from pipeline.training_configs import Training
+
+Head = Literal["language", "reward"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a trainer starts from. `adapter` is what PEFT is to add; None where the model has it already."""
+
+    model: Any
+    encoder: Encoder
+    files: models.ModelFiles
+    adapter: Any
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, with a padding token."""
+        return self.encoder.tokenizer
+
+
+def load(config: Training, head: Head) -> Loaded:
+    """Load what `config.model` names, to train it as `config.tuning` says.
+
+    An adapter goes on being trained where a language model is trained by LoRA, so that its base stays
+    shared and the KL is measured from the adapter as it was; else it is merged into its base first.
+    Raises UserError.
+    """
+    from transformers import AutoTokenizer
+
+    from pipeline.engines.transformers import LOCAL, tokenizer_folder
+
+    files = models.resolve(config.model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(files), **LOCAL)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        if tokenizer.pad_token is None:
+            raise ValueError("its tokenizer has neither a padding nor an end token")
+        model = _weights(files, config, head, tokenizer.pad_token_id)
+        going_on = False
+        if files.adapter:
+            model, going_on = _adapted(model, files, config, head)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise EngineError(f"{config.model} could not be loaded: {error or type(error).__name__}") from error
+    return Loaded(model, Encoder(tokenizer, config.model), files, None if going_on else _lora(config, head))
+
+
+def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    from pipeline.engines.transformers import LOCAL, fast_in_bf16
+
+    fast = fast_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
+    # Weights that are themselves trained need fp32: steps of 1e-5 vanish in bf16's eight bits.
+    dtype = torch.bfloat16 if fast and config.tuning != "full" else torch.float32
+    words: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **LOCAL}
+    if config.tuning == "qlora":
+        words["quantization_config"] = _four_bits(dtype)
+    if head == "language":
+        return AutoModelForCausalLM.from_pretrained(files.folder, **words)
+    torch.manual_seed(config.seed)  # the head begins at random
+    model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1, **words)
+    model.config.pad_token_id = pad
+    return model
+
+
+def _four_bits(dtype: Any) -> Any:
+    import importlib.util
+
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if not torch.cuda.is_available() or not importlib.util.find_spec("bitsandbytes"):
+        raise EngineError(
+            "qlora needs a CUDA GPU and the package bitsandbytes: use lora, or install it there"
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def _adapted(model: Any, files: models.ModelFiles, config: Training, head: Head) -> tuple[Any, bool]:
+    """The model with its adapter, and whether that is what goes on being trained."""
+    from peft import PeftConfig, PeftModel
+
+    going_on = head == "language" and config.tuning != "full"
+    shape = PeftConfig.from_pretrained(files.adapter, local_files_only=True)
+    shape.base_model_name_or_path = str(files.folder)  # by any other name PEFT would ask the hub for it
+    if head == "reward":
+        shape.task_type = None  # made for a language model, and about to be merged into something else
+    model = PeftModel.from_pretrained(
+        model, files.adapter, config=shape, is_trainable=going_on, local_files_only=True
+    )
+    return (model, True) if going_on else (model.merge_and_unload(), False)
+
+
+def _lora(config: Training, head: Head) -> Any:
+    from peft import LoraConfig
+
+    if config.tuning == "full":
+        return None
+    return LoraConfig(
+        r=config.rank,
+        lora_alpha=2 * config.rank,
+        target_modules="all-linear",
+        # A reward's head is new, and so trained whole.
+        modules_to_save=["score"] if head == "reward" else None,
+        exclude_modules=["score"] if head == "reward" else None,
+        task_type="CAUSAL_LM" if head == "language" else "SEQ_CLS",
+    )

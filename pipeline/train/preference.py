@@ -1,0 +1,127 @@
+"""A preference model from AI and human labels (paper section 4.1), with TRL's RewardTrainer.
+
+The targets are soft: the loss of a pair with probability p is -[p·log σ(d) + (1-p)·log σ(-d)], where d is
+the difference of the two scores. Headless: `cai pm`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pipeline.growing import say
+from pipeline.rundir import RunDir, write_atomically
+from pipeline.train import frame
+from pipeline.train.examples import Preference, preferred
+from pipeline.train.loading import Loaded, load
+from pipeline.train.saving import save_merged
+from pipeline.training_configs import Preferring
+
+TRAINED_ON = "trained_on.json"
+"""In a checkpoint: the ids of the pairs that it was trained on, so that no judge shares them."""
+
+
+def train(
+    folder: RunDir, config: Preferring, preferences: Sequence[Preference], lineage: Mapping[str, Any]
+) -> int:
+    """Train on what is not held out, measure on what is. Raises UserError; see `frame.train`."""
+    learnt, kept = held_out(preferences, config.heldout, config.seed)
+    loaded: list[Loaded] = []
+    told: dict[str, Any] = {}
+
+    def make(words: Mapping[str, Any], callbacks: list[Any]) -> Any:
+        from trl import RewardConfig
+
+        start = load(config, "reward")
+        loaded.append(start)
+        data, out = preferred(start.encoder, [_target(p, config) for p in learnt], config.max_length)
+        aside, out_aside = preferred(start.encoder, kept, config.max_length)
+        told.update(pairs=len(data), heldout=len(aside), too_long=out + out_aside)
+        if out + out_aside:
+            say(f"{out + out_aside} pairs are left out as longer than {config.max_length} tokens")
+        frame.enough(len(data), "pairs", config.batch)
+        return frame.renaming(soft_trainer())(
+            model=start.model,
+            args=RewardConfig(
+                **words,
+                max_length=None,
+                train_sampling_strategy="group_by_length",
+                length_column_name="length",
+                eval_strategy="steps" if len(aside) else "no",
+                eval_steps=config.save_every,
+            ),
+            data_collator=soft_collator()(pad_token_id=start.tokenizer.pad_token_id),
+            train_dataset=data,
+            eval_dataset=aside if len(aside) else None,
+            processing_class=start.tokenizer,
+            peft_config=start.adapter,
+            callbacks=callbacks,
+        )
+
+    def save(trainer: Any, to: Path) -> Mapping[str, Any]:
+        step = trainer.state.global_step
+        save_merged(trainer.model, loaded[0], to, "pm", step, lineage, told)
+        write_atomically(to / TRAINED_ON, json.dumps(sorted({p.pair.id for p in learnt})) + "\n")
+        return told
+
+    return frame.train(folder, "pm", config, make, save)
+
+
+def held_out(
+    preferences: Iterable[Preference], share: float, seed: int
+) -> tuple[list[Preference], list[Preference]]:
+    """What to learn and what to measure on, divided by prompt: no prompt is in both."""
+    learnt: list[Preference] = []
+    kept: list[Preference] = []
+    for preference in preferences:
+        digest = hashlib.sha256(f"{seed}:heldout:{preference.pair.prompt_id}".encode()).digest()
+        (kept if int.from_bytes(digest[:4], "big") < share * 2**32 else learnt).append(preference)
+    return learnt, kept
+
+
+def _target(preference: Preference, config: Preferring) -> Preference:
+    if config.targets == "hard":
+        return replace(preference, p=1.0 if preference.p >= 0.5 else 0.0)
+    return replace(preference, p=min(max(preference.p, config.clamp), 1 - config.clamp))
+
+
+def soft_trainer() -> type:
+    """TRL's RewardTrainer with a probability for each pair."""
+    import torch
+    from trl import RewardTrainer
+
+    class SoftRewardTrainer(RewardTrainer):
+        def _set_signature_columns_if_needed(self) -> None:
+            self._signature_columns = ["chosen_ids", "rejected_ids", "p", "length"]
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            p = inputs.pop("p")
+            hard, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+            better, worse = torch.chunk(outputs.logits.squeeze(-1).float(), 2)
+            sigmoid = torch.nn.functional.logsigmoid
+            d = better - worse
+            # The parent's loss is of p = 1; what else it may add to it stays.
+            loss = hard + sigmoid(d).mean() - (p * sigmoid(d) + (1 - p) * sigmoid(-d)).mean()
+            return (loss, outputs) if return_outputs else loss
+
+    return SoftRewardTrainer
+
+
+def soft_collator() -> type:
+    """TRL's collator for pairs, which would drop their probabilities."""
+    import torch
+    from trl.trainer.reward_trainer import DataCollatorForPreference
+
+    class SoftCollator(DataCollatorForPreference):
+        def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+            batch: dict[str, Any] = super().torch_call(examples)
+            batch["p"] = torch.tensor([example["p"] for example in examples])
+            return batch
+
+    return SoftCollator

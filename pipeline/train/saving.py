@@ -1,0 +1,107 @@
+"""A trained model as a folder: safetensors, tokenizer, and `checkpoint.json` that says what it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.rundir import write_atomically
+from pipeline.train.loading import Loaded
+
+CARD = "checkpoint.json"
+
+
+def save_policy(
+    model: Any,
+    start: Loaded,
+    to: Path,
+    method: str,
+    step: int,
+    lineage: Mapping[str, Any],
+    figures: Mapping[str, Any],
+) -> None:
+    """Write a language model: as an adapter where it is one, else whole."""
+    if hasattr(model, "peft_config"):
+        # The adapter alone: a frozen copy of it, which RL's KL is measured from, stays behind.
+        model.save_pretrained(to, selected_adapters=["default"])
+        _halve(to / "adapter_model.safetensors")
+        _name_base(to, start)
+        (to / "README.md").unlink(missing_ok=True)  # PEFT's, which says nothing
+    else:
+        model.save_pretrained(to)
+    start.tokenizer.save_pretrained(to)
+    write_card(to, start, model, method, step, lineage, figures)
+
+
+def save_merged(
+    model: Any,
+    start: Loaded,
+    to: Path,
+    method: str,
+    step: int,
+    lineage: Mapping[str, Any],
+    figures: Mapping[str, Any],
+) -> None:
+    """Write a model whole, in bf16: an adapter is merged into its base. The model can't be trained after."""
+    import torch
+
+    whole = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    whole.to(torch.bfloat16).save_pretrained(to)
+    start.tokenizer.save_pretrained(to)
+    write_card(to, start, whole, method, step, lineage, figures)
+
+
+def write_card(
+    to: Path,
+    start: Loaded,
+    model: Any,
+    method: str,
+    step: int,
+    lineage: Mapping[str, Any],
+    figures: Mapping[str, Any],
+) -> None:
+    """`checkpoint.json`: method, base, parameters, step, figures and lineage."""
+    card = {
+        "method": method,
+        "base": start.files.name,
+        "base_revision": start.files.revision,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "step": step,
+        "figures": dict(figures),
+        "lineage": dict(lineage),
+    }
+    write_atomically(to / CARD, json.dumps(card, indent=2) + "\n")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The `checkpoint.json` of a checkpoint or of the run that holds it; empty where there is none."""
+    for path in (folder / CARD, folder / "checkpoint" / CARD):
+        if path.is_file():
+            card: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            return card
+    return {}
+
+
+def _halve(path: Path) -> None:
+    """The matrices in bf16: they are trained in fp32, and half the bytes say as much."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    weights = {name: weight.to(torch.bfloat16) for name, weight in load_file(path).items()}
+    save_file(weights, path, {"format": "pt"})
+
+
+def _name_base(to: Path, start: Loaded) -> None:
+    """The base by the name that `cai` knows it by: a path would hold on this machine only."""
+    path = to / "adapter_config.json"
+    config = json.loads(path.read_text("utf-8"))
+    base = start.files.name
+    if start.files.adapter:
+        base = json.loads((start.files.adapter / "adapter_config.json").read_text("utf-8"))[
+            "base_model_name_or_path"
+        ]
+    config["base_model_name_or_path"] = base
+    write_atomically(path, json.dumps(config, indent=2) + "\n")

@@ -1,0 +1,135 @@
+"""What training learns from: runs and files, read into lessons and preferences, with where they came from."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline import comparisons
+from pipeline import constitution as constitutions
+from pipeline.errors import InputError, UserError
+from pipeline.prompt_rows import reason, rows
+from pipeline.records import Axis, Chain, Label, Message, Pair, parse
+from pipeline.rundir import read_rows
+from pipeline.train.examples import Lesson, Preference, lessons_of
+
+Origin = dict[str, Any]
+"""What a checkpoint's lineage says of one source."""
+
+
+def from_chains(run: Path, every: bool) -> tuple[list[Lesson], Origin]:
+    """The revisions of a run of `cai critique`, or of an exported chains.jsonl; rejected chains are none.
+
+    Raises UserError where there are no chains.
+    """
+    path = run / "outputs" / "chains.jsonl" if run.is_dir() else run
+    if not path.is_file():
+        raise UserError(f"{run}: no chains here: name a finished run of `cai critique`, or a chains.jsonl")
+    chains = [_record(Chain, row, path, line) for line, row in enumerate(read_rows(path), 1)]
+    chains = [chain for chain in chains if chain.verdict != "rejected"]
+    return lessons_of(chains, every), {
+        "chains": str(run),
+        "count": len(chains),
+        "constitutions": sorted({chain.constitution for chain in chains}),
+        "models": sorted({chain.model for chain in chains}),
+        "seeds": sorted({chain.seed for chain in chains}),
+        **_of_run(run),
+    }
+
+
+def from_demonstrations(path: Path) -> tuple[list[Lesson], Origin]:
+    """Rows of `messages` whose last is the assistant's. Raises InputError with each bad row's line."""
+    lessons, problems = [], []
+    for row in rows(path):
+        try:
+            if row.problem or not isinstance(row.value, dict):
+                raise ValueError(row.problem or "not a JSON object")
+            messages = tuple(parse(Message, message) for message in row.value.get("messages") or ())
+            if len(messages) < 2 or messages[-1].role != "assistant" or not messages[-1].content.strip():
+                raise ValueError("expected `messages` that end with the assistant's answer")
+            lessons.append(Lesson(messages[:-1], messages[-1].content, f"{path.name}:{row.line}"))
+        except (ValueError, TypeError) as error:
+            problems.append(f"{path}:{row.line}: {reason(error)}")
+    if problems:
+        raise InputError(problems[:20])
+    if not lessons:
+        raise UserError(f"{path}: no demonstrations in this file")
+    return lessons, {"demonstrations": str(path), "count": len(lessons)}
+
+
+def from_labels(run: Path) -> tuple[list[Preference], Origin]:
+    """A run of `cai label`: for each pair the mean probability of its principles, by their weight."""
+    path = run / "outputs" / "labels.jsonl"
+    if not path.is_file():
+        raise UserError(f"{run}: no labels here: name a finished run of `cai label`")
+    pairs = {row["id"]: parse(Pair, row) for row in read_rows(run / "inputs" / "pairs.jsonl")}
+    constitution = constitutions.load(run / "inputs" / "constitution.yaml")
+    weights = {principle.id: principle.weight for principle in constitution.principles}
+    judged: dict[str, list[Label]] = defaultdict(list)
+    for line, row in enumerate(read_rows(path), 1):
+        label = _record(Label, row, path, line)
+        judged[label.pair_id].append(label)
+    preferences = [
+        Preference(pairs[id], _mean(labels, weights), "ai") for id, labels in judged.items() if id in pairs
+    ]
+    some = next(iter(judged.values()))[0]
+    return preferences, {
+        "labels": str(run),
+        "count": len(preferences),
+        "constitution": constitution.version,
+        "constitution_name": constitution.name,
+        "method": some.method,
+        "model": some.model,
+        "model_revision": some.revision,
+        "seed": some.seed,
+        **_of_run(run),
+    }
+
+
+def from_people(path: Path, axis: Axis) -> tuple[list[Preference], Origin]:
+    """The choices in a file of comparisons: certain where a side was chosen, even where it was a tie."""
+    found = comparisons.read(path, axis)
+    pairs = {pair.id: pair for pair in found.pairs}
+    certain = {"a": 1.0, "b": 0.0, "tie": 0.5}
+    preferences = [
+        Preference(pairs[judgment.pair_id], certain[judgment.choice], judgment.annotator_kind)
+        for judgment in found.judgments
+        if judgment.choice in certain
+    ]
+    if not preferences:
+        raise UserError(f"{path}: no choices in this file: expected comparisons that somebody has judged")
+    kinds = sorted({judgment.annotator_kind for judgment in found.judgments})
+    return preferences, {"human": str(path), "axis": axis, "count": len(preferences), "kinds": kinds}
+
+
+def kinds_of(preferences: Iterable[Preference]) -> dict[str, int]:
+    """How many preferences come from whom: `ai`, or the kind of their annotators."""
+    counts: dict[str, int] = defaultdict(int)
+    for preference in preferences:
+        counts[preference.origin] += 1
+    return dict(counts)
+
+
+def _mean(labels: Sequence[Label], weights: dict[str, float]) -> float:
+    heavy = [weights.get(label.principle, 1.0) for label in labels]
+    return sum(w * label.p_a for w, label in zip(heavy, labels, strict=True)) / sum(heavy)
+
+
+def _of_run(run: Path) -> Origin:
+    """What a run's config says of its weights and seed."""
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return {"config": config} if isinstance(config, dict) else {}
+
+
+def _record(kind: Any, row: object, path: Path, line: int) -> Any:
+    try:
+        return parse(kind, row)
+    except ValueError as error:
+        raise InputError([f"{path}:{line}: {reason(error)}"]) from error

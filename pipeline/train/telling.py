@@ -1,0 +1,76 @@
+"""What a training run says while it works, and how it hears that it is to stop."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any
+
+from transformers import TrainerCallback
+
+from pipeline.errors import UserError
+from pipeline.events import EventLog
+from pipeline.growing import Stop
+
+NOT_FIGURES = ("epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second")
+"""What TRL logs of its own bookkeeping."""
+
+
+class Telling(TrainerCallback):
+    """Events for whoever watches: `metric` each step, `progress` with an ETA; a stop saves and ends.
+
+    A metric's `step` is the trainer's. On a resume `started` says the step that it goes on from: figures of
+    earlier attempts past that step were of weights that are gone, and do not count.
+    """
+
+    def __init__(self, log: EventLog, stop: Stop, stage: str) -> None:
+        self.log, self.stop, self.stage = log, stop, stage
+        self._began = self._first = 0.0
+        self._tokens = 0.0
+        self._last = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._began, self._first = time.monotonic(), state.global_step
+        self._last = self._began
+        self.log.emit("started", stage=self.stage, total=state.max_steps, done=state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        spent = time.monotonic() - self._began
+        steps = state.global_step - self._first
+        eta = spent / steps * (state.max_steps - state.global_step) if steps else None
+        self.log.emit(
+            "progress",
+            done=state.global_step,
+            total=state.max_steps,
+            eta_s=None if eta is None else round(eta, 1),
+        )
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{state.global_step}/{state.max_steps} steps ")
+            sys.stderr.flush()
+        if self.stop.is_set():
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        figures = {k: float(v) for k, v in (logs or {}).items() if k not in NOT_FIGURES and _is_number(v)}
+        if not figures or "train_loss" in figures:  # the closing summary of the trainer says nothing new
+            return
+        self._add_rate(figures)
+        self.log.emit("metric", step=state.global_step, values=figures)
+        if any(not math.isfinite(figures.get(name, 0.0)) for name in ("loss", "grad_norm")):
+            raise UserError(
+                f"the loss is no number any more at step {state.global_step}: lower the learning rate (a "
+                "third is a good try) and start again; the checkpoint before is kept"
+            )
+
+    def _add_rate(self, figures: dict[str, float]) -> None:
+        """Tokens a second since the last figures, from the running count."""
+        now, tokens = time.monotonic(), figures.pop("num_tokens", None)
+        if tokens is not None and tokens > self._tokens:
+            figures["tokens_per_second"] = (tokens - self._tokens) / max(1e-9, now - self._last)
+            self._tokens, self._last = tokens, now
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,204 @@
+"""`cai sft`, `cai pm`, `cai rl` and `cai dpo`: training from runs and files, in a run directory.
+
+A stopped or killed run goes on from its last checkpoint when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pipeline import models, prompts
+from pipeline.configs import add_arguments, from_arguments
+from pipeline.errors import UserError
+from pipeline.growing import say
+from pipeline.records import Axis, as_json
+from pipeline.rundir import RunDir
+from pipeline.train.examples import Preference
+from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
+
+MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every")
+"""Settings that a run may go on with otherwise: they change how it is computed, and not what is learnt."""
+
+
+@dataclass(frozen=True)
+class _Stage:
+    name: str
+    help: str
+    config: type
+    run: Callable[[argparse.Namespace], int]
+
+
+def register(subparsers: Any) -> None:
+    """Add the training stages to the command line."""
+    for stage, options in (
+        (_Stage("sft", "fine-tune on revisions or demonstrations (SL-CAI)", Supervised, sft), _sft_options),
+        (_Stage("pm", "train a preference model on AI and human labels", Preferring, pm), _labels_options),
+        (_Stage("rl", "train a policy against a preference model", Reinforcing, rl), _rl_options),
+        (_Stage("dpo", "train a policy on labels directly", Direct, dpo), _labels_options),
+    ):
+        parser = subparsers.add_parser(stage.name, help=stage.help, description=f"{stage.help.capitalize()}.")
+        parser.add_argument("--run", required=True, type=Path, metavar="DIR", help="the run's directory")
+        options(parser)
+        add_arguments(parser, stage.config)
+        parser.set_defaults(run_command=stage.run)
+
+
+def _sft_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--chains", nargs="+", type=Path, default=[], metavar="DIR", help="finished runs of `cai critique`"
+    )
+    parser.add_argument("--demos", type=Path, metavar="FILE", help="JSONL of `messages` ending in an answer")
+    parser.add_argument(
+        "--helpful",
+        type=Path,
+        metavar="FILE",
+        help="helpful examples beside the revisions: JSONL of `messages` ending in an answer",
+    )
+
+
+def _labels_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--labels", nargs="+", type=Path, default=[], metavar="DIR", help="finished runs of `cai label`"
+    )
+    parser.add_argument(
+        "--human", nargs="+", type=Path, default=[], metavar="FILE", help="files of human comparisons"
+    )
+    parser.add_argument(
+        "--axis", choices=get_args(Axis), default="harmless", help="what the human choices are about"
+    )
+
+
+def _rl_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--policy", dest="model", default="bundled", help="the same as --model")
+    parser.add_argument("--pm", required=True, help="the preference model that rewards: a run of `cai pm`")
+    parser.add_argument(
+        "--judge", default="", help="another preference model that watches, and never rewards"
+    )
+    parser.add_argument("--prompts", required=True, type=Path, help="a prompt file, or a shipped set")
+
+
+def sft(args: argparse.Namespace) -> int:
+    """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
+    from pipeline.train import sft as stage
+    from pipeline.train import sources
+
+    config = from_arguments(Supervised, args)
+    lessons, origins = [], []
+    for run in args.chains:
+        some, origin = sources.from_chains(run, config.revisions == "all")
+        lessons += some
+        origins.append(origin)
+    revised = len(lessons)
+    for path in (args.demos, args.helpful):
+        if path is None:
+            continue
+        some, origin = sources.from_demonstrations(path)
+        if path == args.helpful and revised:
+            some = some[: round(config.helpful_ratio * revised)]
+            origin = {**origin, "count": len(some)}
+        lessons += some
+        origins.append(origin)
+    if not lessons:
+        raise UserError("nothing to learn from: name --chains, --demos or --helpful")
+    say(f"{len(lessons)} examples, {revised} of them revisions")
+    folder = _open(args.run, "sft", config, origins, {})
+    return stage.train(folder, config, lessons, {"sources": origins, "seed": config.seed})
+
+
+def pm(args: argparse.Namespace) -> int:
+    """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
+    from pipeline.train import preference as stage
+
+    config = from_arguments(Preferring, args)
+    preferences, origins = _preferences(args)
+    folder = _open(args.run, "pm", config, origins, {})
+    return stage.train(folder, config, preferences, {"sources": origins, "seed": config.seed})
+
+
+def dpo(args: argparse.Namespace) -> int:
+    """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
+    from pipeline.train import dpo as stage
+
+    config = from_arguments(Direct, args)
+    preferences, origins = _preferences(args)
+    folder = _open(args.run, "dpo", config, origins, {})
+    return stage.train(folder, config, preferences, {"sources": origins, "seed": config.seed})
+
+
+def rl(args: argparse.Namespace) -> int:
+    """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
+    from pipeline.train import rl as stage
+
+    config = from_arguments(Reinforcing, args)
+    if args.judge:
+        apart(args.pm, args.judge)
+    with prompts.find(args.prompts) as path:
+        found = prompts.read(path)
+        for line in found.report():
+            say(line)
+        named = {"pm": args.pm, "judge": args.judge}
+        revisions = {f"{k}_revision": models.resolve(v).revision for k, v in named.items() if v}
+        folder = _open(args.run, "rl", config, [], {"prompts.jsonl": path}, **named, **revisions)
+    from pipeline.preference_model import PreferenceModel
+
+    say(f"loading {args.pm}")
+    reward = PreferenceModel(args.pm)
+    judge = PreferenceModel(args.judge) if args.judge else None
+    lineage = {"pm": args.pm, "judge": args.judge, **revisions, "seed": config.seed}
+    return stage.train(folder, config, found.prompts, reward.score, judge.score if judge else None, lineage)
+
+
+def apart(reward: str, judge: str) -> None:
+    """Raise UserError where a judge was trained on pairs that the reward was trained on, naming how many."""
+    shared = _trained_on(reward) & _trained_on(judge)
+    if shared:
+        raise UserError(
+            f"{judge}: shares {len(shared):,} training pairs with {reward}, and so can't judge what that one "
+            "rewards: train the judge on pairs that the reward has not seen"
+        )
+
+
+def _trained_on(name: str) -> set[str]:
+    from pipeline.train.preference import TRAINED_ON
+
+    path = models.resolve(name).folder / TRAINED_ON
+    return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
+
+
+def _preferences(args: argparse.Namespace) -> tuple[list[Preference], list[dict[str, Any]]]:
+    from pipeline.train import sources
+
+    preferences: list[Preference] = []
+    origins = []
+    for run in args.labels:
+        some, origin = sources.from_labels(run)
+        preferences += some
+        origins.append(origin)
+    for path in args.human:
+        some, origin = sources.from_people(path, args.axis)
+        preferences += some
+        origins.append(origin)
+    if not preferences:
+        raise UserError("no labels to learn from: name --labels or --human")
+    counts = ", ".join(f"{many} {kind}" for kind, many in sources.kinds_of(preferences).items())
+    say(f"{len(preferences)} labelled pairs: {counts}")
+    return preferences, origins
+
+
+def _open(
+    folder: Path, stage: str, config: Any, origins: Sequence[Any], inputs: dict[str, Path], **more: Any
+) -> RunDir:
+    record = {
+        "stage": stage,
+        **as_json(config),
+        # Which weights: a folder's may change under its name.
+        "model_revision": models.resolve(config.model).revision,
+        **more,
+        "sources": list(origins),
+    }
+    return RunDir.open(folder, record, inputs, may_change=MAY_CHANGE)

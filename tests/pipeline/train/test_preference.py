@@ -1,0 +1,123 @@
+"""The preference model: its soft loss, what it learns, and what is saved of it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.preference_model import PreferenceModel
+from pipeline.records import Message, Pair
+from pipeline.rundir import RunDir
+from pipeline.train import preference
+from pipeline.train.examples import Preference
+from pipeline.training_configs import Preferring
+
+pytestmark = pytest.mark.training
+
+ASKED = (Message("user", "How are you?"),)
+
+
+def preferences(p: float, many: int = 12) -> list[Preference]:
+    """Pairs whose response a says yes; with probability p it is the better one."""
+    return [
+        Preference(Pair(f"p{i}", f"q{i}", ASKED, f"yes yes {i}", f"no no {i}"), p, "ai") for i in range(many)
+    ]
+
+
+@pytest.fixture
+def train(tiny_model: Path, tmp_path: Path) -> Callable[..., PreferenceModel]:
+    """Train the tiny model on preferences; the preference model that comes of it."""
+
+    def go(labels: Sequence[Preference], **more: Any) -> PreferenceModel:
+        settings = {"tuning": "full", "learning_rate": 3e-3, "steps": 30, "batch": 4, "heldout": 0.0, **more}
+        config = Preferring(model=str(tiny_model), **settings)
+        folder = RunDir.open(tmp_path / "run", {"stage": "pm"}, {})
+        assert preference.train(folder, config, labels, {"labels": ["here"]}) == 0
+        return PreferenceModel(str(tmp_path / "run"))
+
+    return go
+
+
+def difference(pm: PreferenceModel) -> float:
+    yes, no = pm.score([(ASKED, "yes yes 3"), (ASKED, "no no 3")])
+    return yes - no
+
+
+def test_certain_labels_pull_the_scores_apart_and_even_ones_do_not(
+    train: Callable[..., PreferenceModel], tmp_path: Path
+) -> None:
+    assert difference(train(preferences(1.0))) > 2
+    (tmp_path / "run").rename(tmp_path / "first")
+    assert abs(difference(train(preferences(0.5)))) < 0.2
+
+
+def test_soft_labels_are_learnt_as_the_probabilities_that_they_are(
+    train: Callable[..., PreferenceModel],
+) -> None:
+    d = difference(train(preferences(0.8), steps=60))
+    assert abs(d - math.log(0.8 / 0.2)) < 0.4  # the loss is least where σ(d) = p
+
+
+def test_the_side_a_label_favours_does_not_matter(train: Callable[..., PreferenceModel]) -> None:
+    assert difference(train(preferences(0.0))) < -2
+
+
+@pytest.mark.parametrize("p", [1.0, 0.9, 0.5])
+def test_the_loss_equals_its_closed_form(p: float, tmp_path: Path, tiny_model: Path) -> None:
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from trl import RewardConfig, RewardTrainer
+
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=1)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    rows = Dataset.from_list([{"chosen_ids": [5, 6, 7], "rejected_ids": [8, 9], "p": p}])
+    args = RewardConfig(output_dir=str(tmp_path), report_to="none", use_cpu=True, bf16=False)
+
+    def loss(trainer: type, collator: Any) -> float:
+        made = trainer(
+            model=model, args=args, train_dataset=rows, processing_class=tokenizer, data_collator=collator
+        )
+        batch = next(iter(made.get_train_dataloader()))
+        return float(made.compute_loss(made.model, batch))
+
+    collator = preference.soft_collator()(pad_token_id=tokenizer.pad_token_id)
+    ours = loss(preference.soft_trainer(), collator)
+    with torch.no_grad():
+        ids = torch.tensor([[5, 6, 7], [8, 9, tokenizer.pad_token_id]])
+        mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
+        scores = model(input_ids=ids, attention_mask=mask).logits[:, 0]
+        d = float(scores[0] - scores[1])
+    sigmoid = 1 / (1 + math.exp(-d))
+    assert ours == pytest.approx(-(p * math.log(sigmoid) + (1 - p) * math.log(1 - sigmoid)), abs=1e-5)
+    if p == 1:
+        assert ours == pytest.approx(loss(RewardTrainer, None), abs=1e-6)
+
+
+def test_a_checkpoint_says_what_it_came_from_and_scores_the_same_when_loaded_again(
+    train: Callable[..., PreferenceModel], tmp_path: Path, tiny_model: Path
+) -> None:
+    pm = train(preferences(0.9), tuning="lora", heldout=0.3)
+    card = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())
+    assert (card["method"], card["base"], card["step"]) == ("pm", str(tiny_model), 30)
+    assert card["lineage"] == {"labels": ["here"]}
+    learnt = json.loads((tmp_path / "run" / "checkpoint" / "trained_on.json").read_text())
+    assert 0 < len(learnt) == card["figures"]["pairs"] < 12
+    again = PreferenceModel(str(tmp_path / "run" / "checkpoint"))
+    assert pm.score([(ASKED, "yes")]) == again.score([(ASKED, "yes")])
+    assert list((tmp_path / "run" / "checkpoint").glob("*.safetensors"))
+    assert not list((tmp_path / "run" / "checkpoint").rglob("*.bin"))
+
+
+def test_no_prompt_is_both_learnt_and_held_out() -> None:
+    twice = [Preference(Pair(f"{i}", f"q{i // 2}", ASKED, "a", "b"), 1.0, "ai") for i in range(200)]
+    learnt, kept = preference.held_out(twice, 0.2, seed=1)
+    assert len(learnt) + len(kept) == 200
+    assert 20 <= len(kept) <= 60
+    assert not {p.pair.prompt_id for p in learnt} & {p.pair.prompt_id for p in kept}

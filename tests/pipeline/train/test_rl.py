@@ -1,0 +1,103 @@
+"""RL: it learns what is rewarded, the KL is measured from where it began, and the watch sees what happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.prompts import from_text
+from pipeline.records import Message
+from pipeline.rundir import RunDir
+from pipeline.train import rl, sft
+from pipeline.train.examples import Lesson
+from pipeline.training_configs import Reinforcing, Supervised
+
+pytestmark = pytest.mark.training
+
+Said = Sequence[tuple[Sequence[Message], str]]
+
+
+def count_e(said: Said) -> list[float]:
+    """The reward: how many times the letter e is said."""
+    return [float(text.count("e")) for _, text in said]
+
+
+@pytest.fixture
+def learn(tiny_model: Path, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
+    """Do RL with the tiny model; the figures of each step."""
+
+    def go(model: Path = tiny_model, **more: Any) -> list[dict[str, Any]]:
+        settings = {"steps": 2, "batch": 8, "at_once": 8, "max_tokens": 8, "save_every": 100, **more}
+        config = Reinforcing(model=str(model), **settings)
+        folder = RunDir.open(tmp_path / "rl", {"stage": "rl"}, {})
+        asked = [from_text(text) for text in ("say", "go on", "tell me", "well")]
+        assert rl.train(folder, config, asked, count_e, None, {}) == 0
+        events = [json.loads(line) for line in (tmp_path / "rl" / "events.jsonl").read_text().splitlines()]
+        return [event["values"] for event in events if event["kind"] == "metric"]
+
+    return go
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+def test_a_reward_that_counts_a_letter_is_learnt(
+    learn: Callable[..., list[dict[str, Any]]], speller: Path, algorithm: str
+) -> None:
+    figures = learn(
+        speller,
+        algorithm=algorithm,
+        tuning="full",
+        steps=30,
+        learning_rate=1e-2,
+        beta=0.0,
+        batch=16,
+        at_once=16,
+    )
+    first = sum(row["reward"] for row in figures[:4]) / 4
+    last = sum(row["reward"] for row in figures[-4:]) / 4
+    assert first < 1  # of eight letters: one in 28 by chance
+    assert last > 2 * first + 1
+
+
+def test_the_kl_is_nothing_at_first_and_grows(
+    learn: Callable[..., list[dict[str, Any]]],
+) -> None:
+    figures = learn(steps=6, learning_rate=1e-2)
+    assert figures[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert figures[-1]["kl"] > 1e-4
+
+
+def test_an_adapter_goes_on_from_where_it_was_and_the_kl_is_measured_from_there(
+    learn: Callable[..., list[dict[str, Any]]], tiny_model: Path, tmp_path: Path
+) -> None:
+    config = Supervised(model=str(tiny_model), steps=6, batch=2, at_once=2, learning_rate=1e-2)
+    lessons = [Lesson((Message("user", "Hello"),), "eels eels eels", str(i)) for i in range(4)]
+    assert sft.train(RunDir.open(tmp_path / "sft", {"stage": "sft"}, {}), config, lessons, {}) == 0
+    figures = learn(tmp_path / "sft", steps=4, learning_rate=1e-2)
+    assert figures[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert figures[-1]["kl"] > 1e-4
+    saved = json.loads((tmp_path / "rl" / "checkpoint" / "adapter_config.json").read_text())
+    assert saved["base_model_name_or_path"] == str(tiny_model)
+
+
+def test_snapshots_are_models_of_their_own(
+    learn: Callable[..., list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    from pipeline.engines import Context, Request, Sampling
+    from pipeline.engines.transformers import TransformersEngine
+
+    learn(steps=4, snapshot_every=2)
+    names = sorted(path.name for path in (tmp_path / "rl" / "snapshots").iterdir())
+    assert names == ["step-2", "step-4"]
+    engine = TransformersEngine(str(tmp_path / "rl" / "snapshots" / "step-2"))
+    [said] = engine.generate([Request(Context((Message("user", "Hi"),)), Sampling(max_tokens=3))])
+    assert said.tokens
+
+
+def test_repetition_is_the_share_of_runs_of_four_words_said_before() -> None:
+    assert rl.repeated("one two three four five") == 0
+    assert rl.repeated("a b c d a b c d") == pytest.approx(1 - 4 / 5)
+    assert rl.repeated("") == 0
