@@ -54,7 +54,9 @@ class Supervised(Training):
     """SL-CAI: fine-tuning on revisions (section 3.2), or on demonstrations (RLHF's first step)."""
 
     revisions: Literal["final", "all"] = knob("final", "learn the last revision of each chain, or every one")
-    helpful_ratio: float = knob(1.0, "at most so many helpful examples to each one from a chain", low=0, high=100)
+    helpful_ratio: float = knob(
+        1.0, "at most so many helpful examples to each one from a chain", low=0, high=100
+    )
 
 
 @dataclass(frozen=True)
