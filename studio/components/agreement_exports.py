@@ -21,21 +21,26 @@ from pipeline.calibration import Calibration
 from pipeline.errors import UserError
 from pipeline.preferences import By, Judged
 from pipeline.preferences_command import FORMS
+from pipeline.records import Judgment, as_json
 from studio.components import agreement_asked, agreement_data
+from studio.components.agreement_asked import Asked
 from studio.components.agreement_data import Floats, Picture, places
 from studio.components.agreement_section import QUIET, Section
 from studio.components.problem import told
 from studio.context import Studio
 from studio.progress import plural
 from studio.store import audit, calibrations, judgments, labels, pairs
-from studio.store.labels import Labeller
+from studio.store.database import Store
 from studio.store.pairs import PairFilter
 
 NAMES = [
     ("TRL: prompt, chosen, rejected, margin, p", "trl"),
     ("ICAI: annotated pairs", "icai"),
     ("Rows: a pair a row, all that is held of it", "rows"),
+    ("Judgments: human.jsonl, for --human in a terminal", "human"),
 ]
+JUDGMENTS = "human"  # the form of the session's judgments: no choice of an AI, and so not of the command
+FILES = {**FORMS, JUDGMENTS: (".jsonl",)}
 WHO = [("The AI", "ai"), ("The human", "human"), ("The human, else the AI", "both")]
 
 
@@ -55,7 +60,7 @@ def exports_section(studio: Studio, chosen: Sequence[Any]) -> Section:
     def render(picture: Picture) -> list[Any]:
         kept = calibrations.kept(studio.store, picture.labeller, picture.asked.axis) is not None
         info = "as kept under Calibration" if kept else "none is kept yet: see Calibration"
-        shown = _command(studio, picture.labeller, picture.asked.axis, "trl", FORMS["trl"][0], "ai")
+        shown = _command(studio, picture.asked, "trl", FORMS["trl"][0], "ai")
         return [
             gr.update(interactive=kept, value=False, info=info),
             "",
@@ -75,10 +80,10 @@ def exports_section(studio: Studio, chosen: Sequence[Any]) -> Section:
 
     def equal(form: str, kind: str, by: str, *values: Any) -> str:
         asked = agreement_asked.of_controls(studio.store, values)
-        return "" if asked.labeller is None else _command(studio, asked.labeller, asked.axis, form, kind, by)
+        return "" if asked.labeller is None else _command(studio, asked, form, kind, by)
 
     options = [form, kind, by]
-    form.change(lambda form: gr.update(choices=list(FORMS[form]), value=FORMS[form][0]), form, kind, **QUIET)
+    form.change(lambda form: gr.update(choices=list(FILES[form]), value=FILES[form][0]), form, kind, **QUIET)
     gr.on([control.change for control in options], equal, [*options, *chosen], command, **QUIET)
     start.click(export, [*options, calibrated, *chosen], [said, file], **QUIET)
     return Section((calibrated, said, file, form, kind, by, command), render)
@@ -88,13 +93,17 @@ def write(
     studio: Studio, picture: Picture, form: str, kind: str, by: By, calibrated: bool
 ) -> tuple[Path, str]:
     """Write the export into a folder of its own; the file, and what it holds in words. Raises UserError."""
-    items = gathered(studio, picture, calibrated)
     name = f"{studio.session}-{form}"
     # A folder of its own, which goes with the studio: never the session's.
     folder = Path(tempfile.mkdtemp(prefix="export-", dir=os.environ.get("GRADIO_TEMP_DIR")))
     path = folder / f"{name}{kind}"
-    if kind not in FORMS[form]:
-        raise UserError(f"the form {form} is written as {' or '.join(FORMS[form])}")
+    if kind not in FILES[form]:
+        raise UserError(f"the form {form} is written as {' or '.join(FILES[form])}")
+    if form == JUDGMENTS:
+        found = held_judgments(studio.store, picture.asked)
+        export_files.write([as_json(one) for one in found], path)
+        return path, f"{plural(len(found), 'judgment')}, skips and those that were not blind too."
+    items = gathered(studio, picture, calibrated)
     if kind == ".json":
         time = datetime.now(UTC).isoformat(timespec="seconds")
         data = preferences.icai(items, picture.constitution, picture.labeller.model, name, time)
@@ -108,6 +117,34 @@ def write(
     changed = export_files.write(rows, path)
     safe = f" {plural(changed, 'cell')} got an apostrophe, lest a spreadsheet runs it." if changed else ""
     return path, f"{plural(len(rows), 'row')} of {plural(len(items), 'labelled pair')}.{safe}"
+
+
+def held_judgments(store: Store, asked: Asked) -> list[Judgment]:
+    """The judgments that the page looks at, as `cai agreement` and `cai preferences` read them.
+
+    Where one that was not blind is the newest, the blind one before it, which the figures count, stands
+    before it. Raises UserError where there are none.
+    """
+    blind = judgments.current(store, asked.axis, asked.judges.whose, blind=True)
+    there = set(blind)
+    newest = judgments.current(store, asked.axis, asked.judges.whose)
+    found = [*blind, *(one for one in newest if one not in there)]
+    if not found:
+        raise UserError("there are no judgments to export")
+    return found
+
+
+def run_of(studio: Studio, asked: Asked) -> tuple[str, str]:
+    """The newest run of a labeller as a command's argument, and `--human` where that lacks the judgments.
+
+    A run of the studio holds the labels alone; one that brought a data set's choices holds these too.
+    """
+    runs = labels.runs_of(studio.store, asked.labeller) if asked.labeller else []
+    folder = studio.jobs.of(runs[0]) if runs else None
+    brought = folder is not None and (folder / "inputs" / "human.jsonl").is_file()
+    if asked.judges.kind == "imported" and brought:
+        return str(folder), ""
+    return str(folder) if folder else "DIR", "human.jsonl"
 
 
 def gathered(studio: Studio, picture: Picture, calibrated: bool) -> list[Judged]:
@@ -148,9 +185,12 @@ def _labelled(
     return replace(item, p=calibrated, logit=float(np.log(inside / (1 - inside))), principles=by_principle)
 
 
-def _command(studio: Studio, labeller: Labeller, axis: str, form: str, kind: str, by: str) -> str:
-    runs = labels.runs_of(studio.store, labeller)
-    folder = str(studio.jobs.of(runs[0])) if runs else "DIR"
+def _command(studio: Studio, asked: Asked, form: str, kind: str, by: str) -> str:
+    if form == JUDGMENTS:
+        return '<p class="cai-muted">For <code>cai agreement</code> and <code>cai preferences</code>.</p>'
+    folder, human = run_of(studio, asked)
+    if by == "ai" and form == "trl":
+        human = ""  # these rows are the AI's alone
     words = [
         "cai",
         "preferences",
@@ -161,9 +201,11 @@ def _command(studio: Studio, labeller: Labeller, axis: str, form: str, kind: str
         "--by",
         by,
         "--axis",
-        axis,
+        asked.axis,
+        *(["--human", human] if human else []),
         "-o",
         f"OUT{kind}",
     ]
     line = escape(shlex.join(words))
-    return f'<p class="cai-muted">The same in a terminal, as labelled: <code>{line}</code></p>'
+    first = "download the judgments (form above) as human.jsonl, then " if human else ""
+    return f'<p class="cai-muted">The same in a terminal, as labelled: {first}<code>{line}</code></p>'

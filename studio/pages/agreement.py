@@ -21,7 +21,7 @@ from studio.components.agreement_asked import AXES, Asked
 from studio.components.agreement_calibration import calibration_section
 from studio.components.agreement_data import LISTED, Picture, held
 from studio.components.agreement_empty import empty_html
-from studio.components.agreement_exports import exports_section
+from studio.components.agreement_exports import exports_section, run_of
 from studio.components.agreement_gate import gate_section
 from studio.components.agreement_section import QUIET, Section
 from studio.components.agreement_sections import figures_section, heading, labellers_section
@@ -30,7 +30,6 @@ from studio.components.agreement_try import whatif_section
 from studio.components.notice import content_notice
 from studio.context import Studio
 from studio.progress import plural
-from studio.store import labels
 
 DRAWER = Path(agreement_pairs.__file__).with_name("agreement_drawer.js")
 
@@ -166,10 +165,12 @@ def _behind(studio: Studio, asked: Asked, what: str) -> str:
 
 def _took(studio: Studio, picture: Picture, seconds: float) -> str:
     """What the figures stand on, how long they took, and the command that prints them."""
-    runs = labels.runs_of(studio.store, picture.labeller)
-    folder = shlex.quote(str(studio.jobs.of(runs[0]))) if runs else "DIR"
+    folder, human = run_of(studio, picture.asked)
+    words = ["cai", "agreement", "--labels", folder, "--axis", picture.asked.axis]
+    line = shlex.join([*words, *(["--human", human] if human else [])])
+    first = "with the judgments (see Export) as human.jsonl, " if human else ""
     rows = int((~np.isnan(picture.matrix.p_a)).sum())
-    command = f"The same in a terminal: <code>cai agreement --labels {escape(folder)}</code>. "
+    command = f"In a terminal, of this run: {first}<code>{escape(line)}</code>. "
     return (
         f'<p class="cai-muted cai-took">{command}From {plural(len(picture.random), "judgment")} and '
         f"{plural(rows, 'stored label')} in {seconds:.2f} s.</p>"

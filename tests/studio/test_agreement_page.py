@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import agreement, constitution
+from pipeline import agreement, compared_run, constitution
+from pipeline import pairs as pair_files
 from pipeline.agreement import Figure
 from pipeline.errors import UserError
-from pipeline.records import Judgment
+from pipeline.records import Judgment, as_json
 from studio.components import (
     agreement_asked,
     agreement_calibration,
@@ -286,6 +287,38 @@ def test_a_calibrated_export_has_the_calibrated_probabilities(studio: Studio) ->
     expected = found.apply(np.array([item.p for item in plain]))
     assert [item.p for item in calibrated] == pytest.approx(expected)
     assert plain[0].logit == pytest.approx(-(2.0 - 1.5 + 0.8 + 0.5) / 4)
+
+
+def test_the_command_line_counts_the_exported_judgments_as_the_page_does(
+    studio: Studio, tmp_path: Path
+) -> None:
+    judgments.judge(studio.store, SEEDING.judgment(3, "ana", right=False))  # changed once the label was seen
+    picture = look(studio)
+    human, words = agreement_exports.write(studio, picture, "human", ".jsonl", "ai", False)
+    assert "skips and those that were not blind too" in words
+    run = tmp_path / "run"
+    for folder in ("inputs", "outputs"):
+        (run / folder).mkdir(parents=True)
+    (run / "inputs" / "constitution.yaml").write_text(constitution.dump(harmless()), encoding="utf-8")
+    pair_files.write(
+        [SEEDING.pair(number) for number in range(SEEDING.PAIRS)], run / "inputs" / "pairs.jsonl"
+    )
+    said = [label for number in range(SEEDING.PAIRS) for label in SEEDING.said(number, harmless())]
+    lines = "".join(json.dumps(as_json(label)) + "\n" for label in said)
+    (run / "outputs" / "labels.jsonl").write_text(lines, encoding="utf-8")
+    found = compared_run.read(run, human, "harmless")
+    theirs = agreement.accuracy(found.compared("person"))
+    assert theirs == agreement.accuracy(picture.random)
+
+
+def test_a_run_without_the_judgments_is_named_with_a_file_of_them(studio: Studio) -> None:
+    assert agreement_exports.run_of(studio, look(studio).asked)[1] == "human.jsonl"
+    brought = studio.jobs.of("seeded") / "inputs" / "human.jsonl"
+    brought.parent.mkdir(parents=True)
+    brought.touch()
+    assert agreement_exports.run_of(studio, look(studio).asked)[1] == "human.jsonl"
+    imported = look(studio, "imported").asked
+    assert agreement_exports.run_of(studio, imported) == (str(studio.jobs.of("seeded")), "")
 
 
 def test_an_export_leaves_out_what_was_labelled_since_the_page_was_drawn(studio: Studio) -> None:
