@@ -177,7 +177,9 @@ def _undo(store: Store, asking: Asking) -> Answer:
     id = judgments.undo(store, asking.who, asking.axis)
     if id is None:
         raise UserError("there is nothing of yours to undo")
-    words = _said("Taken back. The AI’s label may have been seen: judged again, it is kept as not blind.")
+    known = judgments.seen(store, id, asking.who)  # a skip reveals nothing
+    more = " The AI’s label may have been seen: judged again, it is kept as not blind." if known else ""
+    words = _said(f"Taken back.{more}")
     if asking.task == "ranking":
         stored = pairs.load(store, id)
         view = audit_picture.group_picture(store, asking, stored.pair.group if stored else None)

@@ -87,7 +87,8 @@ def coverage_html(principles: Sequence[Weighed], labelled: int) -> str:
         "principles "
         "drawn for each pair, and a weighting is only computed on pairs that were scored under all of its "
         "principles. Label the pairs once with <code>--principles all</code> (on the "
-        '<a href="labels">Labels page</a>: Principles “all”) to try any of them.</div>'
+        '<a href="labels">Labels page</a>: Principles “all”, “Only what is not labelled yet” unticked) to '
+        "try any of them.</div>"
     )
 
 

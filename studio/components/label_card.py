@@ -192,7 +192,10 @@ def counted(studio: Studio, values: Mapping[str, Any]) -> str:
 
 def _nothing(studio: Studio, values: Mapping[str, Any], labelling: Labelling) -> str:
     if _many(studio, {**values, "rest": False}, labelling):
-        return "All of them are labelled already by this model, method and constitution."
+        return (
+            "All of them are labelled already by this model, method and constitution. Untick “Only what is "
+            "not labelled yet” to label them again, as under more principles."
+        )
     return "No such pairs: get some above, or choose others."
 
 
