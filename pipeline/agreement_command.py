@@ -15,9 +15,12 @@ import numpy as np
 from pipeline import agreement, annotators, bias, gate
 from pipeline.agreement import Figure
 from pipeline.baselines import baselines
+from pipeline.calibration import calibrate
 from pipeline.compared_run import Judged, read
+from pipeline.errors import UserError
 from pipeline.growing import say
-from pipeline.records import Axis
+from pipeline.records import Axis, as_json
+from pipeline.rundir import write_atomically
 
 NAMES = {"person": "People", "imported": "Imported judgments", "model": "Judgments by a model"}
 
@@ -36,6 +39,12 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--threshold", type=float, default=gate.THRESHOLD, help="what the gate asks for (%(default)s)"
     )
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="FILE",
+        help="also learn a calibration from the judgments, for `cai pm --calibration FILE`",
+    )
     parser.add_argument("--json", action="store_true", help="the same as JSON")
     parser.set_defaults(run_command=run)
 
@@ -45,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     judged = read(args.labels, args.human, args.axis)
     for note in judged.notes:
         say(note)
+    if args.calibrate:
+        _calibrate(judged, args.calibrate)
     tables = {kind: figures(judged, kind, args.threshold) for kind in judged.kinds}
     if args.json:
         found = {"labels": str(args.labels), "axis": judged.axis, "kinds": tables}
@@ -58,6 +69,18 @@ def run(args: argparse.Namespace) -> int:
         for line in _lines(table):
             print(f"  {line}".rstrip())  # noqa: T201
     return 0
+
+
+def _calibrate(judged: Judged, path: Path) -> None:
+    """Learn from people where any judged, else from imported judgments; never from a model's."""
+    kind = next((kind for kind in ("person", "imported") if kind in judged.kinds), None)
+    if kind is None:
+        raise UserError("calibration: no person's or imported judgments to learn from")
+    c = judged.compared(kind)
+    made = calibrate(c.p_a, c.choice, c.cluster)
+    write_atomically(path, json.dumps(as_json(made), indent=2) + "\n")
+    error = f"calibration error {made.before.ece.value:.3f} before, {made.after.ece.value:.3f} after"
+    say(f"{path}: {made.kind} of {made.n:,} judgments ({kind}): {error}, cross-validated")
 
 
 def figures(judged: Judged, kind: str, threshold: float) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from pipeline.rundir import RunDir
 from pipeline.train.examples import Preference
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
 
-MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every")
+MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every", "gate", "override_gate")
 """Settings that a run may go on with otherwise: they change how it is computed, and not what is learnt."""
+GATE = ("agrees", "opposed", "not shown yet")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def register(subparsers: Any) -> None:
     """Add the training stages to the command line."""
     for stage, options in (
         (_Stage("sft", "fine-tune on revisions or demonstrations (SL-CAI)", Supervised, sft), _sft_options),
-        (_Stage("pm", "train a preference model on AI and human labels", Preferring, pm), _labels_options),
+        (_Stage("pm", "train a preference model on AI and human labels", Preferring, pm), _pm_options),
         (_Stage("rl", "train a policy against a preference model", Reinforcing, rl), _rl_options),
         (_Stage("dpo", "train a policy on labels directly", Direct, dpo), _labels_options),
     ):
@@ -70,6 +71,33 @@ def _labels_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--axis", choices=get_args(Axis), default="harmless", help="what the human choices are about"
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="change the AI labels' probabilities by this calibration: of `cai agreement --calibrate FILE`",
+    )
+    parser.add_argument(
+        "--override-gate",
+        default="",
+        metavar="REASON",
+        help="train on AI labels that people were not shown to agree with; the reason is stored with the run",
+    )
+    parser.add_argument(
+        "--gate", choices=GATE, help="how the gate stands, where the judgments are not in the label runs"
+    )
+
+
+def _pm_options(parser: argparse.ArgumentParser) -> None:
+    _labels_options(parser)
+    parser.add_argument(
+        "--eval",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="judged comparisons to measure the preference model on, none of them learnt from",
     )
 
 
@@ -113,11 +141,15 @@ def sft(args: argparse.Namespace) -> int:
 def pm(args: argparse.Namespace) -> int:
     """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
     from pipeline.train import preference as stage
+    from pipeline.train import sources
 
     config = from_arguments(Preferring, args)
     preferences, origins = _preferences(args)
-    folder = _open(args.run, "pm", config, origins, {})
-    return stage.train(folder, config, preferences, {"sources": origins, "seed": config.seed})
+    measured = {path.name: sources.from_people(path, args.axis)[0] for path in args.eval}
+    gate = _gate(args)
+    folder = _open(args.run, "pm", config, origins, {}, **gate, eval=sorted(measured))
+    lineage = {"sources": origins, "seed": config.seed, **gate}
+    return stage.train(folder, config, preferences, lineage, measured)
 
 
 def dpo(args: argparse.Namespace) -> int:
@@ -126,8 +158,9 @@ def dpo(args: argparse.Namespace) -> int:
 
     config = from_arguments(Direct, args)
     preferences, origins = _preferences(args)
-    folder = _open(args.run, "dpo", config, origins, {})
-    return stage.train(folder, config, preferences, {"sources": origins, "seed": config.seed})
+    gate = _gate(args)
+    folder = _open(args.run, "dpo", config, origins, {}, **gate)
+    return stage.train(folder, config, preferences, {"sources": origins, "seed": config.seed, **gate})
 
 
 def rl(args: argparse.Namespace) -> int:
@@ -170,6 +203,14 @@ def _trained_on(name: str) -> set[str]:
     return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
 
 
+def _gate(args: argparse.Namespace) -> dict[str, Any]:
+    """How the gate stands and why it is overridden, as the run and its checkpoint keep it."""
+    from pipeline.train import gating
+
+    state = gating.require(args.labels, args.gate, args.override_gate)
+    return {"gate": state, **({"override_gate": args.override_gate.strip()} if state != "agrees" else {})}
+
+
 def _preferences(args: argparse.Namespace) -> tuple[list[Preference], list[dict[str, Any]]]:
     from pipeline.train import sources
 
@@ -177,6 +218,9 @@ def _preferences(args: argparse.Namespace) -> tuple[list[Preference], list[dict[
     origins = []
     for run in args.labels:
         some, origin = sources.from_labels(run)
+        if args.calibration:
+            some = sources.calibrated(some, args.calibration)
+            origin["calibration"] = args.calibration.name
         preferences += some
         origins.append(origin)
     for path in args.human:

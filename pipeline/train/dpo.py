@@ -15,7 +15,7 @@ from pipeline.rundir import RunDir
 from pipeline.train import frame
 from pipeline.train.examples import Preference, opposed
 from pipeline.train.loading import Loaded, load
-from pipeline.train.saving import save_policy
+from pipeline.train.saving import Origin, save_policy
 from pipeline.training_configs import Direct
 
 
@@ -56,7 +56,7 @@ def train(
             row[name] for row in trainer.state.log_history for name in row if name == "rewards/accuracies"
         ]
         figures = {"accuracy_last": accuracies[-1]} if accuracies else {}
-        save_policy(trainer.model, loaded[0], to, "dpo", trainer.state.global_step, lineage, figures)
+        save_policy(trainer.model, loaded[0], to, Origin("dpo", trainer.state.global_step, lineage, figures))
         return figures
 
     return frame.train(folder, "dpo", config, make, save)

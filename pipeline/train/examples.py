@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,26 +68,17 @@ def preferred(encoder: Encoder, preferences: Iterable[Preference], longest: int)
 
     The second value counts the pairs that are left out as longer than `longest` tokens.
     """
-    from datasets import Dataset
-
-    rows, out = [], 0
-    for preference in preferences:
-        pair = preference.pair
-        a, _ = answered(encoder, pair.messages, pair.response_a)
-        b, _ = answered(encoder, pair.messages, pair.response_b)
-        if max(len(a), len(b)) > longest:
-            out += 1
-            continue
-        better, worse = (a, b) if preference.p >= 0.5 else (b, a)
-        rows.append(
-            {
-                "chosen_ids": better,
-                "rejected_ids": worse,
-                "p": max(preference.p, 1 - preference.p),
-                "length": len(a) + len(b),
-            }
-        )
-    return Dataset.from_list(rows), out
+    return _dataset(
+        encoder,
+        preferences,
+        longest,
+        lambda better, worse, start, p: {
+            "chosen_ids": better,
+            "rejected_ids": worse,
+            "p": p,
+            "length": len(better) + len(worse),
+        },
+    )
 
 
 def opposed(encoder: Encoder, preferences: Iterable[Preference], longest: int) -> tuple[Any, int]:
@@ -95,16 +86,34 @@ def opposed(encoder: Encoder, preferences: Iterable[Preference], longest: int) -
 
     The second value counts the pairs that are left out as longer than `longest` tokens.
     """
+    return _dataset(
+        encoder,
+        preferences,
+        longest,
+        lambda better, worse, start, p: {
+            "prompt_ids": better[:start],
+            "chosen_ids": better[start:],
+            "rejected_ids": worse[start:],
+        },
+    )
+
+
+def _dataset(
+    encoder: Encoder,
+    preferences: Iterable[Preference],
+    longest: int,
+    row: Callable[[list[int], list[int], int, float], dict[str, Any]],
+) -> tuple[Any, int]:
+    """A row for each pair that is short enough, of both sides' tokens, the prompt's length and p >= 0.5."""
     from datasets import Dataset
 
     rows, out = [], 0
     for preference in preferences:
-        pair = preference.pair
+        pair, p = preference.pair, preference.p
         a, start = answered(encoder, pair.messages, pair.response_a)
         b, _ = answered(encoder, pair.messages, pair.response_b)
         if max(len(a), len(b)) > longest:
             out += 1
             continue
-        better, worse = (a, b) if preference.p >= 0.5 else (b, a)
-        rows.append({"prompt_ids": a[:start], "chosen_ids": better[start:], "rejected_ids": worse[start:]})
+        rows.append(row(a, b, start, p) if p >= 0.5 else row(b, a, start, 1 - p))
     return Dataset.from_list(rows), out

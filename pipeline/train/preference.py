@@ -13,23 +13,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.rundir import RunDir, write_atomically
-from pipeline.train import frame
+from pipeline.train import frame, measuring
 from pipeline.train.examples import Preference, preferred
 from pipeline.train.loading import Loaded, load
-from pipeline.train.saving import save_merged
+from pipeline.train.saving import Origin, add_figures, save_merged
 from pipeline.training_configs import Preferring
 
 TRAINED_ON = "trained_on.json"
 """In a checkpoint: the ids of the pairs that it was trained on, so that no judge shares them."""
+WATCHED = 128
+"""Held-out pairs that are scored while it trains. All of them are at the end."""
 
 
 def train(
-    folder: RunDir, config: Preferring, preferences: Sequence[Preference], lineage: Mapping[str, Any]
+    folder: RunDir,
+    config: Preferring,
+    preferences: Sequence[Preference],
+    lineage: Mapping[str, Any],
+    measured_on: Mapping[str, Sequence[Preference]] | None = None,
 ) -> int:
-    """Train on what is not held out, measure on what is. Raises UserError; see `frame.train`."""
+    """Train on what is not held out; measure on what is, and on other sets by name.
+
+    Raises UserError, also where a set to measure on shares pairs with what is learnt; see `frame.train`.
+    """
     learnt, kept = held_out(preferences, config.heldout, config.seed)
+    sets = {"heldout": kept, **(measured_on or {})}
+    require_apart(learnt, sets)
     loaded: list[Loaded] = []
     told: dict[str, Any] = {}
 
@@ -39,8 +51,8 @@ def train(
         start = load(config, "reward")
         loaded.append(start)
         data, out = preferred(start.encoder, [_target(p, config) for p in learnt], config.max_length)
-        aside, out_aside = preferred(start.encoder, kept, config.max_length)
-        told.update(pairs=len(data), heldout=len(aside), too_long=out + out_aside)
+        aside, out_aside = preferred(start.encoder, kept[:WATCHED], config.max_length)
+        told.update(pairs=len(data), too_long=out + out_aside)
         if out + out_aside:
             say(f"{out + out_aside} pairs are left out as longer than {config.max_length} tokens")
         frame.enough(len(data), "pairs", config.batch)
@@ -63,12 +75,39 @@ def train(
         )
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
-        step = trainer.state.global_step
-        save_merged(trainer.model, loaded[0], to, "pm", step, lineage, told)
+        save_merged(trainer.model, loaded[0], to, Origin("pm", trainer.state.global_step, lineage, told))
         write_atomically(to / TRAINED_ON, json.dumps(sorted({p.pair.id for p in learnt})) + "\n")
+        # On the checkpoint as it will be used: merged, and rounded to bf16.
+        told.update(_measure(to, sets))
+        add_figures(to, told)
         return told
 
     return frame.train(folder, "pm", config, make, save)
+
+
+def _measure(checkpoint: Path, sets: Mapping[str, Sequence[Preference]]) -> dict[str, Any]:
+    from pipeline.preference_model import PreferenceModel
+
+    model = PreferenceModel(str(checkpoint))
+    figures = {}
+    for name, pairs in sets.items():
+        if pairs:
+            say(f"measuring on {len(pairs):,} pairs: {name}")
+            figures[name] = measuring.measure(model.score, pairs)
+            say(measuring.line(name, figures[name]))
+    return figures
+
+
+def require_apart(learnt: Sequence[Preference], sets: Mapping[str, Sequence[Preference]]) -> None:
+    """Raise UserError where pairs to measure on are pairs to learn from, naming how many."""
+    known = {preference.pair.id for preference in learnt}
+    for name, pairs in sets.items():
+        shared = len(known & {preference.pair.id for preference in pairs})
+        if shared:
+            raise UserError(
+                f"{name}: {shared:,} of its pairs are learnt from too, and would flatter the figures: take "
+                "them out of one of the two"
+            )
 
 
 def held_out(

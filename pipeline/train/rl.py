@@ -20,7 +20,7 @@ from pipeline.refusals import refuses
 from pipeline.rundir import RunDir
 from pipeline.train import frame
 from pipeline.train.loading import Loaded, load
-from pipeline.train.saving import save_policy
+from pipeline.train.saving import Origin, save_policy
 from pipeline.training_configs import Reinforcing
 
 Score = Callable[[Sequence[tuple[Sequence[Message], str]]], list[float]]
@@ -52,9 +52,8 @@ def train(
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
         rewards = [row["reward"] for row in trainer.state.log_history if "reward" in row]
         figures = {"reward_first": rewards[0], "reward_last": rewards[-1]} if rewards else {}
-        save_policy(
-            trainer.model, loaded[0], to, config.algorithm, trainer.state.global_step, lineage, figures
-        )
+        origin = Origin(config.algorithm, trainer.state.global_step, lineage, figures)
+        save_policy(trainer.model, loaded[0], to, origin)
         return figures
 
     return frame.train(folder, "rl", config, make, save)
@@ -141,7 +140,9 @@ class Snapshots(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if state.global_step % self.config.snapshot_every == 0:
             with frame.whole_folder(self.folder / f"step-{state.global_step}") as to:
-                save_policy(model, self.start, to, self.config.algorithm, state.global_step, self.lineage, {})
+                save_policy(
+                    model, self.start, to, Origin(self.config.algorithm, state.global_step, self.lineage)
+                )
 
 
 def repeated(text: str) -> float:

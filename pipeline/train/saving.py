@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ from pipeline.train.loading import Loaded
 CARD = "checkpoint.json"
 
 
-def save_policy(
-    model: Any,
-    start: Loaded,
-    to: Path,
-    method: str,
-    step: int,
-    lineage: Mapping[str, Any],
-    figures: Mapping[str, Any],
-) -> None:
+@dataclass(frozen=True)
+class Origin:
+    """What a checkpoint's card says of it: how it was made, of what, and how good it is."""
+
+    method: str
+    step: int
+    lineage: Mapping[str, Any]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_policy(model: Any, start: Loaded, to: Path, origin: Origin) -> None:
     """Write a language model: as an adapter where it is one, else whole."""
     if hasattr(model, "peft_config"):
         # The adapter alone: a frozen copy of it, which RL's KL is measured from, stays behind.
@@ -32,47 +35,38 @@ def save_policy(
     else:
         model.save_pretrained(to)
     start.tokenizer.save_pretrained(to)
-    write_card(to, start, model, method, step, lineage, figures)
+    write_card(to, start, model, origin)
 
 
-def save_merged(
-    model: Any,
-    start: Loaded,
-    to: Path,
-    method: str,
-    step: int,
-    lineage: Mapping[str, Any],
-    figures: Mapping[str, Any],
-) -> None:
+def save_merged(model: Any, start: Loaded, to: Path, origin: Origin) -> None:
     """Write a model whole, in bf16: an adapter is merged into its base. The model can't be trained after."""
     import torch
 
     whole = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
     whole.to(torch.bfloat16).save_pretrained(to)
     start.tokenizer.save_pretrained(to)
-    write_card(to, start, whole, method, step, lineage, figures)
+    write_card(to, start, whole, origin)
 
 
-def write_card(
-    to: Path,
-    start: Loaded,
-    model: Any,
-    method: str,
-    step: int,
-    lineage: Mapping[str, Any],
-    figures: Mapping[str, Any],
-) -> None:
+def write_card(to: Path, start: Loaded, model: Any, origin: Origin) -> None:
     """`checkpoint.json`: method, base, parameters, step, figures and lineage."""
     card = {
-        "method": method,
+        "method": origin.method,
         "base": start.files.name,
         "base_revision": start.files.revision,
         "parameters": sum(p.numel() for p in model.parameters()),
         "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "step": step,
-        "figures": dict(figures),
-        "lineage": dict(lineage),
+        "step": origin.step,
+        "figures": dict(origin.figures),
+        "lineage": dict(origin.lineage),
     }
+    write_atomically(to / CARD, json.dumps(card, indent=2) + "\n")
+
+
+def add_figures(to: Path, figures: Mapping[str, Any]) -> None:
+    """Put more figures on the card of a checkpoint: those that are measured on it as it was saved."""
+    card = json.loads((to / CARD).read_text("utf-8"))
+    card["figures"].update(figures)
     write_atomically(to / CARD, json.dumps(card, indent=2) + "\n")
 
 

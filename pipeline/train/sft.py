@@ -11,7 +11,7 @@ from pipeline.rundir import RunDir
 from pipeline.train import frame
 from pipeline.train.examples import Lesson, supervised
 from pipeline.train.loading import Loaded, load
-from pipeline.train.saving import save_policy
+from pipeline.train.saving import Origin, save_policy
 from pipeline.training_configs import Supervised
 
 
@@ -47,7 +47,7 @@ def train(folder: RunDir, config: Supervised, lessons: Sequence[Lesson], lineage
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
         losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
         figures = {"loss_first": losses[0], "loss_last": losses[-1]} if losses else {}
-        save_policy(trainer.model, loaded[0], to, "sft", trainer.state.global_step, lineage, figures)
+        save_policy(trainer.model, loaded[0], to, Origin("sft", trainer.state.global_step, lineage, figures))
         return figures
 
     return frame.train(folder, "sft", config, make, save)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from pipeline import comparisons
 from pipeline import constitution as constitutions
+from pipeline.calibration import Calibration
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_rows import reason, rows
 from pipeline.records import Axis, Chain, Label, Message, Pair, parse
@@ -88,6 +92,20 @@ def from_labels(run: Path) -> tuple[list[Preference], Origin]:
         "seed": some.seed,
         **_of_run(run),
     }
+
+
+def calibrated(preferences: Sequence[Preference], path: Path) -> list[Preference]:
+    """The same preferences with the probabilities that a calibration's file gives them. Raises UserError."""
+    try:
+        calibration = parse(Calibration, json.loads(path.read_text("utf-8")))
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(
+            f"{path}: is no calibration of `cai agreement --calibrate`: {reason(error)}"
+        ) from error
+    p = calibration.apply(np.array([preference.p for preference in preferences]))
+    return [replace(preference, p=float(q)) for preference, q in zip(preferences, p, strict=True)]
 
 
 def from_people(path: Path, axis: Axis) -> tuple[list[Preference], Origin]:

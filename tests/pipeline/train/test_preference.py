@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import UserError
 from pipeline.preference_model import PreferenceModel
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
@@ -121,3 +122,18 @@ def test_no_prompt_is_both_learnt_and_held_out() -> None:
     assert len(learnt) + len(kept) == 200
     assert 20 <= len(kept) <= 60
     assert not {p.pair.prompt_id for p in learnt} & {p.pair.prompt_id for p in kept}
+
+
+def test_figures_of_pairs_apart_are_on_the_card(
+    train: Callable[..., PreferenceModel], tmp_path: Path
+) -> None:
+    train(preferences(1.0, 40), heldout=0.3)
+    figures = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["figures"]
+    assert figures["heldout"]["accuracy"]["value"] == 1.0
+    assert figures["heldout"]["pairs"] + figures["pairs"] == 40
+
+
+def test_pairs_that_are_learnt_from_are_not_measured_on() -> None:
+    learnt = preferences(1.0)
+    with pytest.raises(UserError, match=r"mine.jsonl: 3 of its pairs are learnt from too"):
+        preference.require_apart(learnt, {"heldout": [], "mine.jsonl": learnt[:3]})
