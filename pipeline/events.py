@@ -84,6 +84,15 @@ def held(path: Path) -> bool:
     return False
 
 
+def complete(path: Path) -> bool:
+    """Whether the run of this log came to its end; one that was stopped did not."""
+    try:
+        last = json.loads(path.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2])
+    except (OSError, ValueError):
+        return False
+    return isinstance(last, dict) and last.get("kind") == "finished" and last.get("status") == "done"
+
+
 def cut_torn_tail(path: Path) -> None:
     """Drop a last line that a killed process left without its newline."""
     if not path.exists():

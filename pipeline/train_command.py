@@ -16,7 +16,7 @@ from pipeline import models, prompts
 from pipeline.configs import add_arguments, from_arguments
 from pipeline.errors import UserError
 from pipeline.growing import say
-from pipeline.records import Axis, as_json
+from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import RunDir
 from pipeline.train.examples import Preference
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
@@ -53,12 +53,19 @@ def _sft_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chains", nargs="+", type=Path, default=[], metavar="DIR", help="finished runs of `cai critique`"
     )
-    parser.add_argument("--demos", type=Path, metavar="FILE", help="JSONL of `messages` ending in an answer")
+    parser.add_argument(
+        "--demos",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="JSONL of `messages` ending in an answer",
+    )
     parser.add_argument(
         "--helpful",
         type=Path,
-        metavar="FILE",
-        help="helpful examples beside the revisions: JSONL of `messages` ending in an answer",
+        metavar="PROMPTS",
+        help="helpful examples beside the revisions: prompts that are answered first, or demonstrations",
     )
 
 
@@ -67,10 +74,17 @@ def _labels_options(parser: argparse.ArgumentParser) -> None:
         "--labels", nargs="+", type=Path, default=[], metavar="DIR", help="finished runs of `cai label`"
     )
     parser.add_argument(
-        "--human", nargs="+", type=Path, default=[], metavar="FILE", help="files of human comparisons"
+        "--human",
+        nargs="+",
+        default=[],
+        metavar="[AXIS=]FILE",
+        help="files of human comparisons; helpful=FILE and harmless=FILE say what they are about",
     )
     parser.add_argument(
-        "--axis", choices=get_args(Axis), default="harmless", help="what the human choices are about"
+        "--axis",
+        choices=get_args(Axis),
+        default="harmless",
+        help="what human choices are about where a file does not say",
     )
     parser.add_argument(
         "--calibration",
@@ -94,9 +108,8 @@ def _pm_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eval",
         nargs="+",
-        type=Path,
         default=[],
-        metavar="FILE",
+        metavar="[AXIS=]FILE",
         help="judged comparisons to measure the preference model on, none of them learnt from",
     )
 
@@ -112,8 +125,8 @@ def _rl_options(parser: argparse.ArgumentParser) -> None:
 
 def sft(args: argparse.Namespace) -> int:
     """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
+    from pipeline.train import helpful, sources
     from pipeline.train import sft as stage
-    from pipeline.train import sources
 
     config = from_arguments(Supervised, args)
     lessons, origins = [], []
@@ -122,19 +135,28 @@ def sft(args: argparse.Namespace) -> int:
         lessons += some
         origins.append(origin)
     revised = len(lessons)
-    for path in (args.demos, args.helpful):
-        if path is None:
-            continue
+    for path in args.demos:
         some, origin = sources.from_demonstrations(path)
-        if path == args.helpful and revised:
-            some = some[: round(config.helpful_ratio * revised)]
-            origin = {**origin, "count": len(some)}
         lessons += some
         origins.append(origin)
-    if not lessons:
+    most = round(config.helpful_ratio * revised) if revised else 10**6
+    prompts: list[Prompt] = []
+    if args.helpful and helpful.are_answered(args.helpful):
+        some, origin = sources.from_demonstrations(args.helpful)
+        lessons += some[:most]
+        origins.append({**origin, "count": len(some[:most])})
+    elif args.helpful:
+        prompts = helpful.asked(args.helpful, most)
+        by = config.helpful_by or config.model
+        origins.append({"helpful": str(args.helpful), "count": len(prompts), "model": by})
+    if not lessons and not prompts:
         raise UserError("nothing to learn from: name --chains, --demos or --helpful")
-    say(f"{len(lessons)} examples, {revised} of them revisions")
     folder = _open(args.run, "sft", config, origins, {})
+    if prompts:
+        by = config.helpful_by or config.model
+        kept = folder.outputs / helpful.SAMPLED
+        lessons += helpful.sample(by, prompts, config.seed, config.helpful_tokens, kept)
+    say(f"{len(lessons)} examples, {revised} of them revisions")
     return stage.train(folder, config, lessons, {"sources": origins, "seed": config.seed})
 
 
@@ -145,7 +167,8 @@ def pm(args: argparse.Namespace) -> int:
 
     config = from_arguments(Preferring, args)
     preferences, origins = _preferences(args)
-    measured = {path.name: sources.from_people(path, args.axis)[0] for path in args.eval}
+    files = [_axis(named, args.axis) for named in args.eval]
+    measured = {path.name: sources.from_people(path, axis)[0] for path, axis in files}
     gate = _gate(args)
     folder = _open(args.run, "pm", config, origins, {}, **gate, eval=sorted(measured))
     lineage = {"sources": origins, "seed": config.seed, **gate}
@@ -203,6 +226,14 @@ def _trained_on(name: str) -> set[str]:
     return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
 
 
+def _axis(named: str, otherwise: Axis) -> tuple[Path, Axis]:
+    """A file, and what its human choices are about: `helpful=FILE`, or a FILE that does not say."""
+    for axis in get_args(Axis):
+        if named.startswith(f"{axis}="):
+            return Path(named.removeprefix(f"{axis}=")), axis
+    return Path(named), otherwise
+
+
 def _gate(args: argparse.Namespace) -> dict[str, Any]:
     """How the gate stands and why it is overridden, as the run and its checkpoint keep it."""
     from pipeline.train import gating
@@ -223,8 +254,8 @@ def _preferences(args: argparse.Namespace) -> tuple[list[Preference], list[dict[
             origin["calibration"] = args.calibration.name
         preferences += some
         origins.append(origin)
-    for path in args.human:
-        some, origin = sources.from_people(path, args.axis)
+    for named in args.human:
+        some, origin = sources.from_people(*_axis(named, args.axis))
         preferences += some
         origins.append(origin)
     if not preferences:

@@ -57,6 +57,8 @@ class Supervised(Training):
     helpful_ratio: float = knob(
         1.0, "at most so many helpful examples to each one from a chain", low=0, high=100
     )
+    helpful_by: str = knob("", "who answers the helpful prompts; empty: the model that training starts from")
+    helpful_tokens: int = knob(256, "the longest that such an answer may get, in tokens", low=1, high=8192)
 
 
 @dataclass(frozen=True)
