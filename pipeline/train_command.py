@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline import models, prompts
+from pipeline import constitution as constitutions
+from pipeline import models, prompts, written
 from pipeline.configs import add_arguments, from_arguments
 from pipeline.errors import UserError
 from pipeline.growing import say
@@ -54,6 +55,11 @@ def _sft_options(parser: argparse.ArgumentParser) -> None:
         "--chains", nargs="+", type=Path, default=[], metavar="DIR", help="finished runs of `cai critique`"
     )
     parser.add_argument(
+        "--written",
+        metavar="CONSTITUTION",
+        help="the project's demonstrations of critique, revision and choice, under this constitution",
+    )
+    parser.add_argument(
         "--demos",
         nargs="+",
         type=Path,
@@ -79,6 +85,16 @@ def _labels_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="[AXIS=]FILE",
         help="files of human comparisons; helpful=FILE and harmless=FILE say what they are about",
+    )
+    parser.add_argument(
+        "--written",
+        nargs="+",
+        choices=get_args(Axis),
+        default=[],
+        help="the project's own judged pairs on these axes, the reserved ones left out",
+    )
+    parser.add_argument(
+        "--reserved", action="store_true", help="of --written only the reserved pairs: for a judge"
     )
     parser.add_argument(
         "--axis",
@@ -130,6 +146,10 @@ def sft(args: argparse.Namespace) -> int:
 
     config = from_arguments(Supervised, args)
     lessons, origins = [], []
+    if args.written:
+        constitution = constitutions.load(constitutions.find(args.written))
+        lessons += written.critic_lessons(constitution, config.seed)
+        origins.append({"written": "critic", "count": len(lessons), "constitution": constitution.version})
     for run in args.chains:
         some, origin = sources.from_chains(run, config.revisions == "all")
         lessons += some
@@ -150,7 +170,7 @@ def sft(args: argparse.Namespace) -> int:
         by = config.helpful_by or config.model
         origins.append({"helpful": str(args.helpful), "count": len(prompts), "model": by})
     if not lessons and not prompts:
-        raise UserError("nothing to learn from: name --chains, --demos or --helpful")
+        raise UserError("nothing to learn from: name --chains, --demos, --helpful or --written")
     folder = _open(args.run, "sft", config, origins, {})
     if prompts:
         by = config.helpful_by or config.model
@@ -258,8 +278,12 @@ def _preferences(args: argparse.Namespace) -> tuple[list[Preference], list[dict[
         some, origin = sources.from_people(*_axis(named, args.axis))
         preferences += some
         origins.append(origin)
+    for axis in args.written:
+        some = written.preferences(axis, args.reserved)
+        preferences += some
+        origins.append({"written": axis, "reserved": args.reserved, "count": len(some)})
     if not preferences:
-        raise UserError("no labels to learn from: name --labels or --human")
+        raise UserError("no labels to learn from: name --labels, --human or --written")
     counts = ", ".join(f"{many} {kind}" for kind, many in sources.kinds_of(preferences).items())
     say(f"{len(preferences)} labelled pairs: {counts}")
     return preferences, origins

@@ -16,7 +16,7 @@ from pipeline.growing import Stop, say
 from pipeline.prompt_rows import rows
 from pipeline.records import Message, Prompt, as_json, parse
 from pipeline.rundir import read_rows, write_atomically
-from pipeline.train.examples import Lesson
+from pipeline.train.examples import Lesson, lesson
 
 SAMPLED = "helpful.jsonl"
 
@@ -50,9 +50,7 @@ def sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int, kept
         answers = _sample(model, every, seed, max_tokens)
         write_atomically(kept, "".join(json.dumps(row) + "\n" for row in answers))
     return [
-        Lesson(
-            tuple(parse(Message, m) for m in row["messages"][:-1]), row["messages"][-1]["content"], row["id"]
-        )
+        lesson([parse(Message, m) for m in row["messages"][:-1]], row["messages"][-1]["content"], row["id"])
         for row in read_rows(kept)
     ]
 

@@ -20,12 +20,12 @@ from pipeline.events import metrics
 from pipeline.records import Message
 from pipeline.rundir import RunDir
 from pipeline.train import sft
-from pipeline.train.examples import Lesson
+from pipeline.train.examples import Lesson, lesson
 from pipeline.training_configs import Supervised
 
 pytestmark = pytest.mark.training
 
-LESSONS = [Lesson((Message("user", f"Say {i}"),), f"e e e {i}", str(i)) for i in range(12)]
+LESSONS = [lesson((Message("user", f"Say {i}"),), f"e e e {i}", str(i)) for i in range(12)]
 
 Train = Callable[..., int]
 

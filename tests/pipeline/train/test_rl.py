@@ -13,7 +13,7 @@ from pipeline.prompts import from_text
 from pipeline.records import Message
 from pipeline.rundir import RunDir
 from pipeline.train import rl, sft
-from pipeline.train.examples import Lesson
+from pipeline.train.examples import lesson
 from pipeline.training_configs import Reinforcing, Supervised
 
 pytestmark = pytest.mark.training
@@ -74,7 +74,7 @@ def test_an_adapter_goes_on_from_where_it_was_and_the_kl_is_measured_from_there(
     learn: Callable[..., list[dict[str, Any]]], tiny_model: Path, tmp_path: Path
 ) -> None:
     config = Supervised(model=str(tiny_model), steps=6, batch=2, at_once=2, learning_rate=1e-2)
-    lessons = [Lesson((Message("user", "Hello"),), "eels eels eels", str(i)) for i in range(4)]
+    lessons = [lesson((Message("user", "Hello"),), "eels eels eels", str(i)) for i in range(4)]
     assert sft.train(RunDir.open(tmp_path / "sft", {"stage": "sft"}, {}), config, lessons, {}) == 0
     figures = learn(tmp_path / "sft", steps=4, learning_rate=1e-2)
     assert figures[0]["kl"] == pytest.approx(0, abs=1e-6)
