@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -102,28 +102,40 @@ def shape(files: ModelFiles) -> Shape:
     )
 
 
-def foresee(config: Training, stage: Stage, tokens: float, steps: int) -> list[str]:
-    """What a run is going to take on this machine, in words; why not, where its model can't be looked at."""
+def foresee(config: Training, stage: Stage, lengths: Sequence[float], steps: int) -> list[str]:
+    """What a run is going to take on this machine, in words; why not, where its model can't be looked at.
+
+    `lengths` are the examples' in tokens.
+    """
     try:
         sizes = shape(models.resolve(config.model))
     except (OSError, ValueError, KeyError) as error:
         return [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
     free = float(psutil.virtual_memory().available)
-    return estimate(config, stage, sizes, tokens, steps, free, matrix_rate()).lines()
+    return estimate(config, stage, sizes, lengths, steps, free, matrix_rate()).lines()
 
 
 def estimate(
-    config: Training, stage: Stage, model: Shape, tokens: float, steps: int, available: float, rate: float
+    config: Training,
+    stage: Stage,
+    model: Shape,
+    lengths: Sequence[float],
+    steps: int,
+    available: float,
+    rate: float,
 ) -> Estimate:
-    """For examples of `tokens` each (prompt and answer), at `rate` multiply-adds a second.
+    """For examples of these lengths in tokens (prompt and answer), at `rate` multiply-adds a second.
 
-    In a preference model's batch, and in DPO's, each example is two sequences.
+    Memory is that of the batch with the longest ones; time is that of a mean one. In a preference model's
+    batch, and in DPO's, each example is two sequences.
     """
+    tokens = sum(lengths) / max(1, len(lengths))
     width = 4.0  # bytes: fp32 on a processor without fast bf16
     sides = 2 if stage in ("pm", "dpo") else 1
     full = config.tuning == "full"
     trained = model.parameters if full else model.lora(config.rank)
-    at_once = min(config.at_once, config.batch) * sides
+    at_once = min(config.at_once, config.batch)
+    longest = max(lengths, default=0.0)
     # A preference model is of the policy's size here, as both start from one model unless said otherwise.
     others = width * model.parameters * (1 if stage == "rl" else 0) + (
         width * model.parameters if full and stage in ("rl", "dpo") else 0
@@ -139,7 +151,7 @@ def estimate(
         width * model.parameters,
         others,
         trained * width * 3,
-        at_once * tokens * per_token,
+        at_once * sides * longest * per_token,
         work / (2 * rate),
         steps,
         available,
@@ -171,10 +183,9 @@ def matrix_rate(seconds: float = 0.15) -> float:
     return done * 512**3 / (time.perf_counter() - began)
 
 
-def mean_tokens(texts: Iterable[str], longest: int) -> float:
-    """Tokens of an example, by the rule of four characters each, no more than `longest`."""
-    lengths = [min(longest, len(text) / 4 + 20) for text in texts]
-    return sum(lengths) / len(lengths) if lengths else float(longest)
+def lengths(texts: Iterable[str], longest: int) -> list[float]:
+    """Tokens of each text, by the rule of four characters each and a template's twenty, up to `longest`."""
+    return [min(longest, len(text) / 4 + 20) for text in texts]
 
 
 def _parameters(path: Path) -> int:

@@ -266,7 +266,7 @@ def _foresee(args: argparse.Namespace, config: Training, stage: Stage, texts: Se
     """Say what the run is going to take. True where that was all that was asked for."""
     examples = len(texts) / (config.batch if not isinstance(config, Reinforcing) else 1)
     steps = config.steps or max(1, math.ceil(examples * config.epochs))
-    for line in estimating.foresee(config, stage, estimating.mean_tokens(texts, config.max_length), steps):
+    for line in estimating.foresee(config, stage, estimating.lengths(texts, config.max_length), steps):
         say(line)
     return bool(args.estimate)
 
