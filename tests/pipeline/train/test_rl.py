@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.preference_model import PreferenceModel
 from pipeline.prompts import from_text
-from pipeline.records import Message
+from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
-from pipeline.train import rl, sft
-from pipeline.train.examples import lesson
-from pipeline.training_configs import Reinforcing, Supervised
+from pipeline.train import preference, rl, sft
+from pipeline.train.examples import Preference, lesson
+from pipeline.training_configs import Preferring, Reinforcing, Supervised
 
 pytestmark = pytest.mark.training
 
@@ -101,3 +103,15 @@ def test_repetition_is_the_share_of_runs_of_four_words_said_before() -> None:
     assert rl.repeated("one two three four five") == 0
     assert rl.repeated("a b c d a b c d") == pytest.approx(1 - 4 / 5)
     assert rl.repeated("") == 0
+
+
+def test_a_preference_model_with_another_tokenizer_rewards_all_the_same(
+    learn: Callable[..., list[dict[str, Any]]], speller: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads texts, with its own tokenizer: there is nothing to agree on."""
+    pairs = [Pair(f"p{i}", f"q{i}", (Message("user", "Say"),), f"e{i}", f"x{i}") for i in range(4)]
+    config = Preferring(model=str(speller), tuning="full", steps=2, batch=2, at_once=2, heldout=0.0)
+    folder = RunDir.open(tmp_path / "pm", {"stage": "pm"}, {})
+    assert preference.train(folder, config, [Preference(pair, 1.0, "person") for pair in pairs], {}) == 0
+    monkeypatch.setattr(sys.modules[__name__], "count_e", PreferenceModel(str(tmp_path / "pm")).score)
+    assert len(learn()) == 2
