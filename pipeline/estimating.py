@@ -8,10 +8,11 @@ logits of a vocabulary weigh most in small models. Time is multiply-adds over a 
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,17 +103,49 @@ def shape(files: ModelFiles) -> Shape:
     )
 
 
-def foresee(config: Training, stage: Stage, lengths: Sequence[float], steps: int) -> list[str]:
-    """What a run is going to take on this machine, in words; why not, where its model can't be looked at.
+def foresee(
+    config: Training, stage: Stage, lengths: Sequence[float], steps: int
+) -> tuple[Training, list[str]]:
+    """The config with what this machine decides, and what the run is going to take, in words.
 
-    `lengths` are the examples' in tokens.
+    `lengths` are the examples' in tokens. Where a model can't be looked at, the words say why.
     """
     try:
         sizes = shape(models.resolve(config.model))
     except (OSError, ValueError, KeyError) as error:
-        return [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
-    free = float(psutil.virtual_memory().available)
-    return estimate(config, stage, sizes, lengths, steps, free, matrix_rate()).lines()
+        words = [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
+        return replace(config, at_once=config.at_once or 1), words
+    free, cuda = memory()
+    rate = matrix_rate()
+    if not config.at_once:
+        config = replace(config, at_once=_at_once(config, stage, sizes, lengths, free, cuda))
+    return config, estimate(config, stage, sizes, lengths, steps, free, rate).lines()
+
+
+def memory() -> tuple[float, bool]:
+    """Bytes that are free where training runs, and whether that is a CUDA GPU."""
+    if shutil.which("nvidia-smi"):
+        import torch
+
+        if torch.cuda.is_available():
+            return float(torch.cuda.mem_get_info()[0]), True
+    return float(psutil.virtual_memory().available), False
+
+
+ENOUGH = 4
+"""Examples at once on a processor: more are no faster there (their tokens keep it busy)."""
+
+
+def _at_once(
+    config: Training, stage: Stage, sizes: Shape, lengths: Sequence[float], free: float, cuda: bool
+) -> int:
+    """The most examples at once that take up to half of what is free, and divide the batch."""
+    for many in range(config.batch if cuda or stage == "rl" else min(config.batch, ENOUGH), 1, -1):
+        tried = replace(config, at_once=many)
+        found = estimate(tried, stage, sizes, lengths, 1, free, 1.0)
+        if config.batch % many == 0 and found.total < 0.5 * free:
+            return many
+    return 1
 
 
 def estimate(
@@ -134,7 +167,7 @@ def estimate(
     sides = 2 if stage in ("pm", "dpo") else 1
     full = config.tuning == "full"
     trained = model.parameters if full else model.lora(config.rank)
-    at_once = min(config.at_once, config.batch)
+    at_once = min(config.at_once or config.batch, config.batch)
     longest = max(lengths, default=0.0)
     # A preference model is of the policy's size here, as both start from one model unless said otherwise.
     others = width * model.parameters * (1 if stage == "rl" else 0) + (

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, cast, get_args
 
 from pipeline import constitution as constitutions
 from pipeline import estimating, models, prompts, written
@@ -27,6 +27,8 @@ from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervise
 
 MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every", "gate", "override_gate")
 """Settings that a run may go on with otherwise: they change how it is computed, and not what is learnt."""
+T = TypeVar("T", bound=Training)
+
 GATE = ("agrees", "opposed", "not shown yet")
 
 
@@ -178,7 +180,8 @@ def sft(args: argparse.Namespace) -> int:
     if not lessons and not prompts:
         raise UserError("nothing to learn from: name --chains, --demos, --helpful or --written")
     texts = ["".join(_text(one.ask("plain"))) + one.answer for one in lessons]
-    if _foresee(args, config, "sft", texts + ["x" * 4 * config.helpful_tokens] * len(prompts)):
+    config = _foresee(config, "sft", texts + ["x" * 4 * config.helpful_tokens] * len(prompts))
+    if args.estimate:
         return 0
     folder = _open(args.run, "sft", config, origins, {})
     if prompts:
@@ -198,7 +201,8 @@ def pm(args: argparse.Namespace) -> int:
     preferences, origins = _preferences(args)
     files = [_axis(named, args.axis) for named in args.eval]
     measured = {path.name: sources.from_people(path, axis)[0] for path, axis in files}
-    if _foresee(args, config, "pm", _pair_texts(preferences)):
+    config = _foresee(config, "pm", _pair_texts(preferences))
+    if args.estimate:
         return 0
     gate = _gate(args)
     folder = _open(args.run, "pm", config, origins, {}, **gate, eval=sorted(measured))
@@ -212,7 +216,8 @@ def dpo(args: argparse.Namespace) -> int:
 
     config = from_arguments(Direct, args)
     preferences, origins = _preferences(args)
-    if _foresee(args, config, "dpo", _pair_texts(preferences)):
+    config = _foresee(config, "dpo", _pair_texts(preferences))
+    if args.estimate:
         return 0
     gate = _gate(args)
     folder = _open(args.run, "dpo", config, origins, {}, **gate)
@@ -231,7 +236,8 @@ def rl(args: argparse.Namespace) -> int:
         for line in found.report():
             say(line)
         answer = "x" * 4 * config.max_tokens
-        if _foresee(args, config, "rl", [p.messages[-1].content + answer for p in found.prompts]):
+        config = _foresee(config, "rl", [p.messages[-1].content + answer for p in found.prompts])
+        if args.estimate:
             return 0
         named = {"pm": args.pm, "judge": args.judge}
         revisions = {f"{k}_revision": models.resolve(v).revision for k, v in named.items() if v}
@@ -262,13 +268,14 @@ def _trained_on(name: str) -> set[str]:
     return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
 
 
-def _foresee(args: argparse.Namespace, config: Training, stage: Stage, texts: Sequence[str]) -> bool:
-    """Say what the run is going to take. True where that was all that was asked for."""
-    examples = len(texts) / (config.batch if not isinstance(config, Reinforcing) else 1)
-    steps = config.steps or max(1, math.ceil(examples * config.epochs))
-    for line in estimating.foresee(config, stage, estimating.lengths(texts, config.max_length), steps):
+def _foresee(config: T, stage: Stage, texts: Sequence[str]) -> T:
+    """Say what the run is going to take; the config with what this machine decides."""
+    steps = config.steps or max(1, math.ceil(len(texts) / config.batch * config.epochs))
+    lengths = estimating.lengths(texts, config.max_length)
+    made, lines = estimating.foresee(config, stage, lengths, steps)
+    for line in lines:
         say(line)
-    return bool(args.estimate)
+    return cast(T, made)
 
 
 def _text(asked: Context) -> Iterator[str]:
