@@ -25,7 +25,7 @@ from pipeline.rundir import RunDir
 from pipeline.train.examples import Preference
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 
-MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every", "gate", "override_gate")
+MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every", "sample_every", "gate", "override_gate")
 """Settings that a run may go on with otherwise: they change how it is computed, and not what is learnt."""
 T = TypeVar("T", bound=Training)
 

@@ -52,7 +52,19 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Supervised(Training):
+class Speaking(Training):
+    """What learns to answer, and so can be asked while it does."""
+
+    sample_every: int = knob(
+        10,
+        "steps between answers to a few fixed prompts; they are also given at the start",
+        low=1,
+        high=10**6,
+    )
+
+
+@dataclass(frozen=True)
+class Supervised(Speaking):
     """SL-CAI: fine-tuning on revisions (section 3.2), or on demonstrations (RLHF's first step)."""
 
     revisions: Literal["final", "all"] = knob("final", "learn the last revision of each chain, or every one")
@@ -78,7 +90,7 @@ class Preferring(Training):
 
 
 @dataclass(frozen=True)
-class Reinforcing(Training):
+class Reinforcing(Speaking):
     """RL against a preference model (section 4.1)."""
 
     algorithm: Literal["rloo", "grpo"] = knob("rloo", "how advantages are made of a prompt's rewards")
@@ -104,7 +116,7 @@ class Reinforcing(Training):
 
 
 @dataclass(frozen=True)
-class Direct(Training):
+class Direct(Speaking):
     """Direct preference optimisation: the offline way from labels to a policy."""
 
     beta: float = knob(0.1, "how strongly the policy is tied to where it began", low=0.001, high=10)
