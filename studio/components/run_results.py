@@ -8,7 +8,8 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote
 
-from studio.jobs.stages import CRITIQUE, LABEL, PAIRS
+from studio.components.training_results import trained_html
+from studio.jobs.stages import CRITIQUE, LABEL, PAIRS, RL, TRAINING
 from studio.progress import plural
 from studio.store import chains, pairs, runs
 from studio.store.chains import ChainFilter
@@ -19,7 +20,12 @@ from studio.store.runs import Event, Figures, Run
 
 SAMPLES = 4
 LINKS = 12
-CAPTIONS = {CRITIQUE.name: "Last step", PAIRS.name: "One response", LABEL.name: "Labelled under"}
+CAPTIONS = {
+    CRITIQUE.name: "Last step",
+    PAIRS.name: "One response",
+    LABEL.name: "Labelled under",
+    RL.name: "One answer",
+}
 
 
 def results(store: Store, run: Run) -> str:
@@ -41,7 +47,9 @@ def _made(store: Store, run: Run) -> str:
         return _chains(store, run)
     if run.stage == PAIRS.name:
         return _pairs(store, run)
-    return _labels(store, run) if run.stage == LABEL.name else ""
+    if run.stage == LABEL.name:
+        return _labels(store, run)
+    return trained_html(store, run) if run.stage in [stage.name for stage in TRAINING] else ""
 
 
 def _chains(store: Store, run: Run) -> str:
