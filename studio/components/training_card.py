@@ -50,26 +50,28 @@ def card_of(
     button: str,
     offers: Callable[[], dict[str, Options]],
     begin: Callable[[Values, str], str],
-    goes_in: Callable[[Values], str],
+    goes_in: Callable[[Values], tuple[str, int]],
     words: Callable[[Values], list[str]],
 ) -> Card:
     """Put the settings and the button under a card's `sources`; `goes` says what of these goes in.
 
+    `goes_in` gives that and how many examples they are, 0 where that says nothing of the steps.
     `words` are the options of the command that name the inputs.
     """
     settings = training_knobs.knobs(stage.config, stage.name)
-    name = gr.Textbox(
-        label="Name of the run", info="empty: named by what it trains", elem_id=f"{stage.name}-name"
-    )
     with gr.Row(elem_classes="cai-actions"):
         start = gr.Button(button, variant="primary", elem_id=f"{stage.name}-start", min_width=160)
     problem = gr.HTML(padding=False, elem_id=f"{stage.name}-problem")
     command = gr.HTML(padding=False, elem_id=f"{stage.name}-command", elem_classes="cai-command")
-    form = {**sources, **settings, "name": name}
+    form = {**sources, **settings}
 
     def tell(*given: Any) -> str:
+        values = dict(zip(form, given, strict=True))
         with told() as mistake:
-            return goes_in(dict(zip(form, given, strict=True)))
+            html, many = goes_in(values)
+            with told():  # the line of the command says what is wrong with a setting
+                html += training_knobs.plan(training_knobs.read(stage.config, values), many)
+            return html
         return mistake.html
 
     def say(*given: Any) -> str:
@@ -81,7 +83,8 @@ def card_of(
         return mistake.html
 
     every = list(form.values())
-    gr.on([c.change for c in sources.values()], tell, every, goes, trigger_mode="always_last", **QUIET)
+    counted = [*sources.values(), *(form[name] for name in ("steps", "epochs", "batch"))]
+    gr.on([c.change for c in counted], tell, every, goes, trigger_mode="always_last", **QUIET)
     gr.on([c.change for c in every], say, every, command, trigger_mode="always_last", **QUIET)
     return Card(stage, form, goes, start, problem, offers, begin, tell, _filler(stage))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -19,6 +20,8 @@ INFO = {
     SMALL: "as much as a processor does in minutes",
     WHOLE: "all examples in full length: hours on a processor, for a GPU",
 }
+OFTEN = 5.0
+"""Times that an example is seen, from which on the page warns."""
 REPORTS = ("", "tensorboard", "wandb", "trackio")
 
 Preset = Mapping[str, Any]
@@ -46,10 +49,10 @@ PRESETS: Mapping[type, Mapping[str, Preset]] = {
     },
 }
 MAIN: Mapping[type, tuple[str, ...]] = {
-    Supervised: ("model", "steps", "learning_rate", "batch"),
+    Supervised: ("model", "steps", "learning_rate", "batch", "max_length"),
     Preferring: ("model", "targets", "steps", "learning_rate", "batch", "heldout"),
-    Reinforcing: ("model", "algorithm", "steps", "beta", "batch", "answers", "max_tokens", "learning_rate"),
-    Direct: ("model", "beta", "steps", "learning_rate", "batch"),
+    Reinforcing: ("model", "steps", "learning_rate", "batch", "answers", "max_tokens", "beta"),
+    Direct: ("model", "steps", "learning_rate", "batch", "beta"),
 }
 
 
@@ -64,7 +67,7 @@ def names(kind: type) -> tuple[str, ...]:
 
 
 def knobs(kind: type, prefix: str) -> dict[str, Any]:
-    """Put the controls on a page; returns them by the names of what they set."""
+    """Put the controls on a page, and the run's `name`; returns them by the names of what they set."""
     preset = gr.Radio(
         [LOOK, SMALL, WHOLE],
         value=preset_here(),
@@ -79,12 +82,15 @@ def knobs(kind: type, prefix: str) -> dict[str, Any]:
             found |= forms.controls(kind, MAIN[kind][at : at + 2], choices, prefix)
     rest = names(kind)[len(MAIN[kind]) :]
     with gr.Accordion("More settings", open=False):
+        found["name"] = gr.Textbox(
+            label="Name of the run", info="empty: named by what it trains", elem_id=f"{prefix}-name"
+        )
         for at in range(0, len(rest), 2):
             with gr.Row():
                 found |= forms.controls(kind, rest[at : at + 2], choices, prefix)
     for name, value in values_of(kind, preset_here()).items():
         found[name].value = value
-    changed = [name for name in found if name != "model"]
+    changed = [name for name in found if name not in ("model", "name")]
 
     def choose(wanted: str) -> list[Any]:
         values = values_of(kind, wanted)
@@ -101,6 +107,18 @@ def values_of(kind: type, preset: str) -> dict[str, Any]:
         for f in fields(kind)
         if f.name != "model"
     }
+
+
+def plan(config: Any, many: int) -> str:
+    """How often each of so many examples is seen; empty where nothing goes in."""
+    if not many:
+        return ""
+    steps = int(config.steps or max(1, math.ceil(many * config.epochs / config.batch)))
+    times = steps * config.batch / many
+    told = f"{steps:,} steps of {config.batch}: each example is seen about {times:,.2g} times"
+    if times > OFTEN:
+        told += ". That often it is learnt by heart: fewer steps, or more examples, teach better"
+    return f'<p class="cai-muted">{told}.</p>'
 
 
 def read(kind: type, values: Mapping[str, Any]) -> Any:

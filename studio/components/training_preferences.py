@@ -101,12 +101,13 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
             who,
         )
 
-    def goes_in(values: Values) -> str:
+    def goes_in(values: Values) -> tuple[str, int]:
         labelled = label_runs(studio, values["labels"] or ())
         shut = [one for one in labelled if one.gate != "agrees"]
         state = training_gate.worst(one.gate for one in labelled) if labelled else None
         warning = training_gate.warning_html(state, [f"{one.run.name} ({one.gate})" for one in shut])
-        return choices_html(studio, labelled, _choices(studio, values, labelled)) + warning
+        html, many = choices_html(studio, labelled, _choices(studio, values, labelled))
+        return html + warning, many
 
     def words(values: Values) -> list[str]:
         labelled = label_runs(studio, values["labels"] or ())

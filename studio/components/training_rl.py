@@ -54,8 +54,8 @@ def rl_card(studio: Studio) -> Card:
             studio.store, studio.jobs.folder, found, config, (reward, watching), chosen(values), who
         )
 
-    def goes_in(values: Values) -> str:
-        return reward_html(studio, str(values["pm"] or ""), str(values["judge"] or ""))
+    def goes_in(values: Values) -> tuple[str, int]:
+        return reward_html(studio, str(values["pm"] or ""), str(values["judge"] or "")), 0
 
     def words(values: Values) -> list[str]:
         watching = ["--judge", "JUDGE"] if values["judge"] else []

@@ -44,9 +44,9 @@ def sft_card(studio: Studio) -> Card:
             studio.store, studio.jobs.folder, _lessons(studio, values), config, chosen(values), who
         )
 
-    def goes_in(values: Values) -> str:
+    def goes_in(values: Values) -> tuple[str, int]:
         lessons = _lessons(studio, values)
-        files = [path.name for path in (lessons.helpful, lessons.demos) if path]
+        files = [path for path in (lessons.helpful, lessons.demos) if path]
         return chains_html(studio, lessons.chains, lessons.accepted_only, files)
 
     def words(values: Values) -> list[str]:

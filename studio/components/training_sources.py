@@ -27,6 +27,10 @@ Options = list[tuple[str, str]]
 """What a menu offers: what is shown, and its value."""
 
 
+Goes = tuple[str, int]
+"""What goes in, in words, and how many examples that is."""
+
+
 @dataclass(frozen=True)
 class LabelRun:
     """A finished run of labels, and how the audit's gate stands for who labelled."""
@@ -94,7 +98,7 @@ def label_runs(studio: Studio, ids: Iterable[str]) -> list[LabelRun]:
     return found
 
 
-def chains_html(studio: Studio, ids: Sequence[str], accepted_only: bool, files: Sequence[str]) -> str:
+def chains_html(studio: Studio, ids: Sequence[str], accepted_only: bool, files: Sequence[Path]) -> Goes:
     """What goes into SFT."""
     rows: dict[str, Mapping[str, Any]] = {}
     for id in ids:
@@ -104,20 +108,20 @@ def chains_html(studio: Studio, ids: Sequence[str], accepted_only: bool, files: 
     facts = [f"<b>{plural(len(rows), 'chain')}</b>"] if rows else []
     facts += [f"{judged:,} of them accepted by a person"] if rows else []
     facts += _constitutions(studio, {str(row["constitution"]) for row in rows.values()})
-    facts += [f"<b>{escape(name)}</b>" for name in files]
+    facts += [f"<b>{escape(path.name)}</b>" for path in files]
     if not facts:
-        return _nothing("Choose chains, or bring a file of examples: nothing goes in yet.")
-    return _line(facts)
+        return _nothing("Choose chains, or bring a file of examples: nothing goes in yet."), 0
+    return _line(facts), len(rows) + sum(map(training.count_rows, files))
 
 
-def choices_html(studio: Studio, labelled: Sequence[LabelRun], choices: Choices) -> str:
+def choices_html(studio: Studio, labelled: Sequence[LabelRun], choices: Choices) -> Goes:
     """What goes into a preference model or DPO."""
     ai = sum(one.pairs for one in labelled)
     human = training.count_choices(
         studio.store, studio.jobs.folder, Choices(imports=choices.imports, files=choices.files)
     )
     if not (ai or human or choices.files):
-        return _nothing("Choose labels, or comparisons that people made: nothing goes in yet.")
+        return _nothing("Choose labels, or comparisons that people made: nothing goes in yet."), 0
     facts = [f"<b>{plural(ai + human, 'judged pair')}</b>"]
     facts.append(
         f"human labels {human / (ai + human):.0%}" if ai + human else "the file's rows are counted later"
@@ -125,7 +129,7 @@ def choices_html(studio: Studio, labelled: Sequence[LabelRun], choices: Choices)
     facts += _constitutions(studio, {one.run.constitution or "" for one in labelled})
     if labelled:
         facts.append(f"gate: {worst(one.gate for one in labelled)}")
-    return _line(facts)
+    return _line(facts), ai + human
 
 
 def reward_html(studio: Studio, pm: str, judge: str) -> str:

@@ -7,6 +7,7 @@ preference model and RL in section 4.1.
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import re
@@ -96,7 +97,7 @@ def prepare_sft(
         for name, path in files.items():
             _copy(path, inputs / f"{name}{_suffix(path)}")
 
-    many = len(ids) + sum(_lines(path) for path in files.values())
+    many = len(ids) + sum(count_rows(path) for path in files.values())
     title = str(chosen.get("name") or "").strip() or f"SFT of {_short(config.model)} × {many:,}"
     return _enqueue(store, folder, SFT, title, config, _steps(config, many), {"chosen": chosen}, who, write)
 
@@ -162,8 +163,19 @@ def prepare_rl(
 def count_choices(store: Reader, folder: Path, choices: Choices) -> int:
     """How many judged pairs these are, as far as it can be told without reading whole files."""
     held = {(a.annotator, a.axis): a.pairs for a in judgments.annotators(store) if a.kind == "imported"}
-    pairs_in = sum(_lines(folder / run / "inputs" / PAIRS_FILE) for run in choices.labels)
-    return pairs_in + sum(held.get(of, 0) for of in choices.imports) + sum(map(_lines, choices.files))
+    pairs_in = sum(count_rows(folder / run / "inputs" / PAIRS_FILE) for run in choices.labels)
+    return pairs_in + sum(held.get(of, 0) for of in choices.imports) + sum(map(count_rows, choices.files))
+
+
+def count_rows(path: Path) -> int:
+    """Rows of a JSONL file, gzipped or not; of another form 0, which its run will count."""
+    if not path.name.endswith((".jsonl", ".jsonl.gz")) or not path.is_file():
+        return 0
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            return sum(1 for line in file if line.strip())
+    except (OSError, EOFError):  # broken: its run says so
+        return 0
 
 
 def _enqueue(
@@ -213,14 +225,6 @@ def _copy(source: Path, target: Path) -> None:
 def _steps(config: Any, many: float) -> int:
     """How many steps that will be; the run itself says it when it starts."""
     return int(config.steps or max(1, math.ceil(many * config.epochs / config.batch)))
-
-
-def _lines(path: Path) -> int:
-    """Rows of a JSONL file; of another form 0, which its run will count."""
-    if path.suffix != ".jsonl" or not path.is_file():
-        return 0
-    with path.open("rb") as file:
-        return sum(1 for line in file if line.strip())
 
 
 def _suffix(path: Path) -> str:
