@@ -5,7 +5,7 @@ Every axis is the trainer's step. Names come from runs and are escaped: plotly r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -16,7 +16,7 @@ from plotly.subplots import make_subplots
 from studio.components.charts import AFTER, AI, CLEAR, FONT, REFERENCE
 from studio.store.metrics import Curve, Curves
 
-HEIGHT = 190  # of a panel, in pixels
+HEIGHT = 175  # of a panel, in pixels
 COLUMNS = 2
 FEW = 40  # steps up to which each has a mark
 COLOURS = (AI, AFTER, "#cc79a7", "#56b4e9", "#e69f00", REFERENCE)
@@ -25,10 +25,14 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "solid")
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart: its title, and the figures that it draws, the trained-on one first."""
+    """One chart: its title, and the figures that it draws, the trained-on one first.
+
+    With `floor` its axis begins at zero: a share or a length says nothing without it.
+    """
 
     title: str
     names: tuple[str, ...]
+    floor: bool = False
 
 
 FIRST = (
@@ -41,9 +45,9 @@ FIRST = (
     Panel("Margin", ("margin", "eval_margin")),
     Panel("Margin", ("rewards/margins",)),
     Panel("Entropy", ("entropy",)),
-    Panel("Length of answers, tokens", ("completions/mean_length",)),
-    Panel("Refusals, share of answers", ("refusals",)),
-    Panel("Repeated text, share of words", ("repeated",)),
+    Panel("Length of answers, tokens", ("completions/mean_length",), floor=True),
+    Panel("Refusals, share of answers", ("refusals",), floor=True),
+    Panel("Repeated text, share of words", ("repeated",), floor=True),
     Panel("Learning rate", ("learning_rate",)),
     Panel("Gradient norm", ("grad_norm",)),
 )
@@ -63,7 +67,7 @@ def one_run(curves: Curves, some: Sequence[Panel]) -> go.Figure | None:
     """A run's panels; held-out figures are green, marked and dashed. None where there is nothing to draw."""
     if not some:
         return None
-    figure = _grid(some)
+    figure = _grid(some, [curves])
     seen: set[str] = set()
     for at, panel in enumerate(some):
         for name in panel.names:
@@ -81,7 +85,7 @@ def several_runs(runs: Sequence[tuple[str, Curves]], some: Sequence[Panel]) -> g
     """The same panels with a line for each run, told by colour and dash."""
     if not some or not runs:
         return None
-    figure = _grid(some)
+    figure = _grid(some, [curves for _, curves in runs])
     for number, (name, curves) in enumerate(runs):
         shown = False
         style = {"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number % len(DASHES)]}
@@ -120,7 +124,12 @@ def _draw(
     )
 
 
-def _grid(some: Sequence[Panel]) -> go.Figure:
+def _top(drawn: Iterable[Curve | None]) -> float:
+    values = [value for curve in drawn if curve for value in curve.values if value is not None]
+    return 1.1 * max([*values, 0.1])
+
+
+def _grid(some: Sequence[Panel], every: Sequence[Curves]) -> go.Figure:
     rows = -(-len(some) // COLUMNS)
     figure = make_subplots(
         rows=rows,
@@ -140,6 +149,10 @@ def _grid(some: Sequence[Panel]) -> go.Figure:
         dragmode=False,
     )
     figure.update_annotations(font={"size": 13, "family": FONT})
+    for at, panel in enumerate(some):
+        if panel.floor:
+            top = _top(curves.get(name) for curves in every for name in panel.names)
+            figure.update_yaxes(range=[0, top], row=at // COLUMNS + 1, col=at % COLUMNS + 1)
     axis = {"zeroline": False, "showline": False, "ticks": "", "automargin": True}
     figure.update_xaxes(**axis, tickformat="d", nticks=6, rangemode="tozero")
     figure.update_yaxes(**axis, nticks=5, exponentformat="power")

@@ -24,17 +24,14 @@ rewards nothing.</p>"""
 def rl_card(studio: Studio) -> Card:
     """Put the card on a page."""
     gr.HTML(ABOUT, padding=False)
-    with gr.Row():
-        pm = gr.Dropdown(
-            [], label="Reward", info="a trained preference model", elem_id="rl-pm", allow_custom_value=False
-        )
-        judge = gr.Dropdown(
-            [("none", "")],
-            value="",
-            label="Judge",
-            info="another one, trained on other pairs: it watches",
-            elem_id="rl-judge",
-        )
+    pm = gr.Dropdown([], label="Reward", info="a trained preference model", elem_id="rl-pm")
+    judge = gr.Dropdown(
+        [("none", "")],
+        value="",
+        label="Judge",
+        info="another one, trained on other pairs: it watches, and rewards nothing",
+        elem_id="rl-judge",
+    )
     goes = gr.HTML(padding=False, elem_id="rl-goes")
     with gr.Accordion("Prompts", open=True):
         source = prompt_source(studio)
