@@ -19,17 +19,7 @@ from studio.store.database import Store
 from studio.store.runs import Figures, Run
 
 MODELS = ("pm", "judge")
-TOLD = (
-    "critic",
-    "model_b",
-    "method",
-    "principles",
-    "samples",
-    "axis",
-    "algorithm",
-    "tuning",
-    "override_gate",
-)
+TOLD = ("critic", "model_b", "method", "principles", "samples", "axis", "algorithm", "tuning")
 """Settings that tell one run from another, where they are not empty; besides the model and the seed."""
 
 STATES = {
@@ -144,6 +134,7 @@ def _made(store: Store, run: Run) -> str:
         *(f"{name.replace('_', ' ')} {config[name]}" for name in TOLD if config.get(name)),
         *([plural(config["revisions"], "revision")] if isinstance(config.get("revisions"), int) else []),
         f"seed {config.get('seed')}",
+        *([f"trained anyway: “{config['override_gate']}”"] if config.get("override_gate") else []),
         f"by {run.author}",
         *(["imported"] if run.origin == "imported" else []),
         f"{run.created:%Y-%m-%d %H:%M}",

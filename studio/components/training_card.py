@@ -52,10 +52,12 @@ def card_of(
     begin: Callable[[Values, str], str],
     goes_in: Callable[[Values], tuple[str, int]],
     words: Callable[[Values], list[str]],
+    warn: Callable[[Values], str] = lambda values: "",
 ) -> Card:
     """Put the settings and the button under a card's `sources`; `goes` says what of these goes in.
 
-    `goes_in` gives that and how many examples they are, 0 where that says nothing of the steps.
+    `goes_in` gives that and how many examples they are, 0 where that says nothing of the steps;
+    `warn` is what must not be overlooked.
     `words` are the options of the command that name the inputs.
     """
     settings = training_knobs.knobs(stage.config, stage.name)
@@ -71,7 +73,7 @@ def card_of(
             html, many = goes_in(values)
             with told():  # the line of the command says what is wrong with a setting
                 html += training_knobs.plan(training_knobs.read(stage.config, values), many)
-            return html
+            return html + warn(values)
         return mistake.html
 
     def say(*given: Any) -> str:

@@ -66,10 +66,8 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
         )
     goes = gr.HTML(padding=False, elem_id=f"{of}-goes")
     with gr.Row(elem_classes="cai-anyway"):
-        anyway = gr.Checkbox(label="Train anyway", elem_id=f"{of}-anyway", scale=0, min_width=150)
-        reason = gr.Textbox(
-            label="Why", placeholder="kept with the run and its checkpoint", elem_id=f"{of}-reason"
-        )
+        anyway = gr.Checkbox(label="Train anyway", elem_id=f"{of}-anyway", scale=1, min_width=130)
+        reason = gr.Textbox(label="Why", placeholder="kept with the run", scale=3, elem_id=f"{of}-reason")
     sources = {
         "again": again,
         "labels": labels,
@@ -103,11 +101,13 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
 
     def goes_in(values: Values) -> tuple[str, int]:
         labelled = label_runs(studio, values["labels"] or ())
+        return choices_html(studio, labelled, _choices(studio, values, labelled))
+
+    def warn(values: Values) -> str:
+        labelled = label_runs(studio, values["labels"] or ())
         shut = [one for one in labelled if one.gate != "agrees"]
         state = training_gate.worst(one.gate for one in labelled) if labelled else None
-        warning = training_gate.warning_html(state, [f"{one.run.name} ({one.gate})" for one in shut])
-        html, many = choices_html(studio, labelled, _choices(studio, values, labelled))
-        return html + warning, many
+        return training_gate.warning_html(state, [f"{one.run.name} ({one.gate})" for one in shut])
 
     def words(values: Values) -> list[str]:
         labelled = label_runs(studio, values["labels"] or ())
@@ -129,6 +129,7 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
         offers=offers,
         begin=begin,
         goes_in=goes_in,
+        warn=warn,
         words=words,
     )
 
