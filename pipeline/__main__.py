@@ -17,6 +17,7 @@ from pipeline import (
     pairs_command,
     preferences_command,
     prompts_command,
+    recipe_command,
     train_command,
 )
 from pipeline.errors import UserError
@@ -32,16 +33,22 @@ COMMANDS = (
     preferences_command,
     evals_command,
     train_command,
+    recipe_command,
 )
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands with their options."""
+    made = argparse.ArgumentParser(prog="cai", description="Constitutional AI, stage by stage.")
+    commands = made.add_subparsers(required=True, metavar="STAGE")
+    for command in COMMANDS:
+        command.register(commands)
+    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 2 a mistake that the message explains, 130 stopped."""
-    parser = argparse.ArgumentParser(prog="cai", description="Constitutional AI, stage by stage.")
-    commands = parser.add_subparsers(required=True, metavar="STAGE")
-    for command in COMMANDS:
-        command.register(commands)
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         status: int = args.run_command(args)
         sys.stdout.flush()

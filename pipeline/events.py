@@ -84,6 +84,30 @@ def held(path: Path) -> bool:
     return False
 
 
+def complete(path: Path) -> bool:
+    """Whether the run of this log came to its end; one that was stopped did not."""
+    try:
+        last = json.loads(path.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2])
+    except (OSError, ValueError):
+        return False
+    return isinstance(last, dict) and last.get("kind") == "finished" and last.get("status") == "done"
+
+
+def metrics(path: Path) -> list[tuple[int, dict[str, float]]]:
+    """The figures of each training step, once: those past where a later attempt went on are none.
+
+    Figures of weights that were lost with a kill are of a run that did not happen.
+    """
+    found: dict[int, dict[str, float]] = {}
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        event = json.loads(line)
+        if event["kind"] == "started":
+            found = {step: values for step, values in found.items() if step <= event.get("done", 0)}
+        elif event["kind"] == "metric":
+            found.setdefault(event["step"], {}).update(event["values"])
+    return sorted(found.items())
+
+
 def cut_torn_tail(path: Path) -> None:
     """Drop a last line that a killed process left without its newline."""
     if not path.exists():

@@ -7,27 +7,33 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, cast, get_args
 
-from pipeline import models, prompts
+from pipeline import constitution as constitutions
+from pipeline import estimating, models, prompts, written
 from pipeline.configs import add_arguments, from_arguments
+from pipeline.engines import Context
 from pipeline.errors import UserError
+from pipeline.estimating import Stage
 from pipeline.growing import say
-from pipeline.records import Axis, as_json
+from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import RunDir
 from pipeline.train.examples import Preference
-from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
+from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 
 MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every", "gate", "override_gate")
 """Settings that a run may go on with otherwise: they change how it is computed, and not what is learnt."""
+T = TypeVar("T", bound=Training)
+
 GATE = ("agrees", "opposed", "not shown yet")
 
 
 @dataclass(frozen=True)
-class _Stage:
+class _Command:
     name: str
     help: str
     config: type
@@ -37,13 +43,16 @@ class _Stage:
 def register(subparsers: Any) -> None:
     """Add the training stages to the command line."""
     for stage, options in (
-        (_Stage("sft", "fine-tune on revisions or demonstrations (SL-CAI)", Supervised, sft), _sft_options),
-        (_Stage("pm", "train a preference model on AI and human labels", Preferring, pm), _pm_options),
-        (_Stage("rl", "train a policy against a preference model", Reinforcing, rl), _rl_options),
-        (_Stage("dpo", "train a policy on labels directly", Direct, dpo), _labels_options),
+        (_Command("sft", "fine-tune on revisions or demonstrations (SL-CAI)", Supervised, sft), _sft_options),
+        (_Command("pm", "train a preference model on AI and human labels", Preferring, pm), _pm_options),
+        (_Command("rl", "train a policy against a preference model", Reinforcing, rl), _rl_options),
+        (_Command("dpo", "train a policy on labels directly", Direct, dpo), _labels_options),
     ):
         parser = subparsers.add_parser(stage.name, help=stage.help, description=f"{stage.help.capitalize()}.")
         parser.add_argument("--run", required=True, type=Path, metavar="DIR", help="the run's directory")
+        parser.add_argument(
+            "--estimate", action="store_true", help="only say what memory and time it is going to take"
+        )
         options(parser)
         add_arguments(parser, stage.config)
         parser.set_defaults(run_command=stage.run)
@@ -53,12 +62,24 @@ def _sft_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chains", nargs="+", type=Path, default=[], metavar="DIR", help="finished runs of `cai critique`"
     )
-    parser.add_argument("--demos", type=Path, metavar="FILE", help="JSONL of `messages` ending in an answer")
+    parser.add_argument(
+        "--written",
+        metavar="CONSTITUTION",
+        help="the project's demonstrations of critique, revision and choice, under this constitution",
+    )
+    parser.add_argument(
+        "--demos",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="JSONL of `messages` ending in an answer",
+    )
     parser.add_argument(
         "--helpful",
         type=Path,
-        metavar="FILE",
-        help="helpful examples beside the revisions: JSONL of `messages` ending in an answer",
+        metavar="PROMPTS",
+        help="helpful examples beside the revisions: prompts that are answered first, or demonstrations",
     )
 
 
@@ -67,10 +88,27 @@ def _labels_options(parser: argparse.ArgumentParser) -> None:
         "--labels", nargs="+", type=Path, default=[], metavar="DIR", help="finished runs of `cai label`"
     )
     parser.add_argument(
-        "--human", nargs="+", type=Path, default=[], metavar="FILE", help="files of human comparisons"
+        "--human",
+        nargs="+",
+        default=[],
+        metavar="[AXIS=]FILE",
+        help="files of human comparisons; helpful=FILE and harmless=FILE say what they are about",
     )
     parser.add_argument(
-        "--axis", choices=get_args(Axis), default="harmless", help="what the human choices are about"
+        "--written",
+        nargs="+",
+        choices=get_args(Axis),
+        default=[],
+        help="the project's own judged pairs on these axes, the reserved ones left out",
+    )
+    parser.add_argument(
+        "--reserved", action="store_true", help="of --written only the reserved pairs: for a judge"
+    )
+    parser.add_argument(
+        "--axis",
+        choices=get_args(Axis),
+        default="harmless",
+        help="what human choices are about where a file does not say",
     )
     parser.add_argument(
         "--calibration",
@@ -94,9 +132,8 @@ def _pm_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eval",
         nargs="+",
-        type=Path,
         default=[],
-        metavar="FILE",
+        metavar="[AXIS=]FILE",
         help="judged comparisons to measure the preference model on, none of them learnt from",
     )
 
@@ -112,29 +149,46 @@ def _rl_options(parser: argparse.ArgumentParser) -> None:
 
 def sft(args: argparse.Namespace) -> int:
     """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
+    from pipeline.train import helpful, sources
     from pipeline.train import sft as stage
-    from pipeline.train import sources
 
     config = from_arguments(Supervised, args)
     lessons, origins = [], []
+    if args.written:
+        constitution = constitutions.load(constitutions.find(args.written))
+        lessons += written.critic_lessons(constitution, config.seed)
+        origins.append({"written": "critic", "count": len(lessons), "constitution": constitution.version})
     for run in args.chains:
         some, origin = sources.from_chains(run, config.revisions == "all")
         lessons += some
         origins.append(origin)
     revised = len(lessons)
-    for path in (args.demos, args.helpful):
-        if path is None:
-            continue
+    for path in args.demos:
         some, origin = sources.from_demonstrations(path)
-        if path == args.helpful and revised:
-            some = some[: round(config.helpful_ratio * revised)]
-            origin = {**origin, "count": len(some)}
         lessons += some
         origins.append(origin)
-    if not lessons:
-        raise UserError("nothing to learn from: name --chains, --demos or --helpful")
-    say(f"{len(lessons)} examples, {revised} of them revisions")
+    most = round(config.helpful_ratio * revised) if revised else 10**6
+    prompts: list[Prompt] = []
+    if args.helpful and helpful.are_answered(args.helpful):
+        some, origin = sources.from_demonstrations(args.helpful)
+        lessons += some[:most]
+        origins.append({**origin, "count": len(some[:most])})
+    elif args.helpful:
+        prompts = helpful.asked(args.helpful, most)
+        by = config.helpful_by or config.model
+        origins.append({"helpful": str(args.helpful), "count": len(prompts), "model": by})
+    if not lessons and not prompts:
+        raise UserError("nothing to learn from: name --chains, --demos, --helpful or --written")
+    texts = ["".join(_text(one.ask("plain"))) + one.answer for one in lessons]
+    config = _foresee(config, "sft", texts + ["x" * 4 * config.helpful_tokens] * len(prompts))
+    if args.estimate:
+        return 0
     folder = _open(args.run, "sft", config, origins, {})
+    if prompts:
+        by = config.helpful_by or config.model
+        kept = folder.outputs / helpful.SAMPLED
+        lessons += helpful.sample(by, prompts, config.seed, config.helpful_tokens, kept)
+    say(f"{len(lessons)} examples, {revised} of them revisions")
     return stage.train(folder, config, lessons, {"sources": origins, "seed": config.seed})
 
 
@@ -145,7 +199,11 @@ def pm(args: argparse.Namespace) -> int:
 
     config = from_arguments(Preferring, args)
     preferences, origins = _preferences(args)
-    measured = {path.name: sources.from_people(path, args.axis)[0] for path in args.eval}
+    files = [_axis(named, args.axis) for named in args.eval]
+    measured = {path.name: sources.from_people(path, axis)[0] for path, axis in files}
+    config = _foresee(config, "pm", _pair_texts(preferences))
+    if args.estimate:
+        return 0
     gate = _gate(args)
     folder = _open(args.run, "pm", config, origins, {}, **gate, eval=sorted(measured))
     lineage = {"sources": origins, "seed": config.seed, **gate}
@@ -158,6 +216,9 @@ def dpo(args: argparse.Namespace) -> int:
 
     config = from_arguments(Direct, args)
     preferences, origins = _preferences(args)
+    config = _foresee(config, "dpo", _pair_texts(preferences))
+    if args.estimate:
+        return 0
     gate = _gate(args)
     folder = _open(args.run, "dpo", config, origins, {}, **gate)
     return stage.train(folder, config, preferences, {"sources": origins, "seed": config.seed, **gate})
@@ -174,6 +235,10 @@ def rl(args: argparse.Namespace) -> int:
         found = prompts.read(path)
         for line in found.report():
             say(line)
+        answer = "x" * 4 * config.max_tokens
+        config = _foresee(config, "rl", [p.messages[-1].content + answer for p in found.prompts])
+        if args.estimate:
+            return 0
         named = {"pm": args.pm, "judge": args.judge}
         revisions = {f"{k}_revision": models.resolve(v).revision for k, v in named.items() if v}
         folder = _open(args.run, "rl", config, [], {"prompts.jsonl": path}, **named, **revisions)
@@ -203,6 +268,38 @@ def _trained_on(name: str) -> set[str]:
     return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
 
 
+def _foresee(config: T, stage: Stage, texts: Sequence[str]) -> T:
+    """Say what the run is going to take; the config with what this machine decides."""
+    steps = config.steps or max(1, math.ceil(len(texts) / config.batch * config.epochs))
+    lengths = estimating.lengths(texts, config.max_length)
+    made, lines = estimating.foresee(config, stage, lengths, steps)
+    for line in lines:
+        say(line)
+    return cast(T, made)
+
+
+def _text(asked: Context) -> Iterator[str]:
+    yield from (message.content for message in asked.messages)
+    yield asked.prefill
+
+
+def _pair_texts(preferences: Sequence[Preference]) -> list[str]:
+    """What stands in a pair's sequences: the conversation and half of both responses, for one of them."""
+    return [
+        "".join(m.content for m in p.pair.messages)
+        + (p.pair.response_a + p.pair.response_b)[: (len(p.pair.response_a) + len(p.pair.response_b)) // 2]
+        for p in preferences
+    ]
+
+
+def _axis(named: str, otherwise: Axis) -> tuple[Path, Axis]:
+    """A file, and what its human choices are about: `helpful=FILE`, or a FILE that does not say."""
+    for axis in get_args(Axis):
+        if named.startswith(f"{axis}="):
+            return Path(named.removeprefix(f"{axis}=")), axis
+    return Path(named), otherwise
+
+
 def _gate(args: argparse.Namespace) -> dict[str, Any]:
     """How the gate stands and why it is overridden, as the run and its checkpoint keep it."""
     from pipeline.train import gating
@@ -223,12 +320,16 @@ def _preferences(args: argparse.Namespace) -> tuple[list[Preference], list[dict[
             origin["calibration"] = args.calibration.name
         preferences += some
         origins.append(origin)
-    for path in args.human:
-        some, origin = sources.from_people(path, args.axis)
+    for named in args.human:
+        some, origin = sources.from_people(*_axis(named, args.axis))
         preferences += some
         origins.append(origin)
+    for axis in args.written:
+        some = written.preferences(axis, args.reserved)
+        preferences += some
+        origins.append({"written": axis, "reserved": args.reserved, "count": len(some)})
     if not preferences:
-        raise UserError("no labels to learn from: name --labels or --human")
+        raise UserError("no labels to learn from: name --labels, --human or --written")
     counts = ", ".join(f"{many} {kind}" for kind, many in sources.kinds_of(preferences).items())
     say(f"{len(preferences)} labelled pairs: {counts}")
     return preferences, origins

@@ -34,7 +34,9 @@ class Training:
         0, "end after so many steps, whatever the epochs say; 0: the epochs decide", low=0, high=10**6
     )
     batch: int = knob(8, "examples to a step", low=1, high=4096)
-    at_once: int = knob(8, "of these, how many are in memory at once", low=1, high=4096)
+    at_once: int = knob(
+        0, "of these, how many are in memory at once; 0: as many as fit and are of use", low=0, high=4096
+    )
     max_length: int = knob(
         1024, "the longest example in tokens; longer ones are left out, and counted", low=8, high=131072
     )
@@ -57,6 +59,8 @@ class Supervised(Training):
     helpful_ratio: float = knob(
         1.0, "at most so many helpful examples to each one from a chain", low=0, high=100
     )
+    helpful_by: str = knob("", "who answers the helpful prompts; empty: the model that training starts from")
+    helpful_tokens: int = knob(256, "the longest that such an answer may get, in tokens", low=1, high=8192)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,6 @@ class Reinforcing(Training):
     )
     steps: int = knob(40, "how many steps", low=1, high=10**6)
     batch: int = knob(16, "answers to a step: prompts times answers to each", low=2, high=4096)
-    at_once: int = knob(16, "of these, how many are in memory at once", low=2, high=4096)
 
     def __post_init__(self) -> None:
         super().__post_init__()

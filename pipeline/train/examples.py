@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import templates
+from pipeline.engines import Context, Form
 from pipeline.engines.encoding import Encoder
 from pipeline.records import Chain, Message, Pair
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A conversation and the answer to learn. `source` is the chain or prompt that it came from."""
+    """What a model is asked, in either form, and what it is to say. `source` is where it came from."""
 
-    messages: tuple[Message, ...]
+    ask: Callable[[Form], Context]
     answer: str
     source: str
+
+
+def lesson(messages: Sequence[Message], answer: str, source: str) -> Lesson:
+    """To answer a conversation."""
+    return Lesson(lambda form: templates.response(form, messages), answer, source)
 
 
 @dataclass(frozen=True)
@@ -35,13 +41,18 @@ def lessons_of(chains: Iterable[Chain], every: bool) -> list[Lesson]:
     for chain in chains:
         revisions = [step for step in chain.steps if step.kind == "revision" and step.text.strip()]
         for step in revisions if every else revisions[-1:]:
-            lessons.append(Lesson(chain.messages, step.text, chain.id))
+            lessons.append(lesson(chain.messages, step.text, chain.id))
     return lessons
 
 
 def answered(encoder: Encoder, messages: Sequence[Message], answer: str) -> tuple[list[int], int]:
     """The tokens of a conversation with its answer and the turn's end; and how many are the question's."""
-    before = encoder.encode(templates.response(encoder.form, messages))
+    return said(encoder, templates.response(encoder.form, messages), answer)
+
+
+def said(encoder: Encoder, asked: Context, answer: str) -> tuple[list[int], int]:
+    """The tokens of what is asked, the answer and the turn's end; and how many are the question's."""
+    before = encoder.encode(asked)
     written = encoder.tokens(answer if encoder.form == "chat" else f" {answer.strip()}")
     return [*before, *written, encoder.tokenizer.eos_token_id], len(before)
 
@@ -54,8 +65,8 @@ def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tup
     from datasets import Dataset
 
     rows, out = [], 0
-    for lesson in lessons:
-        ids, start = answered(encoder, lesson.messages, lesson.answer)
+    for one in lessons:
+        ids, start = said(encoder, one.ask(encoder.form), one.answer)
         if len(ids) > longest:
             out += 1
             continue

@@ -19,7 +19,7 @@ from pipeline.errors import InputError, UserError
 from pipeline.prompt_rows import reason, rows
 from pipeline.records import Axis, Chain, Label, Message, Pair, parse
 from pipeline.rundir import read_rows
-from pipeline.train.examples import Lesson, Preference, lessons_of
+from pipeline.train.examples import Lesson, Preference, lesson, lessons_of
 
 Origin = dict[str, Any]
 """What a checkpoint's lineage says of one source."""
@@ -55,7 +55,7 @@ def from_demonstrations(path: Path) -> tuple[list[Lesson], Origin]:
             messages = tuple(parse(Message, message) for message in row.value.get("messages") or ())
             if len(messages) < 2 or messages[-1].role != "assistant" or not messages[-1].content.strip():
                 raise ValueError("expected `messages` that end with the assistant's answer")
-            lessons.append(Lesson(messages[:-1], messages[-1].content, f"{path.name}:{row.line}"))
+            lessons.append(lesson(messages[:-1], messages[-1].content, f"{path.name}:{row.line}"))
         except (ValueError, TypeError) as error:
             problems.append(f"{path}:{row.line}: {reason(error)}")
     if problems:

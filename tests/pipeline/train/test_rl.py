@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.preference_model import PreferenceModel
 from pipeline.prompts import from_text
-from pipeline.records import Message
+from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
-from pipeline.train import rl, sft
-from pipeline.train.examples import Lesson
-from pipeline.training_configs import Reinforcing, Supervised
+from pipeline.train import preference, rl, sft
+from pipeline.train.examples import Preference, lesson
+from pipeline.training_configs import Preferring, Reinforcing, Supervised
 
 pytestmark = pytest.mark.training
 
@@ -74,7 +76,7 @@ def test_an_adapter_goes_on_from_where_it_was_and_the_kl_is_measured_from_there(
     learn: Callable[..., list[dict[str, Any]]], tiny_model: Path, tmp_path: Path
 ) -> None:
     config = Supervised(model=str(tiny_model), steps=6, batch=2, at_once=2, learning_rate=1e-2)
-    lessons = [Lesson((Message("user", "Hello"),), "eels eels eels", str(i)) for i in range(4)]
+    lessons = [lesson((Message("user", "Hello"),), "eels eels eels", str(i)) for i in range(4)]
     assert sft.train(RunDir.open(tmp_path / "sft", {"stage": "sft"}, {}), config, lessons, {}) == 0
     figures = learn(tmp_path / "sft", steps=4, learning_rate=1e-2)
     assert figures[0]["kl"] == pytest.approx(0, abs=1e-6)
@@ -101,3 +103,15 @@ def test_repetition_is_the_share_of_runs_of_four_words_said_before() -> None:
     assert rl.repeated("one two three four five") == 0
     assert rl.repeated("a b c d a b c d") == pytest.approx(1 - 4 / 5)
     assert rl.repeated("") == 0
+
+
+def test_a_preference_model_with_another_tokenizer_rewards_all_the_same(
+    learn: Callable[..., list[dict[str, Any]]], speller: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads texts, with its own tokenizer: there is nothing to agree on."""
+    pairs = [Pair(f"p{i}", f"q{i}", (Message("user", "Say"),), f"e{i}", f"x{i}") for i in range(4)]
+    config = Preferring(model=str(speller), tuning="full", steps=2, batch=2, at_once=2, heldout=0.0)
+    folder = RunDir.open(tmp_path / "pm", {"stage": "pm"}, {})
+    assert preference.train(folder, config, [Preference(pair, 1.0, "person") for pair in pairs], {}) == 0
+    monkeypatch.setattr(sys.modules[__name__], "count_e", PreferenceModel(str(tmp_path / "pm")).score)
+    assert len(learn()) == 2

@@ -1,0 +1,143 @@
+"""The project's own demonstrations (`pipeline/demonstrations/*.jsonl`), and what they teach a critic.
+
+Judged pairs and critique→revision chains, written one by one by the project: never counted as a person's
+labels. Of the pairs, some are reserved: no critic and no reward model trains on them, so that they can train
+a judge. A file of your own in the same form is read alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pipeline import constitution as constitutions
+from pipeline import pairs, templates
+from pipeline.engines import Context, Form
+from pipeline.errors import InputError, UserError
+from pipeline.prompt_rows import reason, rows
+from pipeline.records import STRICT, Axis, Constitution, Message, Pair, Principle, PromptKind, Source, parse
+from pipeline.train.examples import Lesson, Preference
+
+FOLDER = Path(__file__).parent / "demonstrations"
+CHAINS = FOLDER / "chains.jsonl"
+WRITTEN = Source("written by the project")
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class WrittenPair:
+    """Two responses, the better of which the project has chosen, and why."""
+
+    __pydantic_config__ = STRICT
+
+    id: str
+    axis: Axis
+    kind: str
+    prompt: str
+    better: str
+    worse: str
+    why: str
+    reserved: bool = False
+
+    def as_pair(self) -> Pair:
+        """The same as a pair, whose sides are drawn from its id as all are."""
+        kind: PromptKind = "red_team" if self.axis == "harmless" else "helpful"
+        asked = (Message("user", self.prompt),)
+        return pairs.make_pair(self.id, asked, self.better, self.worse, WRITTEN, WRITTEN, kind)
+
+
+@dataclass(frozen=True)
+class WrittenChain:
+    """A flawed response, what is wrong with it by a principle, and a better one."""
+
+    __pydantic_config__ = STRICT
+
+    id: str
+    kind: str
+    prompt: str
+    response: str
+    principle: str
+    critique: str
+    revision: str
+
+
+def judged(axis: Axis) -> list[WrittenPair]:
+    """The project's pairs on an axis, reserved ones among them."""
+    return read(FOLDER / f"{axis}.jsonl", WrittenPair)
+
+
+def chains() -> list[WrittenChain]:
+    """The project's critique→revision chains."""
+    return read(CHAINS, WrittenChain)
+
+
+def read(path: Path, kind: type[R]) -> list[R]:
+    """The records of a file of demonstrations. Raises InputError with each bad row's line."""
+    found, problems = [], []
+    for row in rows(path):
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            found.append(parse(kind, row.value))
+        except (ValueError, TypeError) as error:
+            problems.append(f"{path}:{row.line}: {reason(error)}")
+    if problems:
+        raise InputError(problems[:20])
+    return found
+
+
+def preferences(axis: Axis, reserved: bool) -> list[Preference]:
+    """The pairs that train rewards, or the reserved ones, which train judges of them."""
+    found = []
+    for written in judged(axis):
+        if written.reserved == reserved:
+            pair = written.as_pair()
+            found.append(Preference(pair, float(pair.response_a == written.better), "written"))
+    return found
+
+
+def critic_lessons(constitution: Constitution, seed: int) -> list[Lesson]:
+    """All that a critic learns: to critique and to revise as in the chains, and to choose, in both orders.
+
+    Raises UserError where a chain's principle is not in the constitution.
+    """
+    lessons = [lesson for chain in chains() for lesson in _of_chain(chain, constitution)]
+    asking = constitutions.usable(constitution, "feedback")
+    for axis in ("harmless", "helpful"):
+        for written in judged(axis):
+            if not written.reserved:
+                lessons += _of_pair(written, asking, seed)
+    return lessons
+
+
+def _of_chain(chain: WrittenChain, constitution: Constitution) -> Iterable[Lesson]:
+    principle = next((p for p in constitution.principles if p.id == chain.principle), None)
+    if principle is None:
+        raise UserError(f"{CHAINS.name}: {chain.id}: {constitution.name} has no principle {chain.principle}")
+    asked = (Message("user", chain.prompt),)
+
+    def critique(form: Form) -> Context:
+        return templates.critique(form, asked, chain.response, principle, constitution)
+
+    def revision(form: Form) -> Context:
+        return templates.revision(form, asked, chain.response, chain.critique, principle, constitution)
+
+    return Lesson(critique, chain.critique, chain.id), Lesson(revision, chain.revision, chain.id)
+
+
+def _of_pair(written: WrittenPair, asking: Sequence[Principle], seed: int) -> Iterable[Lesson]:
+    """Both orders, under a principle drawn for it; helpful pairs are asked what evaluations ask."""
+    digest = hashlib.sha256(f"{seed}:{written.id}".encode()).digest()
+    drawn = asking[int.from_bytes(digest[:4], "big") % len(asking)].comparison or ""
+    question = drawn if written.axis == "harmless" else templates.BETTER
+    asked = (Message("user", written.prompt),)
+
+    def order(a: str, b: str, answer: str) -> Lesson:
+        return Lesson(lambda form: templates.choice(form, asked, question, a, b), answer, written.id)
+
+    first, second = templates.OPTIONS
+    return order(written.better, written.worse, first), order(written.worse, written.better, second)

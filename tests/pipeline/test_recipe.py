@@ -1,0 +1,76 @@
+"""Recipes: what they say, what is wrong with them, and the commands that they become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import recipe
+from pipeline.__main__ import main
+from pipeline.errors import InputError, UserError
+from pipeline.recipe_command import plan
+
+
+def write(tmp_path: Path, **content: Any) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return str(path)
+
+
+def test_a_run_takes_what_an_earlier_one_made(tmp_path: Path) -> None:
+    stages = {
+        "chains": {"stage": "critique", "prompts": "red-team", "revisions": 2},
+        "sl": {"stage": "sft", "chains": ["$chains"], "checkpointing": True},
+    }
+    commands = plan(recipe.load(write(tmp_path, stages=stages)), [], Path("out"))
+    assert commands["sl"] == ["sft", "--run", "out/sl", "--chains", "out/chains", "--checkpointing"]
+
+
+@pytest.mark.parametrize("name", list(recipe.shipped()))
+def test_each_shipped_recipe_is_made_of_commands_that_exist(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file.jsonl"
+    file.write_text("")
+    needs = [f"{need}={file}" for need in recipe.load(name).needs]
+    assert main(["run", name, "--run", str(tmp_path / "runs"), "--dry-run", "--with", *needs]) == 0
+    assert capsys.readouterr().out.count("cai ") == len(recipe.load(name).steps)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ({"stages": {}}, "stages: expected at least one run"),
+        ({"stages": {"a": {"stage": "bake"}}}, "a: stage: expected one of critique"),
+        ({"stages": {"a": {"stage": "sft", "chains": "$b"}}}, r"a: chains: \$b is no earlier run"),
+        ({"stages": {"A b": {"stage": "sft"}}}, "a run's name has small letters"),
+        ({"steps": {}}, "steps: is not known here"),
+    ],
+)
+def test_a_fault_is_named_with_its_place(tmp_path: Path, content: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        recipe.load(write(tmp_path, **content))
+
+
+def test_an_unknown_option_is_told_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, stages={"sl": {"stage": "sft", "speed": 3}})
+    assert main(["run", path, "--run", str(tmp_path / "out")]) == 2
+    assert "sl: unrecognized arguments: --speed 3" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_that_lack_are_named_with_what_they_are() -> None:
+    with pytest.raises(UserError, match=r"helpful \(human comparisons on helpfulness\)"):
+        plan(recipe.load("rl-cai"), [], Path("out"))
+
+
+def test_broken_yaml_has_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("stages:\n  a: {stage: sft\n")
+    with pytest.raises(InputError, match=r"broken.yaml:\d+: is not YAML"):
+        recipe.load(str(path))

@@ -1,0 +1,49 @@
+"""The project's demonstrations as lessons: what a critic is asked later, word for word."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import constitution as constitutions
+from pipeline import templates, written
+from pipeline.errors import InputError
+from pipeline.records import Message
+
+
+def test_reserved_pairs_are_apart_and_sides_are_drawn() -> None:
+    open_ones, reserved = written.preferences("harmless", False), written.preferences("harmless", True)
+    assert len(reserved) == 200
+    assert not {p.pair.id for p in open_ones} & {p.pair.id for p in reserved}
+    assert 0.4 < sum(p.p for p in open_ones) / len(open_ones) < 0.6
+    assert {p.origin for p in open_ones} == {"written"}
+
+
+def test_a_critic_learns_both_orders_of_each_pair_and_no_reserved_one() -> None:
+    constitution = constitutions.load(constitutions.find("harmless"))
+    lessons = written.critic_lessons(constitution, seed=0)
+    letters = [lesson.answer for lesson in lessons if lesson.answer in templates.OPTIONS]
+    assert letters.count(" (A)") == letters.count(" (B)") == len(letters) // 2
+    reserved = {pair.id for axis in ("harmless", "helpful") for pair in written.judged(axis) if pair.reserved}
+    assert not reserved & {lesson.source for lesson in lessons}
+
+
+def test_a_chain_teaches_what_the_templates_ask() -> None:
+    constitution = constitutions.load(constitutions.find("harmless"))
+    chain = written.chains()[0]
+    lesson = next(x for x in written.critic_lessons(constitution, 0) if x.source == chain.id)
+    principle = next(p for p in constitution.principles if p.id == chain.principle)
+    asked = templates.critique(
+        "chat", (Message("user", chain.prompt),), chain.response, principle, constitution
+    )
+    assert (lesson.ask("chat"), lesson.answer) == (asked, chain.critique)
+
+
+def test_a_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    good = json.loads((written.FOLDER / "harmless.jsonl").read_text("utf-8").splitlines()[0])
+    path.write_text(json.dumps(good) + "\n" + json.dumps({**good, "better": 3}) + "\n")
+    with pytest.raises(InputError, match=r"mine.jsonl:2: better"):
+        written.read(path, written.WrittenPair)
