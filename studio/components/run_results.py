@@ -19,6 +19,7 @@ from studio.store.pairs import PairFilter
 from studio.store.runs import Event, Figures, Run
 
 SAMPLES = 4
+RECENT = 40
 LINKS = 12
 CAPTIONS = {
     CRITIQUE.name: "Last step",
@@ -30,7 +31,9 @@ CAPTIONS = {
 
 def results(store: Store, run: Run) -> str:
     """What the run has just written, and links to what it has made."""
-    shown = "".join(_sample(event, run) for event in runs.samples(store, run.id, SAMPLES))
+    # Answers to fixed prompts are told side by side with those of the start.
+    newest = [event for event in runs.samples(store, run.id, RECENT) if "fixed" not in event.data][:SAMPLES]
+    shown = "".join(_sample(event, run) for event in newest)
     return (f"<h3>The newest</h3>{shown}" if shown else "") + _made(store, run)
 
 

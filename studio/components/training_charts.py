@@ -47,6 +47,7 @@ FIRST = (
     Panel("Entropy", ("entropy",)),
     Panel("Length of answers, tokens", ("completions/mean_length",), floor=True),
     Panel("Refusals, share of answers", ("refusals",), floor=True),
+    Panel("Evasive: refused of harmless prompts", ("evasive",), floor=True),
     Panel("Repeated text, share of words", ("repeated",), floor=True),
     Panel("Learning rate", ("learning_rate",)),
     Panel("Gradient norm", ("grad_norm",)),

@@ -25,27 +25,27 @@ OFTEN = 5.0
 REPORTS = ("", "tensorboard", "wandb", "trackio")
 
 Preset = Mapping[str, Any]
-_SHORT = {"max_length": 512, "at_once": 4, "batch": 4, "save_every": 10}
+_SHORT = {"max_length": 512, "batch": 4, "save_every": 10, "sample_every": 20}
 PRESETS: Mapping[type, Mapping[str, Preset]] = {
     Supervised: {
-        LOOK: {"steps": 6, "batch": 2, "at_once": 2, "max_length": 256, "save_every": 2},
+        LOOK: {"steps": 6, "batch": 2, "max_length": 256, "save_every": 2, "sample_every": 6},
         SMALL: {"steps": 40, **_SHORT},
-        WHOLE: {"batch": 16, "at_once": 16},
+        WHOLE: {"batch": 16},
     },
     Preferring: {
-        LOOK: {"steps": 6, "batch": 4, "at_once": 4, "max_length": 256, "save_every": 3},
-        SMALL: {"steps": 60, "batch": 8, "at_once": 4, "max_length": 384, "save_every": 20},
-        WHOLE: {"batch": 32, "at_once": 16},
+        LOOK: {"steps": 6, "batch": 4, "max_length": 256, "save_every": 3},
+        SMALL: {"steps": 60, "batch": 8, "max_length": 384, "save_every": 20},
+        WHOLE: {"batch": 32},
     },
     Reinforcing: {
-        LOOK: {"steps": 3, "batch": 4, "at_once": 4, "answers": 2, "max_tokens": 16, "save_every": 1},
-        SMALL: {"steps": 20, "batch": 8, "at_once": 8, "max_tokens": 48, "save_every": 5},
-        WHOLE: {"steps": 200, "batch": 64, "at_once": 64, "answers": 8, "max_tokens": 256},
+        LOOK: {"steps": 3, "batch": 4, "answers": 2, "max_tokens": 16, "save_every": 1, "sample_every": 3},
+        SMALL: {"steps": 20, "batch": 8, "max_tokens": 48, "save_every": 5, "sample_every": 10},
+        WHOLE: {"steps": 200, "batch": 64, "answers": 8, "max_tokens": 256},
     },
     Direct: {
-        LOOK: {"steps": 6, "batch": 2, "at_once": 2, "max_length": 256, "save_every": 2},
+        LOOK: {"steps": 6, "batch": 2, "max_length": 256, "save_every": 2, "sample_every": 6},
         SMALL: {"steps": 40, **_SHORT},
-        WHOLE: {"batch": 16, "at_once": 8},
+        WHOLE: {"batch": 16},
     },
 }
 MAIN: Mapping[type, tuple[str, ...]] = {
@@ -115,7 +115,7 @@ def plan(config: Any, many: int) -> str:
         return ""
     steps = int(config.steps or max(1, math.ceil(many * config.epochs / config.batch)))
     times = steps * config.batch / many
-    told = f"{steps:,} steps of {config.batch}: each example is seen about {times:,.2g} times"
+    told = f"{steps:} steps of {config.batch}: each example is seen about {times:,.2g} times"
     if times > OFTEN:
         told += ". That often it is learnt by heart: fewer steps, or more examples, teach better"
     return f'<p class="cai-muted">{told}.</p>'

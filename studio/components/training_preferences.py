@@ -6,7 +6,7 @@ Headless: `cai pm` and `cai dpo`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 
@@ -64,6 +64,20 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
             info="what their people chose by",
             elem_id=f"{of}-axis",
         )
+    with gr.Row():
+        written = gr.CheckboxGroup(
+            list(AXES),
+            label="The project's own judged pairs",
+            info="on these axes",
+            elem_id=f"{of}-written",
+            min_width=180,
+        )
+        reserved = gr.Checkbox(
+            label="Of these the reserved ones",
+            info="for a judge: no reward learns from them",
+            elem_id=f"{of}-reserved",
+            min_width=180,
+        )
     goes = gr.HTML(padding=False, elem_id=f"{of}-goes")
     with gr.Row(elem_classes="cai-anyway"):
         anyway = gr.Checkbox(label="Train anyway", elem_id=f"{of}-anyway", scale=1, min_width=130)
@@ -74,6 +88,8 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
         "imports": imports,
         "files": files,
         "axis": axis,
+        "written": written,
+        "reserved": reserved,
         "anyway": anyway,
         "reason": reason,
     }
@@ -112,10 +128,11 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
     def words(values: Values) -> list[str]:
         labelled = label_runs(studio, values["labels"] or ())
         choices = _choices(studio, values, labelled)
-        human = len(choices.imports) + len(choices.files)
+        human = [*(f"{axis}=HUMAN" for _, axis in choices.imports), *(["HUMAN"] * len(choices.files))]
         found = ["--labels", *(["LABELS"] * len(labelled))] if labelled else []
-        found += ["--human", *(["HUMAN"] * human)] if human else []
-        found += [] if choices.axis == "harmless" else ["--axis", choices.axis]
+        found += ["--human", *human] if human else []
+        found += ["--written", *choices.written] if choices.written else []
+        found += ["--reserved"] if choices.written and choices.reserved else []
         if labelled and (state := training_gate.worst(one.gate for one in labelled)):
             found += ["--gate", state]
             found += ["--override-gate", str(values["reason"] or "REASON")] if values["anyway"] else []
@@ -138,7 +155,8 @@ def _choices(studio: Studio, values: Values, labelled: list[LabelRun]) -> Choice
     files = [Path(path) for path in values["files"] or ()]
     if not files and values["again"]:
         human = studio.jobs.of(str(values["again"])) / "inputs" / "human"
-        files = [path for path in sorted(human.glob("*")) if path.is_file()]
+        files = [path for path in sorted(human.glob("*/*")) if path.is_file()]
     axis: Axis = "helpful" if values["axis"] == "helpful" else "harmless"
     imports = [import_of(value) for value in values["imports"] or ()]
-    return Choices([one.run.id for one in labelled], imports, files, axis)
+    own: list[Axis] = [one for one in get_args(Axis) if one in (values["written"] or ())]
+    return Choices([one.run.id for one in labelled], imports, files, axis, own, bool(values["reserved"]))

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from studio.store import runs
+from studio.store import metrics, runs
 from studio.store.database import Store
+from studio.store.metrics import Answer
 from studio.store.runs import Run
 
 PLAIN = (
@@ -24,7 +25,28 @@ CALLED = {"ece": "calibration error", "brier": "Brier score"}
 
 
 def trained_html(store: Store, run: Run) -> str:
-    """The figures that it closed with; empty while it is not done."""
+    """The figures that it closed with, once it is done, and what it answers beside what it answered first."""
+    return _closed(store, run) + answers_html(metrics.answers(store, run.id))
+
+
+def answers_html(some: Sequence[Answer]) -> str:
+    """The fixed prompts, each with its first and its newest answer."""
+    if not some:
+        return ""
+    newest = max(one.last_step for one in some)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(one.prompt)}</th><td>{escape(one.first)}</td>'
+        f"<td>{escape(one.last) if one.last_step > one.first_step else '…'}</td></tr>"
+        for one in some
+    )
+    return (
+        '<h3>The same prompts, before and now</h3><div class="cai-answers"><table class="cai-labellers">'
+        f'<thead><tr><th scope="col">Prompt</th><th scope="col">At step {some[0].first_step}</th>'
+        f'<th scope="col">At step {newest}</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def _closed(store: Store, run: Run) -> str:
     last = runs.last_event(store, run.id, "finished")
     if run.state != "done" or last is None:
         return ""

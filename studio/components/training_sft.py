@@ -30,7 +30,7 @@ def sft_card(studio: Studio) -> Card:
         label="Only what a person has accepted", info="on the Read page", elem_id="sft-accepted"
     )
     with gr.Accordion("Examples from files", open=False), gr.Row():
-        helpful = gr.File(label="Helpful examples beside them", height=120, elem_id="sft-helpful")
+        helpful = gr.File(label="Helpful prompts or answers beside them", height=120, elem_id="sft-helpful")
         demos = gr.File(label="Demonstrations (RLHF's first step)", height=120, elem_id="sft-demos")
     goes = gr.HTML(padding=False, elem_id="sft-goes")
     sources = {"again": again, "chains": chains, "accepted": accepted, "helpful": helpful, "demos": demos}

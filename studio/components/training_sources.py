@@ -120,16 +120,17 @@ def choices_html(studio: Studio, labelled: Sequence[LabelRun], choices: Choices)
     human = training.count_choices(
         studio.store, studio.jobs.folder, Choices(imports=choices.imports, files=choices.files)
     )
-    if not (ai or human or choices.files):
+    own = training.count_written(choices)
+    if not (ai or human or own or choices.files):
         return _nothing("Choose labels, or comparisons that people made: nothing goes in yet."), 0
-    facts = [f"<b>{plural(ai + human, 'judged pair')}</b>"]
-    facts.append(
-        f"human labels {human / (ai + human):.0%}" if ai + human else "the file's rows are counted later"
-    )
+    every = ai + human + own
+    facts = [f"<b>{plural(every, 'judged pair')}</b>"]
+    facts.append(f"human labels {human / every:.0%}" if every else "the file's rows are counted later")
+    facts += [f"the project’s own {own / every:.0%}"] if own else []
     facts += _constitutions(studio, {one.run.constitution or "" for one in labelled})
     if labelled:
         facts.append(f"gate: {worst(one.gate for one in labelled)}")
-    return _line(facts), ai + human
+    return _line(facts), every
 
 
 def reward_html(studio: Studio, pm: str, judge: str) -> str:
@@ -158,9 +159,10 @@ def _reward(studio: Studio, role: str, id: str) -> str:
     sources = [source for source in lineage.get("sources", ()) if isinstance(source, dict)]
     ai = sum(int(source.get("count", 0)) for source in sources if "labels" in source)
     human = sum(int(source.get("count", 0)) for source in sources if "human" in source)
+    every = ai + human + sum(int(source.get("count", 0)) for source in sources if "written" in source)
     facts = [f"{role}: <b>{escape(run.name)}</b>"]
-    if ai + human:
-        facts += [f"learnt from {plural(ai + human, 'pair')}", f"human labels {human / (ai + human):.0%}"]
+    if every:
+        facts += [f"learnt from {plural(every, 'pair')}", f"human labels {human / every:.0%}"]
     facts += _constitutions(studio, {str(s["constitution"]) for s in sources if s.get("constitution")})
     if lineage.get("gate"):
         facts.append(f"gate: {escape(str(lineage['gate']))}")

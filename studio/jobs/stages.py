@@ -28,8 +28,9 @@ class Stage(Generic[C]):
     """One stage. `noun` is what is counted, in the singular; `page` is where its runs are started.
 
     `files` are the options that name an input, with the name of the file below `inputs/`; `several` those
-    that take all that are there, or none. `extra` are the entries of a run's config that are options besides
-    the settings, left out where they are empty. `grace` is how many seconds it may take to save and end.
+    that take all that are there, or none; what lies two folders deep is given as `FOLDER=PATH`. `extra` are
+    the entries of a run's config that are options besides the settings, left out where they are empty.
+    `grace` is how many seconds it may take to save and end.
     """
 
     name: str
@@ -70,8 +71,8 @@ LABEL = Stage(
 )
 # A step of training, and the checkpoint after it, may take a processor minutes.
 SAVES = 600.0
-LABELLED = {"--labels": "labels/*", "--human": "human/*"}
-GATED = ("axis", "gate", "override_gate")
+LABELLED = {"--labels": "labels/*", "--human": "human/*/*"}
+GATED = ("written", "reserved", "gate", "override_gate")
 SFT = Stage(
     "sft",
     Supervised,
@@ -107,14 +108,18 @@ def words(run: NewRun, folder: Path) -> list[str]:
     files = [word for option, name in stage.files.items() for word in (option, str(_input(folder, name)))]
     for option, name in stage.several.items():
         if found := sorted((folder / "inputs").glob(name)):
-            files += [option, *map(str, found)]
-    extra = [
-        word
-        for name in stage.extra
-        if run.config.get(name) not in (None, "")
-        for word in (f"--{name.replace('_', '-')}", str(run.config[name]))
-    ]
+            deep = "*/*" in name
+            files += [option, *(f"{path.parent.name}={path}" if deep else str(path) for path in found)]
+    extra = [word for name in stage.extra for word in _option(name, run.config.get(name))]
     return [stage.name, *files, "--run", str(folder), *extra, *as_arguments(stage.settings(run.config))]
+
+
+def _option(name: str, value: object) -> list[str]:
+    """An option and its value, or values; alone where it is a flag."""
+    if value in (None, "", False, []):
+        return []
+    values = [] if value is True else value if isinstance(value, list) else [value]
+    return [f"--{name.replace('_', '-')}", *map(str, values)]
 
 
 def _input(folder: Path, name: str) -> Path:

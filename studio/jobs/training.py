@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import pairs as pair_files
-from pipeline import prompts
+from pipeline import prompts, written
 from pipeline.errors import UserError
 from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import read_rows, write_atomically
@@ -51,12 +51,18 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Choices:
-    """What a reward or DPO learns from: label runs, imported judgments (name, axis), and uploaded files."""
+    """What a reward or DPO learns from: label runs, imported judgments (name, axis), and uploaded files.
+
+    `axis` is that of the files. `written` are the project's own pairs on these axes, of which a judge learns
+    the `reserved` ones.
+    """
 
     labels: Sequence[str] = ()
     imports: Sequence[tuple[str, Axis]] = ()
     files: Sequence[Path] = ()
     axis: Axis = "harmless"
+    written: Sequence[Axis] = ()
+    reserved: bool = False
 
 
 def chain_rows(store: Reader, folder: Path, run: str, accepted_only: bool) -> list[dict[str, Any]]:
@@ -116,7 +122,7 @@ def prepare_choices(
 
     `gate` is how the audit's gate stands, and the reason for training anyway.
     """
-    if not (choices.labels or choices.imports or choices.files):
+    if not (choices.labels or choices.imports or choices.files or choices.written):
         raise UserError("nothing to learn from: choose labels, or comparisons that people made")
 
     def write(inputs: Path) -> None:
@@ -124,14 +130,20 @@ def prepare_choices(
             for name in ("config.yaml", f"inputs/{PAIRS_FILE}", f"inputs/{CONSTITUTION}", LABELS):
                 _copy(folder / run / name, inputs / "labels" / run / name)
         for place, (name, axis) in enumerate(choices.imports, 1):
-            _put_judgments(store, inputs / "human" / f"{place}-{_safe(name)}-{axis}", name, axis)
+            _put_judgments(store, inputs / "human" / axis / f"{place}-{_safe(name)}", name, axis)
         for path in choices.files:
-            _copy(path, inputs / "human" / _safe(path.name))
+            _copy(path, inputs / "human" / choices.axis / _safe(path.name))
 
     many = count_choices(store, folder, choices)
     what = "PM" if isinstance(config, Preferring) else "DPO"
     title = str(chosen.get("name") or "").strip() or f"{what} of {_short(config.model)} × {many:,}"
-    more = {"axis": choices.axis, "gate": gate[0], "override_gate": gate[1], "chosen": chosen}
+    more = {
+        "written": list(choices.written),
+        "reserved": choices.reserved and bool(choices.written),
+        "gate": gate[0],
+        "override_gate": gate[1],
+        "chosen": chosen,
+    }
     learnt = many * (1 - config.heldout) if isinstance(config, Preferring) else many
     return _enqueue(store, folder, stage, title, config, _steps(config, learnt), more, who, write)
 
@@ -164,7 +176,13 @@ def count_choices(store: Reader, folder: Path, choices: Choices) -> int:
     """How many judged pairs these are, as far as it can be told without reading whole files."""
     held = {(a.annotator, a.axis): a.pairs for a in judgments.annotators(store) if a.kind == "imported"}
     pairs_in = sum(count_rows(folder / run / "inputs" / PAIRS_FILE) for run in choices.labels)
-    return pairs_in + sum(held.get(of, 0) for of in choices.imports) + sum(map(count_rows, choices.files))
+    of_people = sum(held.get(of, 0) for of in choices.imports) + sum(map(count_rows, choices.files))
+    return pairs_in + of_people + count_written(choices)
+
+
+def count_written(choices: Choices) -> int:
+    """How many of the project's own pairs."""
+    return sum(len(written.preferences(axis, choices.reserved)) for axis in choices.written)
 
 
 def count_rows(path: Path) -> int:

@@ -21,6 +21,32 @@ SELECT run, name, list(step ORDER BY step), list(value ORDER BY step) FROM curre
 WHERE run IN (SELECT unnest(?::VARCHAR[])) GROUP BY run, name ORDER BY name
 """
 
+# Of the fixed prompts: how each was answered first, and how by the newest weights that still are.
+ANSWERS = """
+WITH told AS (
+    SELECT CAST(json_extract(data, '$.fixed') AS BIGINT) AS place, seq,
+        CAST(json_extract(data, '$.step') AS BIGINT) AS step,
+        json_extract_string(data, '$.prompt') AS prompt, json_extract_string(data, '$.text') AS text
+    FROM run_events e
+    WHERE run = ? AND kind = 'sample' AND json_type(data, '$.fixed') IN ('UBIGINT', 'BIGINT')
+        AND json_type(data, '$.step') IN ('UBIGINT', 'BIGINT') AND NOT EXISTS (
+            SELECT 1 FROM run_attempts later WHERE later.run = e.run AND later.attempt > e.attempt
+                AND later.step < CAST(json_extract(data, '$.step') AS BIGINT)))
+SELECT arg_max(prompt, seq), arg_min(text, seq), min(step), arg_max(text, seq), max(step)
+FROM told GROUP BY place ORDER BY place
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a fixed prompt was answered at a first and at the newest step."""
+
+    prompt: str
+    first: str
+    first_step: int
+    last: str
+    last_step: int
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -54,6 +80,11 @@ def curves(store: Reader, runs: Sequence[str]) -> Mapping[str, Curves]:
     for run, name, steps, values in store.query(CURVES, [list(runs)]):
         found[run][name] = Curve(tuple(steps), tuple(values))
     return found
+
+
+def answers(store: Reader, run: str) -> list[Answer]:
+    """What a run answers to the fixed prompts, in their order; empty where it is not asked."""
+    return [Answer(*row) for row in store.query(ANSWERS, [run])]
 
 
 def stamp(store: Reader, runs: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.records import as_json
 from pipeline.training_configs import Supervised
+from studio.components import training_results
 from studio.jobs.ingest import EVENTS, ingest
 from studio.store import metrics, runs
 from studio.store.database import Store
@@ -119,3 +120,20 @@ def test_any_attempts_read_in_any_pieces_make_one_curve(
     found = metrics.curves(store, [run.id])[run.id].get("loss", metrics.Curve((), ()))
     assert dict(zip(found.steps, found.values, strict=True)) == pytest.approx(expected)
     assert list(found.steps) == sorted(set(found.steps))
+
+
+def test_answers_to_fixed_prompts_stand_beside_those_of_the_start(store: Store, tmp_path: Path) -> None:
+    run, log = a_run("asked"), Log(tmp_path)
+    log.attempt_from(0, 0)
+    for step, text in ((0, "before"), (4, "lost")):
+        log.say("sample", step=step, fixed=1, prompt="<b>Q</b>", text=text)
+        log.say("sample", step=step, prompt="not fixed", text="x")
+    ingest(store, run, tmp_path)
+    log.attempt_from(2, 2)  # the weights of step 4 are gone
+    ingest(store, run, tmp_path)
+    assert metrics.answers(store, "asked") == [metrics.Answer("<b>Q</b>", "before", 0, "before", 0)]
+    log.say("sample", step=4, fixed=1, prompt="<b>Q</b>", text="after")
+    log.say("sample", step="x", fixed=True, prompt="odd", text="odd")
+    ingest(store, run, tmp_path)
+    assert metrics.answers(store, "asked") == [metrics.Answer("<b>Q</b>", "before", 0, "after", 4)]
+    assert "&lt;b&gt;Q" in training_results.answers_html(metrics.answers(store, "asked"))

@@ -122,14 +122,14 @@ def test_a_preference_model_learns_what_people_chose(store: Store, folder: Path,
     run = queued(store)
     human = folder / run.id / "inputs" / "human"
     assert run.total == 3
-    assert sorted(path.name for path in human.iterdir()) == ["1-hh.jsonl-helpful", "more.jsonl"]
-    found, origin = sources.from_people(human / "1-hh.jsonl-helpful", "helpful")
+    assert sorted(path.name for path in (human / "helpful").iterdir()) == ["1-hh.jsonl", "more.jsonl"]
+    found, origin = sources.from_people(human / "helpful" / "1-hh.jsonl", "helpful")
     assert sorted(p.p for p in found) == [0.5, 1.0]
     assert origin["kinds"] == ["imported"]
     words = stages.words(run, folder / run.id)
-    assert words[:4] == ["pm", "--human", str(human / "1-hh.jsonl-helpful"), str(human / "more.jsonl")]
-    assert "--gate" not in words
-    assert words[words.index("--axis") + 1] == "helpful"
+    named = [f"helpful={human / 'helpful' / name}" for name in ("1-hh.jsonl", "more.jsonl")]
+    assert words[:4] == ["pm", "--human", *named]
+    assert not {"--gate", "--written", "--reserved"} & set(words)
 
 
 def test_labels_are_copied_and_the_gate_is_told(store: Store, folder: Path) -> None:
@@ -137,7 +137,7 @@ def test_labels_are_copied_and_the_gate_is_told(store: Store, folder: Path) -> N
     for name in ("config.yaml", "inputs/pairs.jsonl", "inputs/constitution.yaml", "outputs/labels.jsonl"):
         (label / name).parent.mkdir(parents=True, exist_ok=True)
         (label / name).write_text("{}\n")
-    choices = Choices(labels=["label-1"])
+    choices = Choices(labels=["label-1"], written=["harmless", "helpful"], reserved=True)
     training.prepare_choices(
         store, folder, stages.DPO, choices, Direct(), ("opposed", "to see what happens"), {}, "ann"
     )
@@ -146,6 +146,8 @@ def test_labels_are_copied_and_the_gate_is_told(store: Store, folder: Path) -> N
     copied = folder / run.id / "inputs" / "labels" / "label-1"
     assert words[1:3] == ["--labels", str(copied)]
     assert len([path for path in copied.rglob("*") if path.is_file()]) == 4
+    at = words.index("--written")
+    assert words[at : at + 4] == ["--written", "harmless", "helpful", "--reserved"]
     assert words[words.index("--gate") + 1] == "opposed"
     assert words[words.index("--override-gate") + 1] == "to see what happens"
 
