@@ -33,6 +33,7 @@ class Card:
 
     stage: Stage[Any]
     form: dict[str, Any]
+    preset: gr.Radio
     goes: gr.HTML
     start: gr.Button
     problem: gr.HTML
@@ -60,7 +61,7 @@ def card_of(
     `warn` is what must not be overlooked.
     `words` are the options of the command that name the inputs.
     """
-    settings = training_knobs.knobs(stage.config, stage.name)
+    preset, settings = training_knobs.knobs(stage.config, stage.name)
     with gr.Row(elem_classes="cai-actions"):
         start = gr.Button(button, variant="primary", elem_id=f"{stage.name}-start", min_width=160)
     problem = gr.HTML(padding=False, elem_id=f"{stage.name}-problem")
@@ -88,7 +89,7 @@ def card_of(
     counted = [*sources.values(), *(form[name] for name in ("steps", "epochs", "batch"))]
     gr.on([c.change for c in counted], tell, every, goes, trigger_mode="always_last", **QUIET)
     gr.on([c.change for c in every], say, every, command, trigger_mode="always_last", **QUIET)
-    return Card(stage, form, goes, start, problem, offers, begin, tell, _filler(stage))
+    return Card(stage, form, preset, goes, start, problem, offers, begin, tell, _filler(stage))
 
 
 def chosen(form_values: Values) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def names(kind: type) -> tuple[str, ...]:
     return (*MAIN[kind], *(f.name for f in fields(kind) if f.name not in MAIN[kind]))
 
 
-def knobs(kind: type, prefix: str) -> dict[str, Any]:
-    """Put the controls on a page, and the run's `name`; returns them by the names of what they set."""
+def knobs(kind: type, prefix: str) -> tuple[gr.Radio, dict[str, Any]]:
+    """Put the controls on a page; returns the preset, and the others, `name` too, by what they set."""
     preset = gr.Radio(
         [LOOK, SMALL, WHOLE],
         value=preset_here(),
@@ -97,7 +97,7 @@ def knobs(kind: type, prefix: str) -> dict[str, Any]:
         return [values[name] for name in changed]
 
     preset.input(choose, preset, [found[name] for name in changed], **QUIET)
-    return found
+    return preset, found
 
 
 def values_of(kind: type, preset: str) -> dict[str, Any]:

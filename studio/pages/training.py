@@ -91,12 +91,14 @@ def _starting(studio: Studio, cards: list[Card], current: gr.Textbox) -> None:
 
 def _filling(studio: Studio, cards: list[Card], tabs: gr.Tabs, again: gr.Button, current: gr.Textbox) -> None:
     """The form of a run that is to be repeated with changes, and its tab."""
-    every = [control for card in cards for control in card.form.values()]
+    every = [control for card in cards for control in (card.preset, *card.form.values())]
 
     def fill(id: str) -> list[Any]:
         run = runs.load(studio.store, id)
         updates: list[Any] = []
         for card in cards:
+            # No preset has these values.
+            updates.append(gr.update(value=None) if run and run.stage == card.stage.name else gr.skip())
             known = card.filled(run) if run and run.stage == card.stage.name else {}
             offers = card.offers()
             for name in card.form:

@@ -1,4 +1,4 @@
-"""The training page's parts: presets that are valid, a gate that refuses, curves and texts that are escaped."""
+"""The training page's parts: presets that are valid, a gate that refuses, texts that are escaped."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def test_each_preset_is_a_config(stage: Stage[object]) -> None:
         values = {"model": "bundled", **training_knobs.values_of(kind, preset)}
         made = training_knobs.read(kind, values)
         known = as_json(made)
-        assert {name: known[name] for name in changed} == dict(changed)
+        # A preset may name a setting that not every stage has.
+        assert {n: v for n, v in changed.items() if n in known and known[n] != v} == {}
     assert set(training_knobs.names(kind)) == set(as_json(made))
 
 
