@@ -28,6 +28,7 @@ from studio.components import (
     agreement_sections,
     agreement_triage,
     agreement_try,
+    agreement_whatif,
     agreement_words,
     charts,
 )
@@ -176,7 +177,8 @@ def test_a_principle_that_was_not_asked_covers_nothing(studio: Studio) -> None:
 def test_a_weighting_is_saved_as_a_version_and_leaves_the_rest(studio: Studio) -> None:
     picture = look(studio)
     shown = [row.id for row in agreement_reweigh.weighed(picture) if row.pairs]
-    said = agreement_try._save(studio, picture, {shown[0]: 2.0, shown[2]: 1.0}, "", "ana")
+    weights = {shown[0]: 2.0, shown[1]: 0.0, shown[2]: 1.0, shown[3]: 0.0}
+    said = agreement_try._save(studio, picture, weights, "", "ana")
     assert "Saved as" in said
     saved = constitutions.latest(studio.store, "harmless")
     assert saved
@@ -189,8 +191,27 @@ def test_a_weighting_is_saved_as_a_version_and_leaves_the_rest(studio: Studio) -
         agreement_try._save(studio, picture, {}, "", "ana")
 
 
+def test_a_principle_that_was_not_scored_is_not_shown_as_off(studio: Studio) -> None:
+    principles = agreement_reweigh.weighed(look(studio))
+    html = agreement_whatif.panel_html(principles, 80)
+    unscored = [row for row in principles if not row.pairs and row.enabled]
+    assert html.count("not scored · stays on") == len(unscored) > 0
+    assert html.count('role="switch"') == html.count('role="switch" checked') == 4
+    assert f"{len(unscored)} principles not scored" in html
+
+
+def test_a_principle_that_was_scored_since_the_panel_was_drawn_is_not_saved_as_off(studio: Studio) -> None:
+    picture = look(studio)
+    shown = [row.id for row in agreement_reweigh.weighed(picture) if row.pairs]
+    said = agreement_try._save(studio, picture, {shown[0]: 2.0}, "", "ana")
+    saved = constitutions.latest(studio.store, "harmless")
+    assert saved
+    assert next(p for p in saved.principles if p.id == shown[1]).enabled
+    assert "not scored: kept as before" in said
+
+
 def test_what_the_browser_sends_as_weights_is_read_with_care() -> None:
-    assert agreement_try._read('{"a": 1, "b": -1, "c": "2", "d": 0, "e": null}') == {"a": 1.0}
+    assert agreement_try._read('{"a": 1, "b": -1, "c": "2", "d": 0, "e": null}') == {"a": 1.0, "d": 0.0}
     assert agreement_try._read("[1, 2]") == {}
 
 
