@@ -42,7 +42,8 @@ def list_html(title: str, held: Sequence[Held], total: int, axis: Axis) -> str:
         f'<aside class="cai-drawer" role="dialog" aria-label="Pairs behind the figure" tabindex="-1">'
         f'<div class="cai-drawer-head"><h2>{title}</h2>'
         '<button type="button" class="cai-small" data-open="" aria-keyshortcuts="Escape">Close</button></div>'
-        f'<p class="cai-muted">{plural(total, "judgment")}{more}.</p>'
+        f'<p class="cai-muted">{plural(total, "judgment")}{more}. The AI’s labels stand here: one of these '
+        "pairs that you have yet to judge, you judge no longer blind.</p>"
         f'<ul class="cai-list cai-behind">{rows}</ul></aside>'
     )
 

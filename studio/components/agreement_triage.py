@@ -24,13 +24,13 @@ from studio.components.problem import told
 from studio.context import Studio, author
 from studio.jobs import batch
 from studio.progress import plural
-from studio.store import constitutions, labels, pairs, runs
+from studio.store import constitutions, labels, pairs, runs, sightings
 from studio.store.labels import Labeller
 
 SHOWN = 20
 LEAD = """<p class="cai-muted">Of all judged pairs, random or not, the furthest apart first. Open one to see
 the answers under each principle; amend the principle that went wrong; then relabel the pairs that it went
-wrong on.</p>"""
+wrong on. Whoever is shown AI labels here and has not judged the pair judges it no longer blind.</p>"""
 
 
 def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:
@@ -50,6 +50,7 @@ def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:
         for one in some:  # judged by several, a pair comes once, where it is furthest apart
             once.setdefault(one.pair.id, one)
         shown = list(once.values())[:SHOWN]
+        sightings.note(studio.store, picture.asked.viewer, [one.pair.id for one in shown])
         of = {one.pair.id: _labels(studio, one.pair.id, picture) for one in shown}
         known = {p.id: p for p in picture.constitution.principles} if picture.constitution else {}
         name = picture.constitution.name if picture.constitution else ""
@@ -175,6 +176,7 @@ def versions_html(studio: Studio, picture: Picture, key: str | None) -> str:
         return '<p class="cai-muted">No judged pair of the random share was labelled by both.</p>'
     difference = intervals.mean(that.correct - this.correct, this.cluster, -1.0, 1.0)
     order = np.argsort(-np.abs(that.p_a - this.p_a), kind="stable")[:40].tolist()
+    sightings.note(studio.store, picture.asked.viewer, [ids[at] for at in order])
     lines = "".join(_line(studio, picture, ids[at], this, that, at) for at in order)
     return (
         f"<p>On {plural(len(ids), 'judgment')} of random pairs that both have labelled: this one "

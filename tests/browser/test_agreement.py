@@ -195,3 +195,16 @@ def test_every_plot_is_drawn_and_fits(
         tab(page, name)
         shot(f"agreement-{name.lower().replace(' ', '-')}-{given['scheme']}-{given['width']}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_pair_that_was_listed_with_its_label_is_not_blind_on_the_audit_page(
+    page: Page, open_page: Callable[..., Page]
+) -> None:
+    page.add_init_script("localStorage.setItem('cai-annotator', 'eve')")  # as the audit page remembers her
+    page = open_page("person:cem")
+    page.locator("#confusion [data-open='cell:a:b']").click()
+    expect(page.locator(".cai-drawer")).to_contain_text("you judge no longer blind")
+    page.goto("/audit?pair=" + "0" * 16)  # by hand: the drawer's links say of themselves that it was shown
+    expect(page.locator("#audit article")).to_have_attribute("data-state", "known")
+    page.goto("/audit?pair=" + f"{1:016x}")
+    expect(page.locator("#audit article")).to_have_attribute("data-state", "blind")

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 
@@ -37,8 +38,10 @@ from studio.components.agreement_data import Picture
 from studio.components.agreement_empty import empty_html
 from studio.components.agreement_gate import gate_html, top_html
 from studio.components.agreement_pairs import Held, list_html, triage_html
+from studio.components.agreement_section import Listing
 from studio.context import Studio
 from studio.jobs import batch
+from studio.pages import agreement as page
 from studio.store import calibrations, constitutions, gates, judgments, labels, pairs, runs
 
 
@@ -143,6 +146,41 @@ def test_each_count_is_the_number_of_pairs_behind_it(studio: Studio) -> None:
     assert behind("wrong") == table[0][2] + table[1][0]
     assert behind("decided") == 140
     assert behind("nonsense") == behind("cell:x:y") == behind("principle:none") == 0
+
+
+def test_the_pairs_behind_a_figure_are_no_longer_blind_to_who_opened_it(studio: Studio) -> None:
+    asked = replace(look(studio, "person:cem").asked, viewer="dee")
+    opened = page._behind(studio, asked, "cell:a:b")
+    assert SEEDING.pair_id(0) in opened
+    for number in (0, 1):
+        judgments.judge(studio.store, SEEDING.judgment(number, "dee"))
+    seen, unseen = judgments.mine(studio.store, "dee", "harmless")
+    assert (seen.blind, unseen.blind) == (False, True)
+    assert len(look(studio, "person:dee").random) == 1
+
+
+def test_what_lists_labels_is_drawn_when_its_tab_is_opened_and_who_looked_is_kept(studio: Studio) -> None:
+    seen = "SELECT count(DISTINCT pair) FROM seen_labels WHERE annotator = 'dee'"
+    with gr.Blocks():
+        chosen = [gr.Textbox() for _ in range(4)]
+        listing = Listing(studio, {"Disagreements": [agreement_triage.triage_section(studio, chosen)]})
+    values = ("harmless", "", "person:cem", "dee")
+    skipped = listing.drawn("Figures", {}, values)
+    assert "triage-card" not in str(skipped)
+    assert studio.store.query(seen) == [(0,)]
+    drawn, cards, *_ = listing.drawn("Disagreements", {}, values)
+    assert cards.count("cai-triage-card") == 5
+    assert studio.store.query(seen) == [(5,)]
+    assert "triage-card" not in str(listing.drawn("Disagreements", drawn, values))
+
+
+def test_flipped_labels_are_no_longer_blind_to_who_tried(studio: Studio) -> None:
+    picture = look(studio)
+    picture = replace(picture, asked=replace(picture.asked, viewer="dee"))
+    second = agreement_reweigh.weighed(picture)[1].id
+    found = agreement_reweigh.reweigh(studio.store, picture, {second: 1.0})
+    assert found
+    assert all(judgments.seen(studio.store, flip.pair.id, "dee") for flip in found.flips)
 
 
 def test_a_principle_alone_has_its_own_accuracy(studio: Studio) -> None:
