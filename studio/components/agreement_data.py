@@ -46,6 +46,7 @@ class Picture:
     matrix: Matrix
     constitution: Constitution | None
     seconds: float
+    selected: int = 0  # pairs that were labelled only because another version was wrong on them
 
     @property
     def picked(self) -> int:
@@ -78,6 +79,7 @@ def picture(store: Store, asked: Asked) -> Picture | None:
         matrix,
         constitution,
         time.perf_counter() - start,
+        len(labels.selected(store, asked.labeller)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
@@ -105,12 +105,13 @@ def _relabel(studio: Studio, picture: Picture, principle: str, who: str) -> str:
     found = [pairs.load(studio.store, id) for id in wrong_under(picture, principle)]
     again: list[Pair] = [stored.pair for stored in found if stored]
     name = f"{new.name} again × {len(again)}"
+    why = f"wrong under {principle} of {old.name} {old.version[:8]}"
     id = batch.prepare_label(
         studio.store,
         studio.jobs.folder,
         again,
         new,
-        _labelling(studio, labeller),
+        replace(_labelling(studio, labeller), selection=why),
         picture.asked.axis,
         name,
         who,
@@ -121,7 +122,9 @@ def _relabel(studio: Studio, picture: Picture, principle: str, who: str) -> str:
         f"{escape(new.name)} "
         f'{new.version[:8]}: <a href="runs?run={escape(id)}">see the run</a>. When it has finished, reload '
         "this page: "
-        "“Old and new” below compares them pair by pair.</p>"
+        "“Old and new” below compares them pair by pair. They were chosen because the AI was wrong on them: "
+        'no figure and no gate counts them. For those, <a href="labels">label all pairs</a> under the new '
+        "version.</p>"
     )
 
 

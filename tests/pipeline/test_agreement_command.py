@@ -51,6 +51,14 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+def test_pairs_that_were_chosen_for_what_an_ai_said_give_no_figures(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "config.yaml").write_text("stage: label\nselection: wrong under kind\n")
+    assert main(["agreement", "--labels", str(run)]) != 0
+    assert "no figures and no gate from these alone" in capsys.readouterr().err
+
+
 def test_the_table_names_who_judged_and_gives_each_figure_its_n(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

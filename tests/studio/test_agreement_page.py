@@ -43,6 +43,9 @@ from studio.context import Studio
 from studio.jobs import batch
 from studio.pages import agreement as page
 from studio.store import calibrations, constitutions, gates, judgments, labels, pairs, runs
+from studio.store.labels import Labeller
+from studio.store.pairs import PairFilter
+from studio.store.runs import NewRun
 
 
 def _seeding() -> ModuleType:
@@ -271,8 +274,44 @@ def test_relabelling_takes_the_pairs_that_an_amended_principle_is_wrong_on(studi
     assert started
     assert started.constitution == new.version
     assert (started.config["method"], started.config["axis"]) == ("choice", "harmless")
+    assert started.config["selection"].startswith(f"wrong under {wrong} of harmless")
     assert batch.principles_each(new, agreement_triage._labelling(studio, picture.labeller)) == 1
     studio.jobs.stop(run)
+
+
+def relabelled(studio: Studio, numbers: range, selection: str, run: str) -> Labeller:
+    """Another version's labels, by a run of its own."""
+    config = {"method": "choice", "selection": selection}
+    made = NewRun(
+        id=run,
+        stage="label",
+        name=run,
+        config=config,
+        constitution=None,
+        constitution_name=None,
+        total=len(numbers),
+        author="ana",
+    )
+    said = [label for number in numbers for label in SEEDING.said(number, harmless())]
+    with studio.store.tx() as tx:
+        runs.add(tx, made, "done")
+        labels.add(tx, [replace(label, constitution="new") for label in said], run)
+    return Labeller("bundled", "choice", "new")
+
+
+def test_pairs_relabelled_from_triage_are_none_of_the_new_versions_random_share(studio: Studio) -> None:
+    new = relabelled(studio, range(55), "wrong under x", "triage")
+    picture = look(studio, labeller=new.key)
+    assert (len(picture.every), len(picture.random), picture.selected) == (55, 0, 55)
+    assert "Only the 55 pairs relabelled from triage" in empty_html(picture.asked, picture)
+    gate = gates.gate_for(studio.store, new, "harmless")
+    assert (gate.state, gate.accuracy.n) == ("not shown yet", 0)
+    # A run over the rest takes them again, or it would miss just those.
+    left = pairs.select(studio.store, PairFilter(unlabelled=new))
+    assert len(left) == SEEDING.PAIRS
+    relabelled(studio, range(SEEDING.PAIRS), "", "whole")
+    assert len(look(studio, labeller=new.key).random) == 61
+    assert pairs.count(studio.store, PairFilter(unlabelled=new)) == 0
 
 
 def test_old_and_new_stand_side_by_side(studio: Studio) -> None:
