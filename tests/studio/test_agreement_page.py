@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +16,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from pipeline import agreement, compared_run, constitution
+from pipeline import agreement, compared_run, constitution, preferences
 from pipeline import pairs as pair_files
 from pipeline.agreement import Figure
 from pipeline.errors import UserError
@@ -42,7 +43,7 @@ from studio.components.agreement_section import Listing
 from studio.context import Studio
 from studio.jobs import batch
 from studio.pages import agreement as page
-from studio.store import calibrations, constitutions, gates, judgments, labels, pairs, runs
+from studio.store import calibrations, constitutions, gates, judgments, labels, pairs, runs, sightings
 from studio.store.labels import Labeller
 from studio.store.pairs import PairFilter
 from studio.store.runs import NewRun
@@ -372,6 +373,18 @@ def test_an_export_is_written_outside_the_session(
     path, words = agreement_exports.write(studio, look(studio), form, kind, "ai", False)
     assert uploads in path.parents
     assert "80" in words
+
+
+def test_an_export_says_what_its_numbers_are_and_what_the_gate_says_of_the_labeller(studio: Studio) -> None:
+    said = agreement_exports.about_html(studio, look(studio))
+    assert "p is the probability that chosen is the better one" in said
+    assert "margin is the AI’s mean log-odds" in said
+    assert gates.gate_for(studio.store, look(studio).labeller, "harmless").words()[0] in unescape(said)
+    sightings.note(studio.store, "ana", [SEEDING.pair_id(79)])
+    judgments.judge(studio.store, SEEDING.judgment(79, "ana"))
+    rows = preferences.flat(agreement_exports.gathered(studio, look(studio), False))
+    by_pair = {row["pair_id"]: row["blind"] for row in rows}
+    assert [by_pair[SEEDING.pair_id(n)] for n in (0, 79, 78)] == [True, False, None]
 
 
 def test_a_calibrated_export_has_the_calibrated_probabilities(studio: Studio) -> None:
