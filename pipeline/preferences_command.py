@@ -104,7 +104,7 @@ def _gate(args: argparse.Namespace) -> str:
     try:
         held = compared_run.read(args.labels, args.human, args.axis)
     except UserError:  # as where nobody has judged, or the pairs were chosen for what an AI said
-        return "not shown yet that these labels agree with people: no judgments here can tell"
+        return f"{gate.NOT_SHOWN}: no judgments here can tell"
     decided = held.compared("person").decided()
     return " ".join(gate.gate(decided.correct, decided.cluster).words())
 

@@ -116,6 +116,18 @@ def test_the_gate_in_its_three_states(studio: Studio, judges: str, state: str) -
     assert f'data-gate="{state}"' in gate_html(found, Judges())
 
 
+def test_the_gate_says_of_what_and_where_more_pairs_come_from(studio: Studio) -> None:
+    found = gates.of(studio.store, look(studio, "person:cem").random)
+    assert "Not shown yet that these labels agree with people: the next look" in gate_html(
+        found, Judges(), 60
+    )
+    assert "gate-short" not in gate_html(found, Judges(), 30)
+    short = gate_html(found, Judges(), 29)
+    assert "Only 29 labelled pairs are left to judge for that" in short
+    assert 'href="labels"' in short
+    assert "No labelled pair is left" in gate_html(found, Judges(), 0)
+
+
 def test_training_reads_the_gate_of_all_people_at_the_sessions_threshold(studio: Studio) -> None:
     labeller = labels.labellers(studio.store)[0].labeller
     assert gates.gate_for(studio.store, labeller, "harmless").accuracy.n == 140
