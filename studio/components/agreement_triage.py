@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.records import Constitution, Label, Pair
 from studio.components import agreement_asked, agreement_data
 from studio.components.agreement_data import Picture, furthest, held, under_every
-from studio.components.agreement_pairs import SIDES, Held, asked, pair_link, triage_html
+from studio.components.agreement_pairs import LETTERS, SIDES, Held, asked, pair_link, triage_html
 from studio.components.agreement_section import QUIET, Section
 from studio.components.agreement_words import points, share
 from studio.components.problem import told
@@ -28,9 +28,10 @@ from studio.store import constitutions, labels, pairs, runs, sightings
 from studio.store.labels import Labeller
 
 SHOWN = 20
-LEAD = """<p class="cai-muted">Of all judged pairs, random or not, the furthest apart first. Open one to see
+LEAD = f"""<p class="cai-muted">Of all judged pairs, random or not, the furthest apart first. Open one to see
 the answers under each principle; amend the principle that went wrong; then relabel the pairs that it went
-wrong on. Whoever is shown AI labels here and has not judged the pair judges it no longer blind.</p>"""
+wrong on. Whoever is shown AI labels here and has not judged the pair judges it no longer blind.
+{LETTERS}</p>"""
 
 
 def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:
@@ -44,8 +45,7 @@ def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:
 
     def render(picture: Picture) -> list[Any]:
         rows = furthest(picture.every, 4 * SHOWN)
-        who = picture.asked.judges.noun
-        some = held(studio.store, picture.every, picture.every_pairs, rows, who)
+        some = held(studio.store, picture.every, picture.every_pairs, rows, picture.asked)
         once: dict[str, Held] = {}
         for one in some:  # judged by several, a pair comes once, where it is furthest apart
             once.setdefault(one.pair.id, one)

@@ -172,7 +172,7 @@ def _behind(studio: Studio, asked: Asked, what: str) -> str:
     if picture is None:
         return ""
     title, c, rows = agreement_data.behind(picture, what)
-    some = held(studio.store, c, picture.pairs, rows[:LISTED], asked.judges.noun)
+    some = held(studio.store, c, picture.pairs, rows[:LISTED], asked)
     sightings.note(studio.store, asked.viewer, [one.pair.id for one in some])
     return agreement_pairs.list_html(escape(title), some, len(rows), asked.axis)
 

@@ -32,6 +32,7 @@ from studio.components import (
     agreement_try,
     agreement_whatif,
     agreement_words,
+    audit_sides,
     charts,
 )
 from studio.components.agreement_asked import Asked, Judges
@@ -188,6 +189,18 @@ def test_what_lists_labels_is_drawn_when_its_tab_is_opened_and_who_looked_is_kep
     assert cards.count("cai-triage-card") == 5
     assert studio.store.query(seen) == [(5,)]
     assert "triage-card" not in str(listing.drawn("Disagreements", drawn, values))
+
+
+def test_the_sides_are_named_as_the_viewer_saw_them(studio: Studio) -> None:
+    stored = pairs.load(studio.store, SEEDING.pair_id(3))
+    assert stored
+    one = Held(stored.pair, 0.4, 0.4, 0.4, 1.0, viewer="ana")
+    letters = ("A", "B") if audit_sides.shown(stored.pair, "ana").first == "a" else ("B", "A")
+    html = triage_html([one], {}, {}, "harmless", "harmless")
+    for side, letter in zip("ab", letters, strict=True):
+        assert f'{side} <span class="cai-muted">shown as {letter}</span>' in html
+    assert f"a shown as {letters[0]}" in list_html("x", [one], 1, "harmless")
+    assert "shown as" not in triage_html([replace(one, viewer="")], {}, {}, "harmless", "harmless")
 
 
 def test_flipped_labels_are_no_longer_blind_to_who_tried(studio: Studio) -> None:
