@@ -146,6 +146,20 @@ def test_a_calibration_is_kept_and_an_opposed_labeller_has_none(open_page: Calla
     expect(page.get_by_role("button", name="Keep this calibration")).to_be_disabled()
 
 
+def test_what_was_wrong_with_a_calibration_goes_when_something_else_is_started(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page("imported")
+    tab(page, "Calibration")
+    keep = page.get_by_role("button", name="Keep this calibration")
+    expect(keep).to_be_enabled(timeout=SLOW)
+    keep.click()
+    problem = page.locator("#calibration-problem")
+    expect(problem).to_contain_text("choose people above")
+    page.get_by_role("button", name="Use probabilities as labelled").click()
+    expect(problem).to_have_text("")
+
+
 def test_an_export_downloads(open_page: Callable[..., Page], tmp_path: Path) -> None:
     page = open_page("person:ana")
     tab(page, "Export")
