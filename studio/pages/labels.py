@@ -33,6 +33,8 @@ response is better.</li>
 <li><b>Judge some yourself</b>, blind, on the Audit page. Only then is it known what the labels are worth: the
 Agreement page says so, with its interval.</li>
 </ol></div>"""
+# Whoever starts something has read what was wrong before, with whatever they started then.
+CLEARED = """(said) => ["", "", said?.includes("cai-error") ? "" : said]"""
 SHELF = Shelf("labels", (PAIRS, LABEL), EMPTY, shows=(PAIRS, LABEL))
 
 
@@ -70,6 +72,11 @@ def _starting(studio: Studio, getting: PairCard, labelling: LabelCard, current: 
             _keep(studio, "label", {name: values[name] for name in ("constitution", "axis", *JUDGED)})
             return id, ""
         return gr.skip(), mistake.html
+
+    # Before the actions, so that it never wipes off what these have to say.
+    problems = [getting.problem, labelling.problem, getting.said]
+    for button in (getting.start, labelling.start, getting.bring):
+        button.click(None, getting.said, problems, js=CLEARED, **QUIET)
 
     for button, act, form, problem in (
         (getting.start, sample, getting.form, getting.problem),

@@ -104,6 +104,8 @@ def test_mistakes_are_told_in_the_page(labels: Page) -> None:
     page = labels
     page.locator("#sample").click()
     expect(page.locator("#sample-problem")).to_contain_text("choose a prompt file or a shipped set")
+    page.locator("#label").click()
+    expect(page.locator("#sample-problem")).to_have_text("")
     page.locator("#most input").fill("-1")
     page.locator("#most input").blur()
     expect(page.locator("#count")).to_contain_text("at most", timeout=PATIENT)

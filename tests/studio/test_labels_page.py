@@ -140,6 +140,19 @@ def test_pairs_are_chosen_by_run_by_import_and_as_a_label_run_had_them(
     assert {value for _, value in sources(studio)} == {*asked, f"of:{second}"}
 
 
+def test_the_very_ones_of_a_selection_are_one_too(studio: Studio, form: dict[str, Any]) -> None:
+    keep(studio, *(pair(f"{n}?") for n in range(3)))
+    labelling, some = Labelling(selection="wrong under kind"), chosen(studio, form, Labelling())
+    version = constitutions.load_version(studio.store, form["constitution"])
+    of = batch.prepare_label(
+        studio.store, studio.jobs.folder, some, version, labelling, "harmless", "", "ann"
+    )
+    for which, expected in ((f"of:{of}", "wrong under kind"), ("", "")):
+        run = runs.load(studio.store, start_label(studio, {**form, "which": which}, "ann"))
+        assert run
+        assert run.config["selection"] == expected
+
+
 def test_the_count_says_how_long_it_takes_once_a_run_has_told(studio: Studio, form: dict[str, Any]) -> None:
     assert "No such pairs" in counted(studio, form)
     keep(studio, *(pair(f"{n}?") for n in range(120)))
