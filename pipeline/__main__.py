@@ -13,6 +13,7 @@ from pipeline import (
     critique_command,
     evals_command,
     label_command,
+    lineage_command,
     models_command,
     pairs_command,
     preferences_command,
@@ -34,6 +35,7 @@ COMMANDS = (
     evals_command,
     train_command,
     recipe_command,
+    lineage_command,
 )
 
 
