@@ -12,6 +12,7 @@ from pipeline import (
     constitution_command,
     critique_command,
     evals_command,
+    export_command,
     label_command,
     lineage_command,
     models_command,
@@ -36,6 +37,7 @@ COMMANDS = (
     train_command,
     recipe_command,
     lineage_command,
+    export_command,
 )
 
 

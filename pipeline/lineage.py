@@ -79,21 +79,25 @@ def of(checkpoint: Path, within: Path | None = None) -> Lineage:
 
 def tree(lineage: Lineage) -> str:
     """The graph as indented lines, the checkpoint first; what comes twice is written out once."""
-    lines: list[str] = []
+    lines = []
+    for depth, node, again in outline(lineage):
+        notes = [f"{name} {value}" for name, value in node.facts] + (["NOT FOUND"] if node.missing else [])
+        told = ", ".join(["as above"] if again else notes)
+        lines.append(f"{'  ' * depth}{node.kind} {node.title}{f'  ({told})' if told else ''}")
+    return "\n".join(lines)
+
+
+def outline(lineage: Lineage) -> Iterator[tuple[int, Node, bool]]:
+    """Each node with its depth, what went into it below; True for one whose inputs are written out above."""
     seen: set[str] = set()
-    todo = [(lineage.nodes[0], 0)]
+    todo = [(0, lineage.nodes[0])]
     while todo:
-        node, depth = todo.pop()
-        again = node.id in seen and bool(lineage.into(node.id))
-        notes = [f"{name} {value}" for name, value in node.facts]
-        notes += ["NOT FOUND"] if node.missing else []
-        notes = ["as above"] if again else notes
-        told = f"  ({', '.join(notes)})" if notes else ""
-        lines.append(f"{'  ' * depth}{node.kind} {node.title}{told}")
+        depth, node = todo.pop()
+        into = lineage.into(node.id)
+        yield depth, node, node.id in seen and bool(into)
         if node.id not in seen:
             seen.add(node.id)
-            todo += [(below, depth + 1) for below in reversed(lineage.into(node.id))]
-    return "\n".join(lines)
+            todo += [(depth + 1, below) for below in reversed(into)]
 
 
 def run_of(folder: Path) -> Path:
