@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -116,8 +117,9 @@ def test_the_model_card_says_how_it_was_made_and_nothing_in_it_is_markup(tmp_pat
     assert "01234567" in card
     assert "h.jsonl" in card
     assert "/home/me" not in card
-    for markup in ("[x](", "<img", "![", "http://", " www.evil", "a@b"):
-        assert markup not in card
+    live = re.sub(r"\\.", "", card)  # what a backslash is in front of is text
+    for markup in ("[x]", "<img", "![", "http:", "`a`", "www.evil", "a@b"):
+        assert markup not in live
 
 
 def test_a_folder_that_holds_something_is_left_alone(
