@@ -12,7 +12,9 @@ from pipeline import (
     constitution_command,
     critique_command,
     evals_command,
+    export_command,
     label_command,
+    lineage_command,
     models_command,
     pairs_command,
     preferences_command,
@@ -34,6 +36,8 @@ COMMANDS = (
     evals_command,
     train_command,
     recipe_command,
+    lineage_command,
+    export_command,
 )
 
 

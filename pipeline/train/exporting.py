@@ -1,0 +1,115 @@
+"""A checkpoint as a folder for others: the adapter as it is, or the whole model, with what it came from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import Any
+
+from pipeline import lineage, models
+from pipeline.errors import UserError
+from pipeline.growing import say
+from pipeline.train import model_card
+from pipeline.train.saving import CARD, read_card
+
+TAKEN = (".safetensors", ".json", ".jinja", ".model", ".txt")
+"""What a model's folder may hold, by the end of the name. No pickle is passed on."""
+
+
+def export(checkpoint: Path, to: Path, merged: bool, portable: bool = False) -> None:
+    """Write a checkpoint into a new folder; `merged` as a whole model that needs no base.
+
+    A preference model, and what full tuning made, is whole already. `portable`: without this machine's
+    paths. Raises UserError; the folder appears when it is complete.
+    """
+    source = checkpoint / "checkpoint" if (checkpoint / "checkpoint").is_dir() else checkpoint
+    found = lineage.of(checkpoint)
+    card = read_card(source)
+    if not card:
+        raise UserError(f"{checkpoint}: has not finished, and so there is no checkpoint to export yet")
+    _require_free(to, source)
+    adapter = (source / "adapter_config.json").is_file()
+    with _appearing(to) as folder:
+        if adapter and merged:
+            _merge(str(checkpoint), folder)
+        else:
+            _copy(source, folder)
+        kept = {**card, "merged": True} if adapter and merged else card
+        (folder / CARD).write_text(json.dumps(_names(kept) if portable else kept, indent=2) + "\n", "utf-8")
+        readme = model_card.text(card, found, to.name, adapter and not merged)
+        (folder / "README.md").write_text(readme, "utf-8")
+
+
+def _require_free(to: Path, source: Path) -> None:
+    try:
+        if to.exists() and (not to.is_dir() or any(to.iterdir())):
+            raise UserError(f"{to}: is not empty; choose another folder to export to")
+        if to.resolve().is_relative_to(source.resolve()):
+            raise UserError(f"{to}: lies in the checkpoint itself; choose a folder elsewhere")
+    except OSError as error:
+        raise UserError(f"{to}: can't be used: {error.strerror}") from error
+
+
+@contextmanager
+def _appearing(goal: Path) -> Iterator[Path]:
+    """A folder to fill, which has its name only when the block is done, and is gone if it fails."""
+    aside = goal.with_name(f".{goal.name}.writing")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        yield aside
+        os.replace(aside, goal)  # takes an empty folder's place, and no other's
+    except OSError as error:
+        raise UserError(f"{goal}: can't be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _copy(source: Path, to: Path) -> None:
+    files = [p for p in sorted(source.iterdir()) if p.suffix in TAKEN and p.is_file() and not p.is_symlink()]
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise UserError(f"{source}: holds no safetensors weights, and so nothing to export")
+    for path in files:
+        say(f"copying {path.name} ({path.stat().st_size / 1e6:,.1f} MB)")
+        shutil.copyfile(path, to / path.name)
+
+
+def _merge(name: str, to: Path) -> None:
+    """The base with the adapter's matrices added, in the base's own precision."""
+    from peft import PeftConfig, PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    from pipeline.engines.transformers import LOCAL, tokenizer_folder
+
+    disable_progress_bar()
+    files = models.resolve(name)
+    try:
+        say("loading the base")
+        model = AutoModelForCausalLM.from_pretrained(
+            files.folder, dtype="auto", use_safetensors=True, **LOCAL
+        )
+        shape = PeftConfig.from_pretrained(files.adapter, local_files_only=True)
+        shape.base_model_name_or_path = str(files.folder)  # by any other name PEFT would ask the hub for it
+        say("adding the adapter")
+        model = PeftModel.from_pretrained(model, files.adapter, config=shape, local_files_only=True)
+        whole: Any = model.merge_and_unload()
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(files), **LOCAL)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise UserError(f"{name} could not be merged: {error or type(error).__name__}") from error
+    say("writing the whole model")
+    whole.save_pretrained(to)
+    tokenizer.save_pretrained(to)
+
+
+def _names(value: Any) -> Any:
+    """Plain data with the paths of this machine shortened to their last name."""
+    if isinstance(value, Mapping):
+        return {key: _names(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_names(item) for item in value]
+    return PurePath(value).name if isinstance(value, str) and value.startswith(("/", "~")) else value
