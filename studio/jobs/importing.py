@@ -54,7 +54,7 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
     content = content_of(folder, stage.name)
     known = runs.of_content(store, content)
     if known:
-        return Imported(known.id, known.name, _made(store, known.id), stage.noun, new=False)
+        return Imported(known.id, known.name, _made(store, known.id, stage), stage.noun, new=False)
     name = f"{folder.name} (imported)"
     # From the content: an import that was killed half way is done over by the next.
     id = f"imported-{content}" if not runs.exists(store, f"imported-{content}") else runs.new_id(store)
@@ -75,8 +75,8 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
         keep_version(store, constitution, f"Imported with the run {folder.name}", author)
     ingest(store, run, store.folder / RUNS / id)
     with store.tx() as tx:
-        runs.add(tx, replace(run, total=_total(store, id)), _state(store, run))
-    return Imported(id, name, _made(store, id), stage.noun, new=True)
+        runs.add(tx, replace(run, total=_total(store, id, stage)), _state(store, run))
+    return Imported(id, name, _made(store, id, stage), stage.noun, new=True)
 
 
 def content_of(folder: Path, stage: str) -> str:
@@ -127,11 +127,11 @@ def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Const
     return stage, settings, constitution
 
 
-def _total(store: Store, id: str) -> int:
+def _total(store: Store, id: str, stage: Stage[Any]) -> int:
     """How many rows the run was to make: what it said when it started, but no fewer than it has."""
     said = runs.last_event(store, id, "started")
     total = said.data.get("total") if said else None
-    return max(total if isinstance(total, int) else 0, _made(store, id))
+    return max(total if isinstance(total, int) else 0, _made(store, id, stage))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -155,5 +155,8 @@ def _state(store: Store, run: NewRun) -> State:
     return "failed" if last and last.kind == "failed" else "stopped"
 
 
-def _made(store: Store, id: str) -> int:
-    return max(runs.kept(store).get(id, 0), runs.figures(store).get(id, Figures()).done)
+def _made(store: Store, id: str, stage: Stage[Any]) -> int:
+    """How much of it is here: rows, or the steps that were trained."""
+    if stage.trains:
+        return runs.figures(store).get(id, Figures()).done
+    return runs.kept(store).get(id, 0)

@@ -108,7 +108,7 @@ def test_what_is_no_run_is_told_plainly(store: Store, headless: Path, tmp_path: 
         refused(headless, "a process is at work")
     for name, text, why in (
         ("config.yaml", "- a", "not the config"),
-        ("config.yaml", "stage: sft", "does not know"),
+        ("config.yaml", "stage: dream", "does not know"),
         ("config.yaml", "stage: critique\nrevisions: x", "config.yaml"),
         ("inputs/constitution.yaml", "name: [", "constitution.yaml"),
     ):
