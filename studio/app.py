@@ -15,7 +15,18 @@ from studio.auth import Accounts, LoginWall
 from studio.components.header import header
 from studio.context import Studio
 from studio.guard import Guard, site
-from studio.pages import agreement, audit, chains, constitution, labels, overview, reading, runs, sessions
+from studio.pages import (
+    agreement,
+    audit,
+    chains,
+    checkpoints,
+    constitution,
+    labels,
+    overview,
+    reading,
+    runs,
+    sessions,
+)
 from studio.theme import studio_theme
 
 HERE = Path(__file__).parent
@@ -39,6 +50,7 @@ PAGES = (
     Page("labels", "Labels", labels.build),
     Page("audit", "Audit", audit.build),
     Page("agreement", "Agreement", agreement.build),
+    Page("checkpoints", "Checkpoints", checkpoints.build),
     Page("sessions", "Sessions", sessions.build),
 )
 
@@ -91,7 +103,7 @@ def _mount(app: FastAPI, blocks: gr.Blocks, root_path: str, logged_in: bool) -> 
 
 def _head() -> str:
     """Our style sheets, as they are: Gradio rewrites what it takes as `css` to reach below its root only."""
-    sheets = (HERE / name for name in ("studio.css", "audit.css"))
+    sheets = (HERE / name for name in ("studio.css", "audit.css", "checkpoints.css"))
     return "".join(f"<style>{sheet.read_text(encoding='utf-8')}</style>" for sheet in sheets)
 
 
