@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from pipeline.errors import UserError
+from pipeline.train.saving import read_card
 from studio.components import checkpoint_view
 from studio.components.checkpoint_view import Titles
 from studio.components.problem import as_html, told
@@ -127,7 +128,8 @@ def _look(studio: Studio, before: list[str], id: str) -> list[Any]:
     work = studio.exports.state
     exported = export_html(work, id)
     busy = work is not None and work.runs
-    stamp = f"{checkpoints.stamp(studio.jobs.folder)} {runs.stamp(studio.store)} {id}"
+    # With the end of an export too: the next one goes to another folder.
+    stamp = f"{checkpoints.stamp(studio.jobs.folder)} {runs.stamp(studio.store)} {busy} {id}"
     if before and before[0] == stamp:
         same = before[-2:] == [exported, str(busy)]
         after = [*before[:-2], exported, str(busy)]
@@ -199,5 +201,6 @@ def export_html(work: Export | None, id: str) -> str:
             f'<p role="status">Writing {where}{said} {time}</p>'
             '<div class="cai-meter cai-moving" role="progressbar" aria-label="Export"><span></span></div>'
         )
-    line = f"AutoModelForCausalLM.from_pretrained({str(work.goal)!r})"
+    kind = "SequenceClassification" if read_card(work.goal).get("method") == "pm" else "CausalLM"
+    line = f"AutoModelFor{kind}.from_pretrained({str(work.goal)!r})"
     return f'<p class="cai-done" role="status">Exported to {where}<br><code>{escape(line)}</code></p>'

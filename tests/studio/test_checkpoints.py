@@ -184,7 +184,7 @@ def test_an_export_has_a_process_and_says_how_it_ended(studio: Studio) -> None:
         studio.exports.start(one.id, one.source, goal)
     assert wait(studio.exports).problem == ""
     assert (goal / "README.md").is_file()
-    assert str(goal) in page.export_html(studio.exports.state, one.id)
+    assert "AutoModelForSequenceClassification" in page.export_html(studio.exports.state, one.id)
     assert page.export_html(studio.exports.state, "another") == ""
     assert exporting.free_goal(studio.exports.folder, one.name) != goal
     studio.exports.start(one.id, studio.jobs.folder / "none", goal.with_name("none"))
