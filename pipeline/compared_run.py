@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import yaml
 from pydantic import ValidationError
 
 from pipeline import constitution
@@ -97,6 +98,11 @@ class Judged:
 
 def read(folder: Path, human: Path | None = None, axis: Axis | None = None) -> Judged:
     """A label run's labels beside its own human.jsonl or another. Raises UserError."""
+    if chosen := _selection(folder):
+        raise UserError(
+            f"{folder}: its pairs were chosen for what an AI said of them ({chosen}): no figures and no gate "
+            "from these alone. Label the pairs that they were chosen from, and compare that run"
+        )
     labels_file, notes = _labels_file(folder)
     pairs = {pair.id: pair for pair in _records(folder / "inputs" / "pairs.jsonl", Pair)}
     weights = {p.id: p.weight for p in constitution.load(folder / "inputs" / "constitution.yaml").principles}
@@ -130,6 +136,15 @@ def aggregated(labels: Iterable[Label], weights: dict[str, float]) -> dict[str, 
         for i, value in enumerate((1.0, label.p_a, label.p_ab, label.p_ba)):
             total[i] += weight * value
     return {pair: (a / w, ab / w, ba / w) for pair, (w, a, ab, ba) in sums.items() if w > 0}
+
+
+def _selection(folder: Path) -> str:
+    """What the run's config says that its pairs were chosen for; empty where it says nothing."""
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
+    return str(config.get("selection") or "") if isinstance(config, dict) else ""
 
 
 def _labels_file(folder: Path) -> tuple[Path, list[str]]:

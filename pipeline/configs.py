@@ -74,6 +74,9 @@ class Labelling:
     temperature: float = knob(0.7, "cot: 0 reasons greedily", low=0, high=2)
     max_tokens: int = knob(192, "cot: the longest that a reasoning may get, in tokens", low=1, high=8192)
     form: Form | None = knob(None, "chat template, or plain Human/Assistant text; empty: the model's own")
+    selection: str = knob(
+        "", "what the pairs were chosen for, if for what an AI said of them: then they are no random share"
+    )
 
     def __post_init__(self) -> None:
         check(self)

@@ -27,6 +27,8 @@ LOOKS = (50, 100, 200, 400)
 ERROR = 0.05
 THRESHOLD = 0.60
 
+NOT_SHOWN = "Not shown yet that these labels agree with people"
+
 State = Literal["agrees", "opposed", "not shown yet"]
 
 
@@ -147,12 +149,12 @@ def _words(g: Gate) -> list[str]:
     last = LOOKS[-1]
     if g.needed is None:
         return [
-            f"Not shown yet: after {last} judgments the lower bound, {g.looks[-1].low:.2f}, is not above "
+            f"{NOT_SHOWN}: after {last} judgments the lower bound, {g.looks[-1].low:.2f}, is not above "
             f"{g.threshold:.2f}.",
             "That was the last look, and it stands: more judgments do not change it. Change the labels: a "
             "principle, the method or the model.",
         ]
-    first = f"Not shown yet: the next look is after {g.needed} more judgments."
+    first = f"{NOT_SHOWN}: the next look is after {g.needed} more judgments."
     if g.expected is not None:
         what = "it is opposed" if g.accuracy.value < 0.5 else "it agrees"
         return [first, f"At the present accuracy, {g.expected} more would show that {what}."]

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         "stage": "label",
         "constitution": constitution.version,
         "axis": args.axis,
-        **as_json(labelling),
+        **_settings(labelling),
         **revisions(model=labelling.model),
     }
     with tempfile.TemporaryDirectory() as scratch:
@@ -81,6 +81,11 @@ def run(args: argparse.Namespace) -> int:
         _label(work, found.pairs, constitution, labelling)
 
     return grow(folder, "label", "labels", LABELS, _key, keys, label)
+
+
+def _settings(labelling: Labelling) -> dict[str, Any]:
+    """The settings, without an empty `selection`: a run from before there was one can still go on."""
+    return {name: value for name, value in as_json(labelling).items() if name != "selection" or value}
 
 
 def _inputs(found: comparisons.PairFile, scratch: Path) -> dict[str, Path]:

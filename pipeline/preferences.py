@@ -6,6 +6,7 @@ and `flat` make plain rows of that, and `export_files.py` writes them. Headless:
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,17 @@ Row = dict[str, Any]
 By = Literal["ai", "human", "both"]
 """Who chooses: the feedback model, people, or people where they did and else the model."""
 
+Votes = Mapping[str, Judgment]
+"""The last word of each annotator on a pair."""
+
+P_AND_MARGIN = (
+    "p is the probability that chosen is the better one: the AI’s, a mean by weight over the principles and "
+    "both orders; or, where people choose, the share of them who did. margin is the AI’s mean log-odds of "
+    "chosen, 0 where it is undecided; it is left out where any row is people’s."
+)
+"""For whoever exports: TRL's readers take a margin without asking of what."""
+CALIBRATED = "Calibrated: p is what the kept calibration makes of that, and margin the log-odds of p."
+
 SIDES = {"a": 1.0, "b": 0.0, "tie": 0.5}
 
 
@@ -28,6 +40,7 @@ class Judged:
     `p` is the AI's P(response a is better) and `logit` its mean log-odds, both weighted means over the
     principles; None where it has no label. `human` is the mean of people's choices: 1 for a, 0 for b, a tie
     0.5. `principles` and `votes` are what they were made of: P(a) by principle, and choices by annotator.
+    `blind` is whether every one of the votes was made without the AI's label in sight; None without votes.
     """
 
     pair: Pair
@@ -36,6 +49,7 @@ class Judged:
     human: float | None = None
     principles: Mapping[str, float] = field(default_factory=dict)
     votes: Mapping[str, float] = field(default_factory=dict)
+    blind: bool | None = None
 
     def by(self, who: By) -> tuple[float, Literal["ai", "human"]] | None:
         """P(a is better) and who says so; None where nobody of these does."""
@@ -69,7 +83,7 @@ def judged(
 
 
 def _joined(
-    pair: Pair, labels: Mapping[str, Label], weights: Mapping[str, float] | None, votes: Mapping[str, float]
+    pair: Pair, labels: Mapping[str, Label], weights: Mapping[str, float] | None, votes: Votes
 ) -> Judged:
     weight = {name: 1.0 if weights is None else weights.get(name, 0.0) for name in labels}
     counted = {name: label for name, label in labels.items() if weight[name] > 0}
@@ -77,9 +91,10 @@ def _joined(
         pair,
         _mean([(weight[name], label.p_a) for name, label in counted.items()]),
         _mean([(weight[name], (label.logit_ab + label.logit_ba) / 2) for name, label in counted.items()]),
-        _mean([(1.0, vote) for vote in votes.values()]),
+        _mean([(1.0, SIDES[vote.choice]) for vote in votes.values()]),
         {name: label.p_a for name, label in counted.items()},
-        votes,
+        {name: SIDES[vote.choice] for name, vote in votes.items()},
+        all(vote.blind for vote in votes.values()) if votes else None,
     )
 
 
@@ -88,8 +103,8 @@ def _mean(weighted: Sequence[tuple[float, float]]) -> float | None:
     return math.fsum(weight * value for weight, value in weighted) / total if weighted else None
 
 
-def _votes(judgments: Iterable[Judgment], axis: Axis) -> dict[str, dict[str, float]]:
-    last: dict[str, dict[str, float]] = {}
+def _votes(judgments: Iterable[Judgment], axis: Axis) -> dict[str, dict[str, Judgment]]:
+    last: dict[str, dict[str, Judgment]] = {}
     for judgment in judgments:
         # A model's judgment is never a person's.
         if judgment.axis != axis or judgment.annotator_kind == "model":
@@ -97,7 +112,7 @@ def _votes(judgments: Iterable[Judgment], axis: Axis) -> dict[str, dict[str, flo
         of_pair = last.setdefault(judgment.pair_id, {})
         of_pair.pop(judgment.annotator, None)
         if judgment.choice in SIDES:
-            of_pair[judgment.annotator] = SIDES[judgment.choice]
+            of_pair[judgment.annotator] = judgment
     return last
 
 
@@ -147,12 +162,15 @@ def flat(items: Iterable[Judged]) -> list[Row]:
             "response_b": item.pair.response_b,
             "model_a": item.pair.source_a.name,
             "model_b": item.pair.source_b.name,
+            "source_a": json.dumps(as_json(item.pair.source_a)),
+            "source_b": json.dumps(as_json(item.pair.source_b)),
             "p_a": item.p,
             "logit_a": item.logit,
             "ai": None if item.p is None else side(item.p),
             "human": None if item.human is None else side(item.human),
             "human_a": item.human,
             "annotators": len(item.votes),
+            "blind": item.blind,
             "principles": ", ".join(f"{name} {p:.4f}" for name, p in item.principles.items()),
         }
         for item in items

@@ -12,11 +12,11 @@ from typing import Any, get_args
 
 import yaml
 
-from pipeline import comparisons, export_files, preferences
+from pipeline import compared_run, comparisons, export_files, gate, preferences
 from pipeline import constitution as constitutions
 from pipeline.errors import UserError
 from pipeline.growing import say
-from pipeline.preferences import By, Judged
+from pipeline.preferences import P_AND_MARGIN, By, Judged
 from pipeline.records import Axis, Constitution, Judgment, Label, parse
 from pipeline.rundir import read_rows
 
@@ -86,8 +86,27 @@ def run(args: argparse.Namespace) -> int:
         if left := len(found.judged) - len(rows):
             say(f"pairs left out, tied or not judged: {left:,}")
         say(f"pairs written: {len(rows):,}")
+    _explain(args, by)
     print(output)  # noqa: T201
     return 0
+
+
+def _explain(args: argparse.Namespace, by: By) -> None:
+    """What the numbers are, and whether people were shown to agree with the AI whose they are."""
+    if args.form == "trl":
+        say(P_AND_MARGIN)
+    if args.labels and by != "human":
+        say(f"gate: {_gate(args)}")
+
+
+def _gate(args: argparse.Namespace) -> str:
+    """What people's judgments say of the labels, in words."""
+    try:
+        held = compared_run.read(args.labels, args.human, args.axis)
+    except UserError:  # as where nobody has judged, or the pairs were chosen for what an AI said
+        return f"{gate.NOT_SHOWN}: no judgments here can tell"
+    decided = held.compared("person").decided()
+    return " ".join(gate.gate(decided.correct, decided.cluster).words())
 
 
 def _rows(items: Sequence[Judged], form: str, by: By) -> list[dict[str, Any]]:

@@ -7,28 +7,33 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, cast, get_args
 
 from pipeline import constitution as constitutions
-from pipeline import models, prompts, written
+from pipeline import estimating, models, prompts, written
 from pipeline.configs import add_arguments, from_arguments
+from pipeline.engines import Context
 from pipeline.errors import UserError
+from pipeline.estimating import Stage
 from pipeline.growing import say
 from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import RunDir
 from pipeline.train.examples import Preference
-from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
+from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 
-MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every", "gate", "override_gate")
+MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every", "sample_every", "gate", "override_gate")
 """Settings that a run may go on with otherwise: they change how it is computed, and not what is learnt."""
+T = TypeVar("T", bound=Training)
+
 GATE = ("agrees", "opposed", "not shown yet")
 
 
 @dataclass(frozen=True)
-class _Stage:
+class _Command:
     name: str
     help: str
     config: type
@@ -38,13 +43,16 @@ class _Stage:
 def register(subparsers: Any) -> None:
     """Add the training stages to the command line."""
     for stage, options in (
-        (_Stage("sft", "fine-tune on revisions or demonstrations (SL-CAI)", Supervised, sft), _sft_options),
-        (_Stage("pm", "train a preference model on AI and human labels", Preferring, pm), _pm_options),
-        (_Stage("rl", "train a policy against a preference model", Reinforcing, rl), _rl_options),
-        (_Stage("dpo", "train a policy on labels directly", Direct, dpo), _labels_options),
+        (_Command("sft", "fine-tune on revisions or demonstrations (SL-CAI)", Supervised, sft), _sft_options),
+        (_Command("pm", "train a preference model on AI and human labels", Preferring, pm), _pm_options),
+        (_Command("rl", "train a policy against a preference model", Reinforcing, rl), _rl_options),
+        (_Command("dpo", "train a policy on labels directly", Direct, dpo), _labels_options),
     ):
         parser = subparsers.add_parser(stage.name, help=stage.help, description=f"{stage.help.capitalize()}.")
         parser.add_argument("--run", required=True, type=Path, metavar="DIR", help="the run's directory")
+        parser.add_argument(
+            "--estimate", action="store_true", help="only say what memory and time it is going to take"
+        )
         options(parser)
         add_arguments(parser, stage.config)
         parser.set_defaults(run_command=stage.run)
@@ -171,6 +179,10 @@ def sft(args: argparse.Namespace) -> int:
         origins.append({"helpful": str(args.helpful), "count": len(prompts), "model": by})
     if not lessons and not prompts:
         raise UserError("nothing to learn from: name --chains, --demos, --helpful or --written")
+    texts = ["".join(_text(one.ask("plain"))) + one.answer for one in lessons]
+    config = _foresee(config, "sft", texts + ["x" * 4 * config.helpful_tokens] * len(prompts))
+    if args.estimate:
+        return 0
     folder = _open(args.run, "sft", config, origins, {})
     if prompts:
         by = config.helpful_by or config.model
@@ -189,6 +201,9 @@ def pm(args: argparse.Namespace) -> int:
     preferences, origins = _preferences(args)
     files = [_axis(named, args.axis) for named in args.eval]
     measured = {path.name: sources.from_people(path, axis)[0] for path, axis in files}
+    config = _foresee(config, "pm", _pair_texts(preferences))
+    if args.estimate:
+        return 0
     gate = _gate(args)
     folder = _open(args.run, "pm", config, origins, {}, **gate, eval=sorted(measured))
     lineage = {"sources": origins, "seed": config.seed, **gate}
@@ -201,6 +216,9 @@ def dpo(args: argparse.Namespace) -> int:
 
     config = from_arguments(Direct, args)
     preferences, origins = _preferences(args)
+    config = _foresee(config, "dpo", _pair_texts(preferences))
+    if args.estimate:
+        return 0
     gate = _gate(args)
     folder = _open(args.run, "dpo", config, origins, {}, **gate)
     return stage.train(folder, config, preferences, {"sources": origins, "seed": config.seed, **gate})
@@ -217,6 +235,10 @@ def rl(args: argparse.Namespace) -> int:
         found = prompts.read(path)
         for line in found.report():
             say(line)
+        answer = "x" * 4 * config.max_tokens
+        config = _foresee(config, "rl", [p.messages[-1].content + answer for p in found.prompts])
+        if args.estimate:
+            return 0
         named = {"pm": args.pm, "judge": args.judge}
         revisions = {f"{k}_revision": models.resolve(v).revision for k, v in named.items() if v}
         folder = _open(args.run, "rl", config, [], {"prompts.jsonl": path}, **named, **revisions)
@@ -244,6 +266,30 @@ def _trained_on(name: str) -> set[str]:
 
     path = models.resolve(name).folder / TRAINED_ON
     return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
+
+
+def _foresee(config: T, stage: Stage, texts: Sequence[str]) -> T:
+    """Say what the run is going to take; the config with what this machine decides."""
+    steps = config.steps or max(1, math.ceil(len(texts) / config.batch * config.epochs))
+    lengths = estimating.lengths(texts, config.max_length)
+    made, lines = estimating.foresee(config, stage, lengths, steps)
+    for line in lines:
+        say(line)
+    return cast(T, made)
+
+
+def _text(asked: Context) -> Iterator[str]:
+    yield from (message.content for message in asked.messages)
+    yield asked.prefill
+
+
+def _pair_texts(preferences: Sequence[Preference]) -> list[str]:
+    """What stands in a pair's sequences: the conversation and half of both responses, for one of them."""
+    return [
+        "".join(m.content for m in p.pair.messages)
+        + (p.pair.response_a + p.pair.response_b)[: (len(p.pair.response_a) + len(p.pair.response_b)) // 2]
+        for p in preferences
+    ]
 
 
 def _axis(named: str, otherwise: Axis) -> tuple[Path, Axis]:

@@ -34,7 +34,9 @@ class Training:
         0, "end after so many steps, whatever the epochs say; 0: the epochs decide", low=0, high=10**6
     )
     batch: int = knob(8, "examples to a step", low=1, high=4096)
-    at_once: int = knob(8, "of these, how many are in memory at once", low=1, high=4096)
+    at_once: int = knob(
+        0, "of these, how many are in memory at once; 0: as many as fit and are of use", low=0, high=4096
+    )
     max_length: int = knob(
         1024, "the longest example in tokens; longer ones are left out, and counted", low=8, high=131072
     )
@@ -50,7 +52,19 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Supervised(Training):
+class Speaking(Training):
+    """What learns to answer, and so can be asked while it does."""
+
+    sample_every: int = knob(
+        10,
+        "steps between answers to a few fixed prompts; they are also given at the start",
+        low=1,
+        high=10**6,
+    )
+
+
+@dataclass(frozen=True)
+class Supervised(Speaking):
     """SL-CAI: fine-tuning on revisions (section 3.2), or on demonstrations (RLHF's first step)."""
 
     revisions: Literal["final", "all"] = knob("final", "learn the last revision of each chain, or every one")
@@ -76,7 +90,7 @@ class Preferring(Training):
 
 
 @dataclass(frozen=True)
-class Reinforcing(Training):
+class Reinforcing(Speaking):
     """RL against a preference model (section 4.1)."""
 
     algorithm: Literal["rloo", "grpo"] = knob("rloo", "how advantages are made of a prompt's rewards")
@@ -92,7 +106,6 @@ class Reinforcing(Training):
     )
     steps: int = knob(40, "how many steps", low=1, high=10**6)
     batch: int = knob(16, "answers to a step: prompts times answers to each", low=2, high=4096)
-    at_once: int = knob(16, "of these, how many are in memory at once", low=2, high=4096)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -103,7 +116,7 @@ class Reinforcing(Training):
 
 
 @dataclass(frozen=True)
-class Direct(Training):
+class Direct(Speaking):
     """Direct preference optimisation: the offline way from labels to a policy."""
 
     beta: float = knob(0.1, "how strongly the policy is tied to where it began", low=0.001, high=10)

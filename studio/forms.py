@@ -36,6 +36,8 @@ def read(kind: type[C], values: Mapping[str, Any]) -> C:
 def _control(f: Any, hint: Any, choices: Sequence[str] | None, prefix: str) -> Any:
     look = {"label": f.name.replace("_", " ").capitalize(), "info": f.metadata["help"], "value": f.default}
     look["elem_id"] = f"{prefix}-{f.name}"
+    if hint is bool:
+        return gr.Checkbox(**look)
     if get_origin(hint) is Literal:
         return gr.Dropdown(list(get_args(hint)), **look)
     options = [k for k in get_args(hint) if get_origin(k) is Literal]
@@ -47,11 +49,19 @@ def _control(f: Any, hint: Any, choices: Sequence[str] | None, prefix: str) -> A
         return gr.Dropdown(list(choices), allow_custom_value=True, **look)
     if hint in (int, float):
         # Without Gradio's own bounds: it refuses without a word to the person, and `read` says why.
-        return gr.Number(step=1 if hint is int else 0.05, min_width=110, **look)
+        return gr.Number(step=_step(hint, f.default), min_width=110, **look)
     return gr.Textbox(**look)
 
 
+def _step(hint: Any, default: float) -> float:
+    if hint is int:
+        return 1
+    return 0.05 if default == 0 or default >= 0.01 else 1e-5  # a learning rate
+
+
 def _value(hint: Any, value: Any, name: str) -> Any:
+    if hint is bool:
+        return bool(value)
     if value is None and hint in (int, float):
         raise UserError(f"{name.replace('_', ' ')}: a number is missing")
     if hint is int and value != value // 1:

@@ -19,7 +19,9 @@ SELECT count(*), count(*) FILTER (author <> $project),
     (SELECT count(DISTINCT pair) FROM labels
         WHERE run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')),
     (SELECT count(DISTINCT pair) FROM standing_judgments
-        WHERE annotator_kind = 'person' AND choice NOT IN ('none', 'skip'))
+        WHERE annotator_kind = 'person' AND choice NOT IN ('none', 'skip')),
+    (SELECT count(*) FROM runs r JOIN run_status s ON s.run = r.id
+        WHERE r.stage IN ('sft', 'pm', 'rl', 'dpo') AND s.state = 'done')
 FROM constitution_versions"""
 
 
@@ -36,6 +38,7 @@ class Progress:
     pairs: int = 0
     labelled: int = 0  # of these, the ones that a feedback model has judged
     audited: int = 0  # of these, the ones that a person has judged
+    trained: int = 0  # checkpoints of finished training runs
 
 
 @dataclass(frozen=True)

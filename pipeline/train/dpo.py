@@ -15,6 +15,7 @@ from pipeline.rundir import RunDir
 from pipeline.train import frame
 from pipeline.train.examples import Preference, opposed
 from pipeline.train.loading import Loaded, load
+from pipeline.train.samples import Samples
 from pipeline.train.saving import Origin, save_policy
 from pipeline.training_configs import Direct
 
@@ -48,7 +49,7 @@ def train(
             train_dataset=data,
             processing_class=start.tokenizer,
             peft_config=start.adapter,
-            callbacks=callbacks,
+            callbacks=[*callbacks, Samples(callbacks[0].log, start.encoder, config.sample_every)],
         )
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:

@@ -61,7 +61,7 @@ def arguments(folder: RunDir, config: Training) -> dict[str, Any]:
     from pipeline.engines.transformers import fast_in_bf16
 
     cuda = torch.cuda.is_available()
-    at_once = min(config.at_once, config.batch)
+    at_once = min(config.at_once or config.batch, config.batch)
     while config.batch % at_once:
         at_once -= 1
     return {

@@ -20,6 +20,7 @@ from pipeline.refusals import refuses
 from pipeline.rundir import RunDir
 from pipeline.train import frame
 from pipeline.train.loading import Loaded, load
+from pipeline.train.samples import Samples
 from pipeline.train.saving import Origin, save_policy
 from pipeline.training_configs import Reinforcing
 
@@ -47,7 +48,8 @@ def train(
         [telling] = callbacks
         watch = Watch(telling.log, reward, judge)
         snapshots = Snapshots(folder.folder / SNAPSHOTS, config, start, lineage)
-        return _trainer(config, start, prompts, watch, words, [telling, snapshots])
+        samples = Samples(telling.log, start.encoder, config.sample_every)
+        return _trainer(config, start, prompts, watch, words, [telling, snapshots, samples])
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
         rewards = [row["reward"] for row in trainer.state.log_history if "reward" in row]

@@ -11,6 +11,7 @@ from pipeline.rundir import RunDir
 from pipeline.train import frame
 from pipeline.train.examples import Lesson, supervised
 from pipeline.train.loading import Loaded, load
+from pipeline.train.samples import Samples
 from pipeline.train.saving import Origin, save_policy
 from pipeline.training_configs import Supervised
 
@@ -41,7 +42,7 @@ def train(folder: RunDir, config: Supervised, lessons: Sequence[Lesson], lineage
             train_dataset=data,
             processing_class=start.tokenizer,
             peft_config=start.adapter,
-            callbacks=callbacks,
+            callbacks=[*callbacks, Samples(callbacks[0].log, start.encoder, config.sample_every)],
         )
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:

@@ -62,11 +62,15 @@ class Judges:
 
 @dataclass(frozen=True)
 class Asked:
-    """One comparison. `labeller` is None in a session without labels."""
+    """One comparison. `labeller` is None in a session without labels.
+
+    `viewer` is who looks, by the name they judge under: that they were shown a pair's AI label is kept.
+    """
 
     axis: Axis
     labeller: Labeller | None
     judges: Judges
+    viewer: str = ""
 
     @property
     def query(self) -> dict[str, str]:
@@ -87,7 +91,8 @@ def read(store: Store, query: Mapping[str, Any]) -> Asked:
     newest = known[0].labeller if known else None
     labeller = known[keys.index(wanted)].labeller if wanted in keys else newest
     asked = str(query.get("annotator") or "")
-    return Asked(axis, labeller, Judges.of(asked) if asked else _first_judges(store, axis))
+    judges = Judges.of(asked) if asked else _first_judges(store, axis)
+    return Asked(axis, labeller, judges, str(query.get("viewer") or ""))
 
 
 def _first_judges(store: Store, axis: Axis) -> Judges:
@@ -96,9 +101,9 @@ def _first_judges(store: Store, axis: Axis) -> Judges:
 
 
 def of_controls(store: Store, values: Sequence[Any]) -> Asked:
-    """What the page's three controls ask for: axis, labeller, judges."""
-    axis, labeller, judges = values
-    return read(store, {"axis": axis, "labeller": labeller, "annotator": judges})
+    """What the page's controls ask for: axis, labeller, judges; and who looks."""
+    axis, labeller, judges, viewer = values
+    return read(store, {"axis": axis, "labeller": labeller, "annotator": judges, "viewer": viewer})
 
 
 def labeller_choices(store: Store) -> list[tuple[str, str]]:

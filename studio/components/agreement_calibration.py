@@ -35,6 +35,7 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
         with gr.Column(min_width=440):
             table = gr.HTML(padding=False, elem_id="calibration")
             state = gr.HTML(padding=False, elem_id="calibration-state")
+            problem = gr.HTML(padding=False, elem_id="calibration-problem")
             with gr.Row(elem_classes="cai-actions"):
                 keep = gr.Button("Keep this calibration", variant="primary", elem_id="calibration-keep")
                 drop = gr.Button("Use probabilities as labelled", elem_id="calibration-drop")
@@ -46,6 +47,7 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
             _table(found, why),
             _state(studio, picture),
             gr.update(interactive=found is not None),
+            "",
         ]
 
     def act(picture: Picture, forget: bool) -> None:
@@ -58,17 +60,19 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
             )
         calibrations.keep(studio.store, picture.labeller, picture.asked.axis, learn(picture))
 
-    def press(forget: bool, values: Sequence[Any]) -> str:
+    def press(forget: bool, values: Sequence[Any]) -> list[Any]:
         picture = agreement_data.picture(studio.store, agreement_asked.of_controls(studio.store, values))
         if picture is None:
-            return ""
+            return ["", ""]
         with told() as mistake:
             act(picture, forget)
-        return mistake.html + _state(studio, picture)
+        return [_state(studio, picture), mistake.html]
 
-    keep.click(lambda *values: press(False, values), list(chosen), state, **QUIET)
-    drop.click(lambda *values: press(True, values), list(chosen), state, **QUIET)
-    return Section((plot, table, state, keep), render)
+    # What was wrong before goes when something is started: learning may take a while.
+    gr.on([keep.click, drop.click, *(c.input for c in chosen)], None, None, problem, js="() => ['']", **QUIET)
+    keep.click(lambda *values: press(False, values), list(chosen), [state, problem], **QUIET)
+    drop.click(lambda *values: press(True, values), list(chosen), [state, problem], **QUIET)
+    return Section((plot, table, state, keep, problem), render)
 
 
 def learn(picture: Picture) -> Calibration:

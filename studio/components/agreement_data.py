@@ -46,6 +46,7 @@ class Picture:
     matrix: Matrix
     constitution: Constitution | None
     seconds: float
+    selected: int = 0  # pairs that were labelled only because another version was wrong on them
 
     @property
     def picked(self) -> int:
@@ -78,6 +79,7 @@ def picture(store: Store, asked: Asked) -> Picture | None:
         matrix,
         constitution,
         time.perf_counter() - start,
+        len(labels.selected(store, asked.labeller)),
     )
 
 
@@ -182,14 +184,15 @@ def behind(picture: Picture, what: str) -> tuple[str, Compared, Rows]:
     return title, c, np.flatnonzero(mask)
 
 
-def held(store: Store, c: Compared, ids: Sequence[str], rows: Rows, who: str) -> list[Held]:
+def held(store: Store, c: Compared, ids: Sequence[str], rows: Rows, asked: Asked) -> list[Held]:
     """The pairs of some rows, with what both hold of them."""
+    who, viewer = asked.judges.noun, asked.viewer
     found = []
     for row in rows.tolist():
         stored = pairs.load(store, ids[row])
         if stored is not None:
             p_a, p_ab, p_ba, choice = (float(array[row]) for array in (c.p_a, c.p_ab, c.p_ba, c.choice))
-            found.append(Held(stored.pair, p_a, p_ab, p_ba, choice, who))
+            found.append(Held(stored.pair, p_a, p_ab, p_ba, choice, who, viewer))
     return found
 
 

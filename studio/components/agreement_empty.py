@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from studio.components.agreement_asked import Asked
 from studio.components.agreement_data import Picture
+from studio.progress import plural
 
 NO_LABELS = """<div class="cai-empty"><h2>No AI labels yet</h2><ol>
 <li><a href="labels">Get pairs</a>: sample two responses to each prompt from a model, or import a file of
@@ -22,7 +23,9 @@ def empty_html(asked: Asked, picture: Picture | None) -> str:
     if asked.labeller is None or picture is None:
         return NO_LABELS
     if len(picture.every):
-        return "" if len(picture.random) else _none_random(asked)
+        if len(picture.random):
+            return ""
+        return _only_relabelled(picture.selected) if picture.selected else _none_random(asked)
     audit = escape("audit?" + urlencode({"axis": asked.axis, "labeller": asked.labeller.key}))
     return (
         f'<div class="cai-empty"><h2>Nothing to compare with yet</h2><p>{len(picture.matrix.pairs):,} pairs '
@@ -34,6 +37,18 @@ def empty_html(asked: Asked, picture: Picture | None) -> str:
         "looks at 50.</li><li>Or choose other judgments above, or another axis: data sets that were imported "
         "with their "
         "choices are there under their name.</li></ol></div>"
+    )
+
+
+def _only_relabelled(pairs: int) -> str:
+    many = plural(pairs, "pair")
+    return (
+        f'<div class="cai-empty"><h2>No gate for these labels</h2><p>Only the {many} relabelled from triage '
+        "can be compared, and they were chosen because another version was wrong on them: figures of those "
+        'would mislead. <a href="labels">Label all pairs</a> under this version (“Only what is not labelled '
+        "yet” takes these again): the judgments that are there already give it its figures and gate. What "
+        "became of the relabelled pairs is under Disagreements of the version before: choose it above.</p>"
+        "</div>"
     )
 
 

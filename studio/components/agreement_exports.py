@@ -29,7 +29,7 @@ from studio.components.agreement_section import QUIET, Section
 from studio.components.problem import told
 from studio.context import Studio
 from studio.progress import plural
-from studio.store import audit, calibrations, judgments, labels, pairs
+from studio.store import audit, calibrations, gates, judgments, labels, pairs
 from studio.store.database import Store
 from studio.store.pairs import PairFilter
 
@@ -53,6 +53,7 @@ def exports_section(studio: Studio, chosen: Sequence[Any]) -> Section:
     calibrated = gr.Checkbox(label="Calibrated probabilities", interactive=False, elem_id="export-calibrated")
     with gr.Row(elem_classes="cai-actions"):
         start = gr.Button("Export", variant="primary", elem_id="export", min_width=140)
+    about = gr.HTML(padding=False, elem_id="export-about")
     said = gr.HTML(padding=False, elem_id="export-said")
     file = gr.File(label="Download", visible=False, interactive=False, elem_id="export-file")
     command = gr.HTML(padding=False, elem_classes="cai-command", elem_id="export-command")
@@ -66,6 +67,7 @@ def exports_section(studio: Studio, chosen: Sequence[Any]) -> Section:
             "",
             gr.update(visible=False),
             *("trl", FORMS["trl"][0], "ai", shown),
+            about_html(studio, picture),
         ]
 
     def export(form: str, kind: str, by: By, calibrated: bool, *values: Any) -> list[Any]:
@@ -74,7 +76,8 @@ def exports_section(studio: Studio, chosen: Sequence[Any]) -> Section:
             if picture is None:
                 raise UserError("there are no AI labels to export")
             path, words = write(studio, picture, form, kind, by, calibrated)
-            shown = f'<p class="cai-muted" role="status">{escape(words)}</p>'
+            gate = "" if form == JUDGMENTS else f" {gate_said(studio, picture)}"
+            shown = f'<p class="cai-muted" role="status">{escape(words + gate)}</p>'
             return [shown, gr.update(value=str(path), visible=True)]
         return [mistake.html, gr.update(value=None, visible=False)]
 
@@ -86,7 +89,22 @@ def exports_section(studio: Studio, chosen: Sequence[Any]) -> Section:
     form.change(lambda form: gr.update(choices=list(FILES[form]), value=FILES[form][0]), form, kind, **QUIET)
     gr.on([control.change for control in options], equal, [*options, *chosen], command, **QUIET)
     start.click(export, [*options, calibrated, *chosen], [said, file], **QUIET)
-    return Section((calibrated, said, file, form, kind, by, command), render)
+    return Section((calibrated, said, file, form, kind, by, command, about), render)
+
+
+def about_html(studio: Studio, picture: Picture) -> str:
+    """What the numbers of a file are, and what is known of the labeller whose they are."""
+    return (
+        f'<p class="cai-muted">{escape(preferences.P_AND_MARGIN)} {escape(preferences.CALIBRATED)}</p>'
+        f"<p>{escape(gate_said(studio, picture))}</p>"
+    )
+
+
+def gate_said(studio: Studio, picture: Picture) -> str:
+    """The gate of all people together, as training reads it, whomever the page compares with."""
+    found = gates.gate_for(studio.store, picture.labeller, picture.asked.axis)
+    time = datetime.now(UTC).strftime("%Y-%m-%d %H:%M")
+    return f"The gate of this labeller on {time} UTC: {' '.join(found.words())}"
 
 
 def write(

@@ -15,6 +15,7 @@ from studio.components.agreement_data import Picture, best_baseline
 from studio.components.agreement_section import QUIET, Section
 from studio.components.problem import told
 from studio.context import Studio
+from studio.progress import plural
 from studio.store import gates
 
 SIGNS = {"agrees": "✓", "opposed": "✕", "not shown yet": "…"}
@@ -60,11 +61,15 @@ def top_html(studio: Studio, picture: Picture) -> str:
     """The gate and the headline, side by side."""
     c, judges = picture.random, picture.asked.judges
     headline = agreement_figures.headline_html(c, best_baseline(c), judges.whom, picture.picked)
-    return f'<div class="cai-top">{gate_html(gates.of(studio.store, c), judges)}{headline}</div>'
+    left = len(set(picture.matrix.pairs) - set(picture.pairs))
+    return f'<div class="cai-top">{gate_html(gates.of(studio.store, c), judges, left)}{headline}</div>'
 
 
-def gate_html(gate: Gate, judges: Judges) -> str:
-    """The state by sign, colour and words, what it rests on, and the looks."""
+def gate_html(gate: Gate, judges: Judges, left: int | None = None) -> str:
+    """The state by sign, colour and words, what it rests on, and the looks.
+
+    `left` is how many labelled pairs have no judgment in the random share yet, where that is known.
+    """
     kind = gate.state.replace(" ", "-")
     words = " ".join(escape(sentence) for sentence in gate.words())
     done = {look.n: look for look in gate.looks}
@@ -72,8 +77,21 @@ def gate_html(gate: Gate, judges: Judges) -> str:
     return (
         f'<section class="cai-card cai-gate cai-gate-{kind}" data-gate="{gate.state}"><h2>The gate</h2>'
         f'<p class="cai-gate-state" role="status"><span aria-hidden="true">{SIGNS[gate.state]}</span> '
-        f"{gate.state}</p><p>{words}</p>{_whose(judges)}"
+        f"{gate.state}</p><p>{words}</p>{_short(gate, left)}{_whose(judges)}"
         f'<ol class="cai-looks">{looks}</ol>{EXPLAINED}</section>'
+    )
+
+
+def _short(gate: Gate, left: int | None) -> str:
+    """Where the next look takes more judgments than there are labelled pairs left: how to bring more."""
+    if left is None or gate.needed is None or gate.needed <= left:
+        return ""
+    verb = "is" if left < 2 else "are"
+    there = f"Only {plural(left, 'labelled pair')}" if left else "No labelled pair"
+    return (
+        f'<p class="cai-aside-note" id="gate-short">{there} {verb} left to judge for that. Sample or '
+        'import more on the <a href="labels">Labels page</a> and have this labeller label them; or let a '
+        "second person judge the same pairs, which counts as well.</p>"
     )
 
 

@@ -11,10 +11,16 @@ from html import escape
 from urllib.parse import urlencode
 
 from pipeline.records import Axis, Label, Pair, Principle
+from studio.components.audit_sides import shown
 from studio.components.chain_view import plain, turn
 from studio.progress import plural
 
 SIDES = {1.0: "a", 0.0: "b", 0.5: "tie"}
+
+
+LETTERS = "a and b are the pair’s own sides; the Audit page shows them as A and B in an order drawn for you."
+
+NOT_BLIND = "The AI’s labels stand here: a pair that you have yet to judge, you judge no longer blind."
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,17 @@ class Held:
     p_ba: float
     choice: float
     who: str = "human"  # whose choice it is: a data set's, or another model's, is never called a human's
+    viewer: str = ""  # who looks: the audit page shows each annotator the sides in an order of their own
 
     @property
     def apart(self) -> float:
         """How far the AI is from the human, 0 to 1."""
         return abs(self.p_a - self.choice)
+
+    def shown_as(self, side: str) -> str:
+        """“shown as A”: a side's letter on the viewer's audit page; empty where nobody is said to look."""
+        first = shown(self.pair, self.viewer).first if self.viewer else ""
+        return f"shown as {'A' if first == side else 'B'}" if first else ""
 
 
 def list_html(title: str, held: Sequence[Held], total: int, axis: Axis) -> str:
@@ -42,7 +54,7 @@ def list_html(title: str, held: Sequence[Held], total: int, axis: Axis) -> str:
         f'<aside class="cai-drawer" role="dialog" aria-label="Pairs behind the figure" tabindex="-1">'
         f'<div class="cai-drawer-head"><h2>{title}</h2>'
         '<button type="button" class="cai-small" data-open="" aria-keyshortcuts="Escape">Close</button></div>'
-        f'<p class="cai-muted">{plural(total, "judgment")}{more}.</p>'
+        f'<p class="cai-muted">{plural(total, "judgment")}{more}. {LETTERS} {NOT_BLIND}</p>'
         f'<ul class="cai-list cai-behind">{rows}</ul></aside>'
     )
 
@@ -77,7 +89,12 @@ def said(one: Held) -> str:
     return (
         f'<span class="cai-person"><span class="cai-who">{one.who}: {SIDES[one.choice]}</span></span> '
         f'<span class="cai-model"><span class="cai-who">AI: {one.p_a:.1%} for a</span></span>{order}'
+        f"{_quiet(f'a {as_a}' if (as_a := one.shown_as('a')) else '')}"
     )
+
+
+def _quiet(words: str) -> str:
+    return f' <span class="cai-muted">{words}</span>' if words else ""
 
 
 def triage_html(
@@ -128,7 +145,8 @@ def _response(one: Held, side: str) -> str:
         marks += f'<span class="cai-person"><span class="cai-who">{one.who}’s choice</span></span>'
     if one.p_a != 0.5 and (one.p_a > 0.5) == (side == "a"):
         marks += '<span class="cai-model"><span class="cai-who">AI’s choice</span></span>'
-    return f'<section class="cai-step"><div class="cai-label">{side} {marks}</div>{plain(text)}</section>'
+    label = f"{side}{_quiet(one.shown_as(side))} {marks}"
+    return f'<section class="cai-step"><div class="cai-label">{label}</div>{plain(text)}</section>'
 
 
 def _label(label: Label, one: Held, principles: Mapping[str, Principle], constitution: str) -> str:

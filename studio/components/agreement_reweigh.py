@@ -18,7 +18,7 @@ from pipeline import agreement, intervals
 from pipeline.agreement import Compared, Figure
 from studio.components.agreement_data import Picture, places
 from studio.components.agreement_whatif import LISTED, Flip, Outcome, Weighed
-from studio.store import audit, pairs
+from studio.store import audit, pairs, sightings
 from studio.store.database import Store
 
 Floats = npt.NDArray[np.float64]
@@ -64,6 +64,7 @@ def reweigh(store: Store, picture: Picture, weights: Mapping[str, float]) -> Out
         turned.tolist(), key=lambda at: (matrix.pairs[at] not in choices, -abs(tried[at] - saved[at]))
     )
     flips = [_flip(store, matrix.pairs[at], saved[at], tried[at], choices) for at in order[:LISTED]]
+    sightings.note(store, picture.asked.viewer, [flip.pair.id for flip in flips if flip])
     return Outcome(
         rows=rows,
         scored=int((~np.isnan(tried)).sum()),

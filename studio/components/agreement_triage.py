@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
@@ -17,20 +17,21 @@ from pipeline.errors import UserError
 from pipeline.records import Constitution, Label, Pair
 from studio.components import agreement_asked, agreement_data
 from studio.components.agreement_data import Picture, furthest, held, under_every
-from studio.components.agreement_pairs import SIDES, Held, asked, pair_link, triage_html
+from studio.components.agreement_pairs import LETTERS, SIDES, Held, asked, pair_link, triage_html
 from studio.components.agreement_section import QUIET, Section
 from studio.components.agreement_words import points, share
 from studio.components.problem import told
 from studio.context import Studio, author
 from studio.jobs import batch
 from studio.progress import plural
-from studio.store import constitutions, labels, pairs, runs
+from studio.store import constitutions, labels, pairs, runs, sightings
 from studio.store.labels import Labeller
 
 SHOWN = 20
-LEAD = """<p class="cai-muted">Of all judged pairs, random or not, the furthest apart first. Open one to see
+LEAD = f"""<p class="cai-muted">Of all judged pairs, random or not, the furthest apart first. Open one to see
 the answers under each principle; amend the principle that went wrong; then relabel the pairs that it went
-wrong on.</p>"""
+wrong on. Whoever is shown AI labels here and has not judged the pair judges it no longer blind.
+{LETTERS}</p>"""
 
 
 def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:
@@ -44,12 +45,12 @@ def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:
 
     def render(picture: Picture) -> list[Any]:
         rows = furthest(picture.every, 4 * SHOWN)
-        who = picture.asked.judges.noun
-        some = held(studio.store, picture.every, picture.every_pairs, rows, who)
+        some = held(studio.store, picture.every, picture.every_pairs, rows, picture.asked)
         once: dict[str, Held] = {}
         for one in some:  # judged by several, a pair comes once, where it is furthest apart
             once.setdefault(one.pair.id, one)
         shown = list(once.values())[:SHOWN]
+        sightings.note(studio.store, picture.asked.viewer, [one.pair.id for one in shown])
         of = {one.pair.id: _labels(studio, one.pair.id, picture) for one in shown}
         known = {p.id: p for p in picture.constitution.principles} if picture.constitution else {}
         name = picture.constitution.name if picture.constitution else ""
@@ -104,12 +105,13 @@ def _relabel(studio: Studio, picture: Picture, principle: str, who: str) -> str:
     found = [pairs.load(studio.store, id) for id in wrong_under(picture, principle)]
     again: list[Pair] = [stored.pair for stored in found if stored]
     name = f"{new.name} again × {len(again)}"
+    why = f"wrong under {principle} of {old.name} {old.version[:8]}"
     id = batch.prepare_label(
         studio.store,
         studio.jobs.folder,
         again,
         new,
-        _labelling(studio, labeller),
+        replace(_labelling(studio, labeller), selection=why),
         picture.asked.axis,
         name,
         who,
@@ -120,7 +122,9 @@ def _relabel(studio: Studio, picture: Picture, principle: str, who: str) -> str:
         f"{escape(new.name)} "
         f'{new.version[:8]}: <a href="runs?run={escape(id)}">see the run</a>. When it has finished, reload '
         "this page: "
-        "“Old and new” below compares them pair by pair.</p>"
+        "“Old and new” below compares them pair by pair. They were chosen because the AI was wrong on them: "
+        'no figure and no gate counts them. For those, <a href="labels">label all pairs</a> under the new '
+        "version.</p>"
     )
 
 
@@ -175,6 +179,7 @@ def versions_html(studio: Studio, picture: Picture, key: str | None) -> str:
         return '<p class="cai-muted">No judged pair of the random share was labelled by both.</p>'
     difference = intervals.mean(that.correct - this.correct, this.cluster, -1.0, 1.0)
     order = np.argsort(-np.abs(that.p_a - this.p_a), kind="stable")[:40].tolist()
+    sightings.note(studio.store, picture.asked.viewer, [ids[at] for at in order])
     lines = "".join(_line(studio, picture, ids[at], this, that, at) for at in order)
     return (
         f"<p>On {plural(len(ids), 'judgment')} of random pairs that both have labelled: this one "

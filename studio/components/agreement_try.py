@@ -13,13 +13,14 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from pipeline.errors import UserError
-from pipeline.records import Constitution
+from pipeline.records import Constitution, Principle
 from studio.components import agreement_asked, agreement_data, agreement_whatif
 from studio.components.agreement_data import Picture
 from studio.components.agreement_reweigh import reweigh, weighed
 from studio.components.agreement_section import QUIET, Section
 from studio.components.problem import told
 from studio.context import Studio, author
+from studio.progress import plural
 from studio.store import constitutions
 
 LEAD = """<p class="cai-muted">Switch principles off or weigh them: labels and agreement follow at once, from
@@ -85,21 +86,26 @@ def _outcome(studio: Studio, picture: Picture, weights: Mapping[str, float]) -> 
 
 
 def _read(given: str) -> dict[str, float]:
-    """The weights that the browser sent; what is no weight is left out."""
+    """The weights that the browser sent, 0 for what is off; what is no weight is left out."""
     sent = json.loads(given)
     pairs = sent.items() if isinstance(sent, dict) else ()
     numbers = {str(id): float(w) for id, w in pairs if isinstance(w, int | float)}
-    return {id: weight for id, weight in numbers.items() if math.isfinite(weight) and weight > 0}
+    return {id: weight for id, weight in numbers.items() if math.isfinite(weight) and weight >= 0}
 
 
 def _save(studio: Studio, picture: Picture, weights: Mapping[str, float], note: str, who: str) -> str:
-    """Save the weights over the newest version of the labelled constitution's name."""
+    """Save the weights over the newest version of the labelled constitution's name.
+
+    A principle without a weight was not on the panel: not scored then, however it stands by now. It stays
+    as it is, since nobody decided anything about it.
+    """
     labelled = picture.constitution
     if labelled is None:
         raise UserError("this session does not have the constitution of these labels: import it first")
     now = constitutions.standing(studio.store, labelled.name)
     base = now.latest or labelled
-    changed = reweighted(base, weights, [p.id for p in weighed(picture) if p.pairs])
+    changed = reweighted(base, weights)
+    kept = sum(p.id not in weights for p in changed.principles if p.comparison)
     what = note.strip() or "weights chosen on the Agreement page"
     over = now.saved.version if now.saved else None
     saved = constitutions.save_version(studio.store, changed, what, who, expected=None, over=over)
@@ -111,22 +117,28 @@ def _save(studio: Studio, picture: Picture, weights: Mapping[str, float], note: 
     where = escape("constitution?" + urlencode({"name": saved.name}))
     link = f'<a href="{where}">{escape(saved.name)} {saved.version[:8]}</a>'
     return (
-        f'<p class="cai-done" role="status">Saved as {link}.{newer} Human judgments carry over to it; its AI '
+        f'<p class="cai-done" role="status">Saved as {link}.{newer}{_kept(kept)} Human judgments carry over '
+        "to it; its AI "
         "labels "
         'are made anew on the <a href="labels">Labels page</a>.</p>'
     )
 
 
-def reweighted(base: Constitution, weights: Mapping[str, float], shown: Sequence[str]) -> Constitution:
-    """The constitution with the shown principles weighted, and those without a weight switched off."""
-    if not any(principle.id in weights for principle in base.principles):
+def _kept(unscored: int) -> str:
+    return f" {plural(unscored, 'principle')} not scored: kept as before." if unscored else ""
+
+
+def reweighted(base: Constitution, weights: Mapping[str, float]) -> Constitution:
+    """The constitution with these weights: 0 switches a principle off, one without a weight stays as it is.
+
+    Raises UserError where no weight is over 0.
+    """
+    if not any(weights.get(principle.id, 0) > 0 for principle in base.principles):
         raise UserError("at least one principle must be on")
-    principles = tuple(
-        p
-        if p.id not in shown
-        else replace(p, enabled=True, weight=weights[p.id])
-        if p.id in weights
-        else replace(p, enabled=False)
-        for p in base.principles
-    )
-    return replace(base, principles=principles)
+    return replace(base, principles=tuple(_reweighted(p, weights.get(p.id)) for p in base.principles))
+
+
+def _reweighted(principle: Principle, weight: float | None) -> Principle:
+    if weight is None:
+        return principle
+    return replace(principle, enabled=True, weight=weight) if weight else replace(principle, enabled=False)

@@ -1,10 +1,11 @@
-// The what-if controls: each change sends the weights of the principles that are on, at once.
-const rows = () => [...element.querySelectorAll("li[data-principle]")];
+// The what-if controls: each change sends the weights of the scored principles, 0 for those that are off, at
+// once. Those that were not scored have no controls, and are not spoken of.
+const rows = () => [...element.querySelectorAll("li[data-principle]:not([data-none])")];
 const parts = (row) => ({ on: row.querySelector("[type=checkbox]"), weight: row.querySelector("[type=range]") });
 
-const weights = () => Object.fromEntries(rows().flatMap((row) => {
+const weights = () => Object.fromEntries(rows().map((row) => {
   const { on, weight } = parts(row);
-  return on.checked && Number(weight.value) > 0 ? [[row.dataset.principle, Number(weight.value)]] : [];
+  return [row.dataset.principle, on.checked ? Number(weight.value) : 0];
 }));
 const paint = () => {
   for (const row of rows()) {
@@ -16,7 +17,7 @@ const paint = () => {
 const tell = () => { paint(); trigger("act", { weights: JSON.stringify(weights()) }); };
 
 element.addEventListener("input", (event) => {
-  const row = event.target.closest("li[data-principle]");
+  const row = event.target.closest("li[data-principle]:not([data-none])");
   if (!row) return;
   // Who pulls a slider up wants the principle.
   if (event.target.type === "range" && Number(event.target.value) > 0) parts(row).on.checked = true;
@@ -27,7 +28,6 @@ element.addEventListener("click", (event) => {
   if (!all) return;
   for (const row of rows()) {
     const { on, weight } = parts(row);
-    if (on.disabled) continue;
     on.checked = all === "on" || (all === "saved" && "on" in row.dataset);
     if (all === "saved") weight.value = row.dataset.weight;
     if (all === "on" && Number(weight.value) === 0) weight.value = 1;

@@ -1,7 +1,8 @@
 """What if the constitution were another: its principles toggled and weighted, on the stored labels alone.
 
-The controls are one `gr.HTML`, whose event `act` carries the weight of each principle that is on; what
-follows from them is computed from the stored rows (`studio.store.audit`), without a model.
+The controls are one `gr.HTML`, whose event `act` carries the weight of each principle that was scored, 0 for
+one that is off; what follows from them is computed from the stored rows (`studio.store.audit`), without a
+model. A principle that no pair was scored under has no controls: nothing stored says what it would change.
 """
 
 from __future__ import annotations
@@ -65,15 +66,28 @@ def whatif_panel() -> Any:
 
 
 def panel_html(principles: Sequence[Weighed], labelled: int) -> str:
-    """A row for each principle: on or off, its weight, and on how many pairs it was asked."""
+    """A row for each principle: on or off, its weight, and on how many pairs it was asked.
+
+    Those that were never asked are told apart from those that are off: they stay as they are.
+    """
     heaviest = max([MOST, *(principle.weight for principle in principles)])
-    rows = "".join(_control(principle, heaviest, labelled) for principle in principles)
+    rows = "".join(
+        _control(principle, heaviest, labelled) if principle.pairs else _unscored(principle)
+        for principle in principles
+    )
+    unscored = sum(not principle.pairs for principle in principles)
+    note = (
+        f'<p class="cai-muted" id="whatif-unscored">{plural(unscored, "principle")} not scored: no label of '
+        "this labeller is under them, so no figure here has them. A saved version keeps them as they are.</p>"
+        if unscored
+        else ""
+    )
     return (
         '<div class="cai-whatif"><div class="cai-whatif-head"><b>Principles</b>'
         '<button type="button" class="cai-small" data-all="on">All on</button>'
         '<button type="button" class="cai-small" data-all="off">All off</button>'
         '<button type="button" class="cai-small" data-all="saved">As saved</button></div>'
-        f"<ul>{rows}</ul></div>"
+        f"<ul>{rows}</ul>{note}</div>"
     )
 
 
@@ -117,17 +131,25 @@ def outcome_html(outcome: Outcome | None, axis: Axis, who: str) -> str:
 
 def _control(principle: Weighed, heaviest: float, labelled: int) -> str:
     id, title = escape(principle.id), escape(principle.title)
-    checked = " checked" if principle.enabled and principle.weight > 0 and principle.pairs else ""
-    none = " data-none" if not principle.pairs else ""
+    checked = " checked" if principle.enabled and principle.weight > 0 else ""
     return (
-        f'<li data-principle="{id}" data-weight="{principle.weight:g}"{" data-on" if checked else ""}{none}>'
+        f'<li data-principle="{id}" data-weight="{principle.weight:g}"{" data-on" if checked else ""}>'
         '<label><input type="checkbox" class="cai-switch" '
-        f'role="switch"{checked}{" disabled" if none else ""}> '
+        f'role="switch"{checked}> '
         f'<span class="cai-whatif-title" title="{title}">{title}</span></label>'
         f'<span class="cai-muted cai-whatif-n">{principle.pairs:,} of {labelled:,}</span>'
         f'<input type="range" min="0" max="{heaviest:g}" step="0.1" value="{principle.weight:g}" '
         'aria-label="Weight of '
-        f'{title}"{" disabled" if none else ""}><output>{principle.weight:g}</output></li>'
+        f'{title}"><output>{principle.weight:g}</output></li>'
+    )
+
+
+def _unscored(principle: Weighed) -> str:
+    title = escape(principle.title)
+    kept = f"stays on, weight {principle.weight:g}" if principle.enabled else "stays off"
+    return (
+        f'<li data-principle="{escape(principle.id)}" data-none><span class="cai-whatif-title" '
+        f'title="{title}">{title}</span><span class="cai-muted cai-whatif-n">not scored · {kept}</span></li>'
     )
 
 

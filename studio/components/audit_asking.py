@@ -65,6 +65,8 @@ OFFERED: dict[str, Sequence[tuple[str, str]]] = {
     "mode": MODES,
     "reveal": REVEALS,
 }
+# Where nobody logs in, a name that was typed before is taken up where the address has none.
+REMEMBERED = '() => { try { return [localStorage.getItem("cai-annotator") ?? ""] } catch { return [""] } }'
 NAMES = ("task", "axis", "who", "mode", "labeller", "reveal")
 
 

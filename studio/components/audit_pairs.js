@@ -56,6 +56,7 @@ document.addEventListener("keydown", (event) => {
     box().blur();
     return;
   }
+  if (event.key === "Escape" && !element.querySelector("#pairs-keys").hidden) return act("help");
   const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!action || event.target.closest?.(TYPING)) return;
   if (event.key === "Enter" || event.key === " ") {

@@ -115,6 +115,7 @@ document.addEventListener("keydown", (event) => {
   else if (/^[1-9]$/.test(key)) put(held(), Number(key) - 1);
   else if (key === "ArrowUp" || key === "ArrowDown") move(key === "ArrowUp" ? -1 : 1);
   else if (key === "j" || key === "k") walk(key === "j" ? 1 : -1);
+  else if (key === "Escape" && !element.querySelector("#ranking-keys").hidden) act("help");
   else if (once && !event.repeat) act(once);
   else if (!once) return;
   event.preventDefault();

@@ -138,7 +138,9 @@ def _row(shown: Shown, label: Label, title: str) -> str:
 
 
 def _behind(revealed: Revealed) -> str:
-    facts = list(_sources(revealed))
+    a, b = ("A", "B") if revealed.shown.first == "a" else ("B", "A")
+    sides = f"{a} is this pair’s <b>a</b>, {b} its <b>b</b>: so the Agreement page and files call them"
+    facts = [*_sources(revealed), ("Sides", sides)]
     judgment = revealed.judgment
     if judgment is not None:
         blind = "" if judgment.blind else "; judged <b>not blind</b>"

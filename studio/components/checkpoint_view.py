@@ -16,6 +16,7 @@ from pipeline.lineage import Lineage, Node
 from pipeline.train import figures
 from studio.components.lineage_graph import Shown, graph_html, table_html
 from studio.components.problem import as_html
+from studio.jobs.stages import STAGES
 from studio.store import checkpoints, constitutions, runs
 from studio.store.checkpoints import Checkpoint
 from studio.store.database import Reader
@@ -35,7 +36,7 @@ traced back to its labels, and each label to its constitution.</p><ol>
 <li><b>SL-CAI.</b> Fine-tune a model on revised answers (paper section 3.2): <code>cai sft</code>.</li>
 <li><b>A preference model</b>, from the AI's labels and people's (section 4.1): <code>cai pm</code>.</li>
 <li><b>RL-CAI.</b> Train the first against the second: <code>cai rl</code>. Its snapshots are listed too.</li>
-</ol><p class="cai-muted">Whatever finishes in this session's runs appears here by itself.</p></div>"""
+</ol><p class="cai-muted">Each is started on the Training page; whatever finishes appears here by itself.</p></div>"""
 
 
 def list_html(
@@ -76,11 +77,9 @@ class Titles:
         if node.folder and (found := self.checkpoints.get(node.folder)):
             return Shown(found.name, link(found))
         run = self.runs.get(node.folder.name if node.folder else PurePath(node.title).name)
-        if run and node.kind in ("chains", "labels"):
-            page = "runs" if node.kind == "chains" else "labels"
-            return Shown(run.name, f"{page}?run={quote(run.id)}")
         if run:
-            return Shown(run.name, f"runs?run={quote(run.id)}")
+            page = next((stage.page for stage in STAGES if stage.name == run.stage), "runs")
+            return Shown(run.name, f"{page}?run={quote(run.id)}")
         return Shown(PurePath(node.title).name if node.kind in ("file", "base") else node.title)
 
     def _constitution(self, node: Node) -> Shown:

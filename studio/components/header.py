@@ -70,6 +70,7 @@ def header_html(
     steps += _step("labels", "Labels", f"{now.labelled:,} of {plural(now.pairs, 'pair')}", path)
     steps += _step("audit", "Audit", f"{now.audited:,} judged", path)
     steps += _step("agreement", "Agreement", "", path)
+    steps += _step("training", "Training", f"{now.trained:,} trained" if now.trained else "", path)
     steps += _step("checkpoints", "Checkpoints", "", path)
     here = ' aria-current="page"' if path == "" else ""
     at_sessions = ' aria-current="page"' if path == "sessions" else ""

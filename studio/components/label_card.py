@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -108,6 +108,7 @@ def start_label(studio: Studio, values: Mapping[str, Any], who: str) -> str:
     """Put what the form asks for into the queue; returns the run's id. Raises UserError."""
     labelling, constitution = _asked(studio, values)
     some = chosen(studio, values, labelling)
+    labelling = replace(labelling, selection=_selection(studio, values))
     axis: Axis = "helpful" if values["axis"] == "helpful" else "harmless"
     name = str(values["name"] or "")
     id = batch.prepare_label(studio.store, studio.jobs.folder, some, constitution, labelling, axis, name, who)
@@ -145,6 +146,13 @@ def chosen(studio: Studio, values: Mapping[str, Any], labelling: Labelling) -> l
     else:
         some = pairs.select(studio.store, filter)
     return some[:most] if most else some
+
+
+def _selection(studio: Studio, values: Mapping[str, Any]) -> str:
+    """What the pairs were chosen for, where they are the very ones of a run that says so."""
+    kind, _, key = str(values["which"] or "").partition(":")
+    run = runs.load(studio.store, key) if kind == "of" else None
+    return str(run.config.get("selection") or "") if run else ""
 
 
 def _many(studio: Studio, values: Mapping[str, Any], labelling: Labelling) -> int:

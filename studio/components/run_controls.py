@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -21,19 +22,21 @@ REFRESH = 2.0  # seconds
 LINK = """(id) => {
   history.replaceState(null, "", location.pathname + (id ? `?run=${encodeURIComponent(id)}` : ""));
 }"""
-ASK = """(id) =>
-  confirm("Delete this run, its folder and its log? Its chains and pairs stay; its labels count no more.")
-    ? id : ''"""
+ASK = "Delete this run, its folder and its log? Its chains and pairs stay; its labels count no more."
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """What a page shows of the runs: those of which stages (empty: all), which it can start, or `empty`."""
+    """What a page shows of the runs: those of which stages (empty: all), which it can start, or `empty`.
+
+    `ask` is what is asked before one is deleted.
+    """
 
     page: str
     starts: Sequence[Stage[Any]]
     empty: str
     shows: Sequence[Stage[Any]] = ()
+    ask: str = ASK
 
     def runs(self, studio: Studio) -> list[Run]:
         """The newest first."""
@@ -41,8 +44,17 @@ class Shelf:
         return [run for run in runs.listed(studio.store) if not names or run.stage in names]
 
 
-def run_controls(blocks: gr.Blocks, studio: Studio, current: gr.Textbox, shelf: Shelf) -> gr.Button:
-    """Put the runs on a page; `current` holds the id of the one looked at. Returns “Rerun with changes”."""
+def run_controls(
+    blocks: gr.Blocks,
+    studio: Studio,
+    current: gr.Textbox,
+    shelf: Shelf,
+    under: Callable[[], object] = lambda: None,
+) -> gr.Button:
+    """Put the runs on a page; `current` holds the id of the one looked at. Returns “Rerun with changes”.
+
+    `under` puts more of the page's own under the run's buttons.
+    """
     parts = [gr.HTML(padding=False, elem_id="run", elem_classes="cai-run-holder")]
     # Always mounted, and hidden by the style sheet while there is no run above: what Gradio has not
     # mounted yet can miss an update that comes with its being shown.
@@ -53,6 +65,7 @@ def run_controls(blocks: gr.Blocks, studio: Studio, current: gr.Textbox, shelf: 
         up = gr.Button("Move up", elem_id="up", size="sm", min_width=90)
         down = gr.Button("Move down", elem_id="down", size="sm", min_width=90)
         delete = gr.Button("Delete", elem_id="delete", size="sm", min_width=90, elem_classes="cai-danger")
+    under()
     parts.append(gr.HTML(padding=False, elem_id="samples"))
     with gr.Accordion("Log of the process", open=False, elem_classes="cai-with-run"):
         parts.append(gr.HTML(padding=False, elem_id="log"))
@@ -84,7 +97,8 @@ def run_controls(blocks: gr.Blocks, studio: Studio, current: gr.Textbox, shelf: 
             studio.jobs.delete(id)
         return "" if id else gr.skip()
 
-    delete.click(remove, current, current, js=ASK, **QUIET)
+    sure = f"(id) => confirm({json.dumps(shelf.ask)}) ? id : ''"
+    delete.click(remove, current, current, js=sure, **QUIET)
     return again
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote
 
-from studio.jobs.stages import CRITIQUE, LABEL, PAIRS
+from studio.components.training_results import trained_html
+from studio.jobs.stages import CRITIQUE, LABEL, PAIRS, RL, TRAINING
 from studio.progress import plural
 from studio.store import chains, pairs, runs
 from studio.store.chains import ChainFilter
@@ -18,13 +19,21 @@ from studio.store.pairs import PairFilter
 from studio.store.runs import Event, Figures, Run
 
 SAMPLES = 4
+RECENT = 40
 LINKS = 12
-CAPTIONS = {CRITIQUE.name: "Last step", PAIRS.name: "One response", LABEL.name: "Labelled under"}
+CAPTIONS = {
+    CRITIQUE.name: "Last step",
+    PAIRS.name: "One response",
+    LABEL.name: "Labelled under",
+    RL.name: "One answer",
+}
 
 
 def results(store: Store, run: Run) -> str:
     """What the run has just written, and links to what it has made."""
-    shown = "".join(_sample(event, run) for event in runs.samples(store, run.id, SAMPLES))
+    # Answers to fixed prompts are told side by side with those of the start.
+    newest = [event for event in runs.samples(store, run.id, RECENT) if "fixed" not in event.data][:SAMPLES]
+    shown = "".join(_sample(event, run) for event in newest)
     return (f"<h3>The newest</h3>{shown}" if shown else "") + _made(store, run)
 
 
@@ -41,7 +50,9 @@ def _made(store: Store, run: Run) -> str:
         return _chains(store, run)
     if run.stage == PAIRS.name:
         return _pairs(store, run)
-    return _labels(store, run) if run.stage == LABEL.name else ""
+    if run.stage == LABEL.name:
+        return _labels(store, run)
+    return trained_html(store, run) if run.stage in [stage.name for stage in TRAINING] else ""
 
 
 def _chains(store: Store, run: Run) -> str:

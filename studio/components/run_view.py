@@ -18,7 +18,8 @@ from studio.store import runs
 from studio.store.database import Store
 from studio.store.runs import Figures, Run
 
-TOLD = ("critic", "model_b", "method", "principles", "samples", "axis")
+MODELS = ("pm", "judge")
+TOLD = ("critic", "model_b", "method", "principles", "samples", "axis", "algorithm", "tuning")
 """Settings that tell one run from another, where they are not empty; besides the model and the seed."""
 
 STATES = {
@@ -45,7 +46,7 @@ def run_list(every: Sequence[Run], store: Store, current: str, page: str = "runs
 
 
 def _item(run: Run, now: Figures, line: Sequence[str], current: bool, page: str) -> str:
-    bar = "" if run.state == "waiting" else _bar(now.done, run)
+    bar = "" if run.state == "waiting" else _bar(now, run)
     here = ' aria-current="true"' if current else ""
     return (
         f'<li><a href="{page}?run={escape(run.id)}"{here}>'
@@ -57,9 +58,10 @@ def _item(run: Run, now: Figures, line: Sequence[str], current: bool, page: str)
 def detail(store: Store, run: Run, folder: Path) -> str:
     """One run: how it stands, what it is doing, and the command that does the same."""
     now = runs.figures(store).get(run.id, Figures())
-    cells = [(f"{noun(run)}s", f"{now.done:,} of {run.total:,}")]
+    cells = [(f"{noun(run)}s", f"{now.done:,} of {total(run, now):,}")]
     if run.state in ("running", "stopping") and now.rate is not None:
         cells.append(("tokens/s", f"{now.rate:,.0f}"))
+    if run.state in ("running", "stopping") and (now.rate is not None or now.eta is not None):
         cells.append(("to go", "not known yet" if now.eta is None else duration(now.eta)))
     if now.tokens is not None:
         cells.append(("tokens", f"{now.tokens:,}"))
@@ -68,8 +70,8 @@ def detail(store: Store, run: Run, folder: Path) -> str:
     figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cells)
     return (
         f'<section class="cai-run" aria-label="Run"><h2>{escape(run.name)}</h2>'
-        f'<div class="cai-run-line">{_chip(run)}<span class="cai-muted">{_made(run)}</span></div>'
-        f"{_bar(now.done, run) if run.state != 'waiting' else ''}"
+        f'<div class="cai-run-line">{_chip(run)}<span class="cai-muted">{_made(store, run)}</span></div>'
+        f"{_bar(now, run) if run.state != 'waiting' else ''}"
         f'<dl class="cai-figures">{figures}</dl>{_why(run)}{_command(run, folder)}</section>'
     )
 
@@ -114,21 +116,25 @@ def _chip(run: Run) -> str:
 def _facts(run: Run, now: Figures, line: Sequence[str]) -> str:
     if run.state == "waiting":
         return f"number {line.index(run.id) + 1} in the queue" if run.id in line else "in the queue"
-    facts = [f"{now.done:,} of {plural(run.total, noun(run))}"]
+    facts = [f"{now.done:,} of {plural(total(run, now), noun(run))}"]
     if run.state == "running":
         facts += [] if now.rate is None else [f"{now.rate:,.0f} tokens/s"]
         facts += [] if now.eta is None else [f"{duration(now.eta)} to go"]
     return " · ".join([*facts, f"{run.created:%b %d %H:%M}"])
 
 
-def _made(run: Run) -> str:
+def _made(store: Store, run: Run) -> str:
     config = run.config
+    names = {name: model_name(store, str(config.get(name) or "")) for name in ("model", *MODELS)}
     facts = [
         *([f"{run.constitution_name} {run.constitution[:8]}"] if run.constitution else []),
-        f"model {config.get('model')}",
+        *([run.stage] if trains(run) else []),
+        f"model {names['model']}",
+        *(f"{name} {names[name]}" for name in MODELS if names[name]),
         *(f"{name.replace('_', ' ')} {config[name]}" for name in TOLD if config.get(name)),
-        *([plural(int(config["revisions"]), "revision")] if "revisions" in config else []),
+        *([plural(config["revisions"], "revision")] if isinstance(config.get("revisions"), int) else []),
         f"seed {config.get('seed')}",
+        *([f"trained anyway: “{config['override_gate']}”"] if config.get("override_gate") else []),
         f"by {run.author}",
         *(["imported"] if run.origin == "imported" else []),
         f"{run.created:%Y-%m-%d %H:%M}",
@@ -144,9 +150,26 @@ def noun(run: Run) -> str:
         return "row"
 
 
-def _bar(done: int, run: Run) -> str:
-    share = min(100 * done / run.total, 100) if run.total else 0
-    limits = f'aria-valuemin="0" aria-valuemax="{run.total}" aria-valuenow="{done}"'
+def total(run: Run, now: Figures) -> int:
+    """How many a run is to make: of a training run only itself knows, once it has counted."""
+    return now.total or run.total if trains(run) else run.total
+
+
+def trains(run: Run) -> bool:
+    """Whether it is a training run."""
+    return run.stage in [stage.name for stage in stages.TRAINING]
+
+
+def model_name(store: Store, name: str) -> str:
+    """A model as people know it: one of the session's runs by its name, not by its folder."""
+    run = runs.load(store, Path(name).name) if "/" in name else None
+    return run.name if run else name
+
+
+def _bar(now: Figures, run: Run) -> str:
+    all_ = total(run, now)
+    share = min(100 * now.done / all_, 100) if all_ else 0
+    limits = f'aria-valuemin="0" aria-valuemax="{all_}" aria-valuenow="{now.done}"'
     return (
         f'<div class="cai-meter" role="progressbar" aria-label="{noun(run).capitalize()}s done" {limits}>'
         f'<span style="width:{share:.1f}%"></span></div>'
@@ -157,7 +180,8 @@ def _why(run: Run) -> str:
     if run.state in ("failed", "lost") and run.detail:
         return f'<div class="cai-error" role="status">{escape(run.detail)}</div>'
     if run.state == "stopping":
-        return f'<p class="cai-muted">It finishes its token and keeps each complete {noun(run)}…</p>'
+        what = "step and saves a checkpoint" if trains(run) else f"token and keeps each complete {noun(run)}"
+        return f'<p class="cai-muted">It finishes its {what}…</p>'
     if run.state == "starting" or (run.state == "running" and run.detail):
         return f'<p class="cai-muted">{escape(run.detail or "loading the model…")}</p>'
     return ""

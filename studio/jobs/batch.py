@@ -55,7 +55,7 @@ def prepare_critique(
         write_atomically(inputs / CONSTITUTION, constitutions.dump(constitution))
         prompts.write(tuple(asked), inputs / PROMPTS_FILE)
 
-    return _enqueue(store, folder, _under(run, constitution), write)
+    return put_in_queue(store, folder, _under(run, constitution), write)
 
 
 def prepare_pairs(
@@ -64,7 +64,7 @@ def prepare_pairs(
     """The same for sampled responses, of which pairs are made."""
     label = name.strip() or f"pairs × {len(asked)} by {answering.model}"
     run = _run(store, PAIRS, label, as_json(answering), len(asked), author)
-    return _enqueue(store, folder, run, lambda inputs: prompts.write(tuple(asked), inputs / PROMPTS_FILE))
+    return put_in_queue(store, folder, run, lambda inputs: prompts.write(tuple(asked), inputs / PROMPTS_FILE))
 
 
 def prepare_label(
@@ -88,7 +88,7 @@ def prepare_label(
         write_atomically(inputs / CONSTITUTION, constitutions.dump(constitution))
         pair_files.write(pairs, inputs / PAIRS_FILE)
 
-    return _enqueue(store, folder, _under(run, constitution), write)
+    return put_in_queue(store, folder, _under(run, constitution), write)
 
 
 def principles_each(constitution: Constitution, labelling: Labelling) -> int:
@@ -116,7 +116,11 @@ def _under(run: NewRun, constitution: Constitution) -> NewRun:
     return replace(run, constitution=constitution.version, constitution_name=constitution.name)
 
 
-def _enqueue(store: Store, folder: Path, run: NewRun, write: Callable[[Path], None]) -> str:
+def put_in_queue(store: Store, folder: Path, run: NewRun, write: Callable[[Path], None]) -> str:
+    """Let `write` fill the run's inputs, and put it at the end of the line; returns its id.
+
+    Raises UserError where its folder can't be written.
+    """
     inputs = folder / run.id / "inputs"
     try:
         inputs.mkdir(parents=True)

@@ -22,7 +22,7 @@ from studio.progress import plural
 from studio.store import runs
 from studio.store.constitutions import keep_version
 from studio.store.database import Store
-from studio.store.runs import NewRun, State
+from studio.store.runs import Figures, NewRun, State
 
 RUNS = "runs"
 
@@ -54,7 +54,7 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
     content = content_of(folder, stage.name)
     known = runs.of_content(store, content)
     if known:
-        return Imported(known.id, known.name, _made(store, known.id), stage.noun, new=False)
+        return Imported(known.id, known.name, _made(store, known.id, stage), stage.noun, new=False)
     name = f"{folder.name} (imported)"
     # From the content: an import that was killed half way is done over by the next.
     id = f"imported-{content}" if not runs.exists(store, f"imported-{content}") else runs.new_id(store)
@@ -75,19 +75,26 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
         keep_version(store, constitution, f"Imported with the run {folder.name}", author)
     ingest(store, run, store.folder / RUNS / id)
     with store.tx() as tx:
-        runs.add(tx, replace(run, total=_total(store, id)), _state(store, run))
-    return Imported(id, name, _made(store, id), stage.noun, new=True)
+        runs.add(tx, replace(run, total=_total(store, id, stage)), _state(store, run))
+    return Imported(id, name, _made(store, id, stage), stage.noun, new=True)
 
 
 def content_of(folder: Path, stage: str) -> str:
     """Identity of a run: its config and what it has written."""
     digest = hashlib.sha256()
-    for name in ("config.yaml", *outputs(stage)):
+    trains = stages.of(stage).trains
+    # Two trainings of the same config differ in what they have said: when, at least.
+    for name in ("config.yaml", EVENTS, *made_of(stage)) if trains else ("config.yaml", *made_of(stage)):
         path = folder / name
         if path.is_file():
             digest.update(f"{name}:{path.stat().st_size}:".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def made_of(stage: str) -> tuple[str, ...]:
+    """The files that say that a run of this stage has made something."""
+    return ("checkpoint/checkpoint.json",) if stages.of(stage).trains else outputs(stage)
 
 
 def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Constitution | None]:
@@ -103,12 +110,13 @@ def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Const
         if not isinstance(config, dict):
             raise ValueError("not the config of a run")
         stage = stages.of(str(config.get("stage")))
-        extra = {name: str(config[name]) for name in stage.extra if name in config}
+        extra = {name: config[name] for name in stage.extra if name in config}
         settings = {**as_json(stage.settings(config)), **extra}
     except (OSError, ValueError, TypeError, yaml.YAMLError, UserError) as error:
         raise UserError(f"{folder}/config.yaml: {error}") from error
-    if not any((folder / name).is_file() for name in outputs(stage.name)):
-        raise UserError(f"{folder}: this run has written no {stage.noun}s yet")
+    if not any((folder / name).is_file() for name in made_of(stage.name)):
+        what = "finished no checkpoint" if stage.trains else f"written no {stage.noun}s"
+        raise UserError(f"{folder}: this run has {what} yet")
     if events.held(folder / EVENTS):
         raise UserError(f"{folder}: a process is at work on this run; wait for it, or stop it")
     if "--constitution" not in stage.files:
@@ -119,11 +127,11 @@ def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Const
     return stage, settings, constitution
 
 
-def _total(store: Store, id: str) -> int:
+def _total(store: Store, id: str, stage: Stage[Any]) -> int:
     """How many rows the run was to make: what it said when it started, but no fewer than it has."""
     said = runs.last_event(store, id, "started")
     total = said.data.get("total") if said else None
-    return max(total if isinstance(total, int) else 0, _made(store, id))
+    return max(total if isinstance(total, int) else 0, _made(store, id, stage))
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -147,5 +155,8 @@ def _state(store: Store, run: NewRun) -> State:
     return "failed" if last and last.kind == "failed" else "stopped"
 
 
-def _made(store: Store, id: str) -> int:
+def _made(store: Store, id: str, stage: Stage[Any]) -> int:
+    """How much of it is here: rows, or the steps that were trained."""
+    if stage.trains:
+        return runs.figures(store).get(id, Figures()).done
     return runs.kept(store).get(id, 0)

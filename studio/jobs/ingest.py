@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.records import Chain, Judgment, Label, Pair, parse
-from studio.store import chains, judgments, labels, pairs, runs
+from studio.store import chains, judgments, labels, metrics, pairs, runs
 from studio.store.chains import NewChain
 from studio.store.database import Store, Tx
 from studio.store.runs import Event, NewRun
@@ -85,7 +85,8 @@ def take(store: Store, run: NewRun, file: str, at: int, data: bytes) -> None:
     known = next((known for known in READ.get(run.stage, ()) if known.file == file), None)
     with store.tx() as tx:
         if file == EVENTS:
-            runs.add_events(tx, run.id, [event for row in rows if (event := _event(row))])
+            new = runs.add_events(tx, run.id, [event for row in rows if (event := _event(row))])
+            metrics.add(tx, run.id, new)
         elif known:
             known.add(tx, run, [made for row in rows if (made := _record(run, known.record, row))])
         runs.set_offset(tx, run.id, file, at + len(data))

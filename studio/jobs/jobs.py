@@ -22,7 +22,6 @@ from studio.store.database import Store
 from studio.store.runs import ACTIVE, RESUMABLE, Run, State
 
 ROUND = 0.5  # seconds between two looks
-GRACE = 30.0  # seconds that a run may take to save and end
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ log = logging.getLogger(__name__)
 class Jobs:
     """All runs of a session, below `folder`."""
 
-    def __init__(self, store: Store, folder: Path, *, grace: float = GRACE) -> None:
+    def __init__(self, store: Store, folder: Path, *, grace: float | None = None) -> None:
         self.folder = folder
         self._store = store
         self._grace = grace
@@ -143,8 +142,11 @@ class Jobs:
         if run.id not in self._asked:
             self._asked.add(run.id)
             self._launcher.ask(process.holder)
-        elif (datetime.now(UTC) - run.since).total_seconds() > self._grace:
+        elif (datetime.now(UTC) - run.since).total_seconds() > self._patience(run):
             self._launcher.kill(process.holder)
+
+    def _patience(self, run: Run) -> float:
+        return stages.of(run.stage).grace if self._grace is None else self._grace
 
     def _outcome(self, run: Run, process: runs.Process | None) -> tuple[State, str]:
         """How a run ended: by its own last word, or by what is left to see."""
@@ -162,5 +164,5 @@ class Jobs:
         how = f" by signal {-status}" if status else ""
         return "lost", (
             f"Its process is gone: killed{how}, out of memory, or the machine went down. "
-            f"The {stages.of(run.stage).noun}s that it had finished are here; Resume goes on with the others."
+            f"{stages.of(run.stage).kept}."
         )

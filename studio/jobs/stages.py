@@ -7,15 +7,16 @@ command's (`cai critique`) and stands in the run's config.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pipeline.configs import Answering, Drawing, Labelling, as_arguments
 from pipeline.errors import UserError
+from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio.store.runs import NewRun
 
-C = TypeVar("C", Drawing, Answering, Labelling)
+C = TypeVar("C", Drawing, Answering, Labelling, Supervised, Preferring, Reinforcing, Direct)
 
 CONSTITUTION = "constitution.yaml"
 PROMPTS = "prompts.*"
@@ -26,8 +27,10 @@ PAIRS_FILE = "pairs.jsonl"
 class Stage(Generic[C]):
     """One stage. `noun` is what is counted, in the singular; `page` is where its runs are started.
 
-    `files` are the options that name an input, with the name of the file below `inputs/`; `extra` are the
-    entries of a run's config that are options besides the settings.
+    `files` are the options that name an input, with the name of the file below `inputs/`; `several` those
+    that take all that are there, or none; what lies two folders deep is given as `FOLDER=PATH`. `extra` are
+    the entries of a run's config that are options besides the settings, left out where they are empty.
+    `grace` is how many seconds it may take to save and end.
     """
 
     name: str
@@ -36,6 +39,20 @@ class Stage(Generic[C]):
     page: str
     files: Mapping[str, str]
     extra: tuple[str, ...] = ()
+    several: Mapping[str, str] = field(default_factory=dict)
+    grace: float = 30.0
+
+    @property
+    def trains(self) -> bool:
+        """Whether its runs end in a checkpoint, and their figures are curves over steps."""
+        return issubclass(self.config, Training)
+
+    @property
+    def kept(self) -> str:
+        """What is left of a run that died, in words."""
+        if self.trains:
+            return "Its newest checkpoint is here; Resume goes on from there"
+        return f"The {self.noun}s that it had finished are here; Resume goes on with the others"
 
     def settings(self, config: Mapping[str, Any]) -> C:
         """The settings in a run's config. Raises UserError or TypeError for what is no config."""
@@ -52,7 +69,24 @@ LABEL = Stage(
     {"--pairs": PAIRS_FILE, "--constitution": CONSTITUTION},
     extra=("axis",),
 )
-STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL)
+# A step of training, and the checkpoint after it, may take a processor minutes.
+SAVES = 600.0
+LABELLED = {"--labels": "labels/*", "--human": "human/*/*"}
+GATED = ("written", "reserved", "gate", "override_gate")
+SFT = Stage(
+    "sft",
+    Supervised,
+    "step",
+    "training",
+    {},
+    several={"--chains": "chains/*", "--demos": "demos.*", "--helpful": "helpful.*"},
+    grace=SAVES,
+)
+PM = Stage("pm", Preferring, "step", "training", {}, GATED, LABELLED, SAVES)
+RL = Stage("rl", Reinforcing, "step", "training", {"--prompts": PROMPTS}, extra=("pm", "judge"), grace=SAVES)
+DPO = Stage("dpo", Direct, "step", "training", {}, GATED, LABELLED, SAVES)
+TRAINING: tuple[Stage[Any], ...] = (SFT, PM, RL, DPO)
+STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL, *TRAINING)
 
 
 def of(name: str) -> Stage[Any]:
@@ -72,10 +106,20 @@ def words(run: NewRun, folder: Path) -> list[str]:
     """What follows `cai` in the command that does (or goes on with) a run. Raises UserError."""
     stage = of(run.stage)
     files = [word for option, name in stage.files.items() for word in (option, str(_input(folder, name)))]
-    extra = [
-        word for name in stage.extra if name in run.config for word in (f"--{name}", str(run.config[name]))
-    ]
+    for option, name in stage.several.items():
+        if found := sorted((folder / "inputs").glob(name)):
+            deep = "*/*" in name
+            files += [option, *(f"{path.parent.name}={path}" if deep else str(path) for path in found)]
+    extra = [word for name in stage.extra for word in _option(name, run.config.get(name))]
     return [stage.name, *files, "--run", str(folder), *extra, *as_arguments(stage.settings(run.config))]
+
+
+def _option(name: str, value: object) -> list[str]:
+    """An option and its value, or values; alone where it is a flag."""
+    if value in (None, "", False, []):
+        return []
+    values = [] if value is True else value if isinstance(value, list) else [value]
+    return [f"--{name.replace('_', '-')}", *map(str, values)]
 
 
 def _input(folder: Path, name: str) -> Path:

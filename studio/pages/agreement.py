@@ -16,20 +16,21 @@ from urllib.parse import urlencode
 import gradio as gr
 import numpy as np
 
-from studio.components import agreement_asked, agreement_data, agreement_pairs
+from studio.components import agreement_asked, agreement_data, agreement_pairs, audit_asking
 from studio.components.agreement_asked import AXES, Asked
 from studio.components.agreement_calibration import calibration_section
 from studio.components.agreement_data import LISTED, Picture, held
 from studio.components.agreement_empty import empty_html
 from studio.components.agreement_exports import exports_section, run_of
 from studio.components.agreement_gate import gate_section
-from studio.components.agreement_section import QUIET, Section
+from studio.components.agreement_section import QUIET, Listing, Section
 from studio.components.agreement_sections import figures_section, heading, labellers_section
 from studio.components.agreement_triage import triage_section, versions_section
 from studio.components.agreement_try import whatif_section
 from studio.components.notice import content_notice
 from studio.context import Studio
 from studio.progress import plural
+from studio.store import sightings
 
 DRAWER = Path(agreement_pairs.__file__).with_name("agreement_drawer.js")
 
@@ -47,18 +48,18 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         empty = gr.HTML(padding=False, elem_id="agreement-empty")
         with gr.Column(visible=False) as body:
             first = [gate_section(studio, chosen)]
-            with gr.Tabs(elem_id="agreement-tabs"):
+            with gr.Tabs(elem_id="agreement-tabs") as tabs:
                 with gr.Tab("Figures"):
                     gr.HTML(TABS, padding=False)
                     first.append(figures_section(studio))
                 with gr.Tab("Labellers"):
                     second = [labellers_section(studio)]
                 with gr.Tab("Disagreements"):
-                    second.append(triage_section(studio, chosen))
+                    apart = [triage_section(studio, chosen)]
                     heading("Old and new", "two labellers on the same judged pairs")
-                    second.append(versions_section(studio, chosen))
+                    apart.append(versions_section(studio, chosen))
                 with gr.Tab("What if"):
-                    second.append(whatif_section(studio, chosen))
+                    tried = [whatif_section(studio, chosen)]
                 with gr.Tab("Calibration"):
                     third = [calibration_section(studio, chosen)]
                 with gr.Tab("Export"):
@@ -66,6 +67,8 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             took = gr.HTML(padding=False, elem_id="took")
         drawer = gr.HTML(js_on_load=DRAWER.read_text(encoding="utf-8"), padding=False, elem_id="behind")
     shown = [address, empty, body, took, *_outputs(first)]
+    listing = Listing(studio, {"Disagreements": apart, "What if": tried})
+    at, drawn = gr.State(""), gr.State({})
 
     def show(asked: Asked) -> list[Any]:
         start = time.perf_counter()
@@ -77,13 +80,14 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         updates = [update for section in first for update in section.render(picture)]
         return [*head, _took(studio, picture, time.perf_counter() - start), *updates]
 
-    def arrive(request: gr.Request) -> list[Any]:
-        asked = agreement_asked.read(studio.store, dict(request.query_params))
+    def arrive(remembered: str, request: gr.Request) -> list[Any]:
+        viewer = audit_asking.read({"as": remembered}, request.username).who
+        asked = agreement_asked.read(studio.store, {**dict(request.query_params), "viewer": viewer})
         return [*_choices(studio, asked), *show(asked)]
 
     def choose(*values: Any) -> list[Any]:
         asked = agreement_asked.of_controls(studio.store, values)
-        return [gr.skip(), gr.skip(), _judges(studio, asked), *show(asked)]
+        return [gr.skip(), gr.skip(), _judges(studio, asked), gr.skip(), *show(asked)]
 
     def rest(sections: Sequence[Section]) -> Callable[..., list[Any]]:
         def render(*values: Any) -> list[Any]:
@@ -99,10 +103,16 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             studio, agreement_asked.of_controls(studio.store, values), str(event._data.get("open") or "")
         )
 
+    def again(open: str, before: dict[str, Any], *values: Any) -> list[Any]:
+        return listing.drawn(open, before, values)
+
+    def turn(event: gr.SelectData, before: dict[str, Any], *values: Any) -> list[Any]:
+        return [str(event.value), *listing.drawn(str(event.value), before, values)]
+
     # The gate and the figures first; then what is behind the other tabs, so that nobody waits for it.
-    arrived = blocks.load(arrive, None, [*chosen, *shown], **QUIET)
+    arrived = blocks.load(arrive, chosen[3], [*chosen, *shown], js=audit_asking.REMEMBERED, **QUIET)
     changed = gr.on(
-        [control.input for control in chosen],
+        [control.input for control in chosen[:3]],
         choose,
         chosen,
         [*chosen, *shown],
@@ -111,13 +121,15 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     )
     for event in (arrived, changed):
         after = event.then(rest(second), chosen, _outputs(second), **QUIET)
+        after = after.then(again, [at, drawn, *chosen], [drawn, *listing.outputs], **QUIET)
         after.then(rest(third), chosen, _outputs(third), **QUIET)
+    tabs.select(turn, [drawn, *chosen], [at, drawn, *listing.outputs], **QUIET)
     address.change(None, address, js=LINK)
     drawer.act(behind, chosen, drawer, trigger_mode="always_last", **QUIET)
 
 
 def _choice() -> list[Any]:
-    """The controls of what is compared: axis, labeller, judges."""
+    """The controls of what is compared: axis, labeller, judges; and, not seen, who looks."""
     with gr.Row(elem_classes="cai-line"):
         axis = gr.Radio(
             [(name.capitalize(), name) for name in AXES],
@@ -136,14 +148,15 @@ def _choice() -> list[Any]:
             scale=2,
             min_width=280,
         )
-    return [axis, labeller, judges]
+    return [axis, labeller, judges, gr.Textbox(visible=False)]
 
 
 def _choices(studio: Studio, asked: Asked) -> list[Any]:
     """Updates of the controls for an address."""
     labeller = asked.labeller.key if asked.labeller else None
     choices = agreement_asked.labeller_choices(studio.store)
-    return [asked.axis, gr.update(choices=choices, value=labeller), _judges(studio, asked)]
+    labellers = gr.update(choices=choices, value=labeller)
+    return [asked.axis, labellers, _judges(studio, asked), asked.viewer]
 
 
 def _judges(studio: Studio, asked: Asked) -> Any:
@@ -159,7 +172,8 @@ def _behind(studio: Studio, asked: Asked, what: str) -> str:
     if picture is None:
         return ""
     title, c, rows = agreement_data.behind(picture, what)
-    some = held(studio.store, c, picture.pairs, rows[:LISTED], asked.judges.noun)
+    some = held(studio.store, c, picture.pairs, rows[:LISTED], asked)
+    sightings.note(studio.store, asked.viewer, [one.pair.id for one in some])
     return agreement_pairs.list_html(escape(title), some, len(rows), asked.axis)
 
 

@@ -14,7 +14,7 @@ import gradio as gr
 
 from studio.audit_acts import Answer, act, arrive
 from studio.components import audit_asking, audit_view
-from studio.components.audit_asking import Asking
+from studio.components.audit_asking import REMEMBERED, Asking
 from studio.components.audit_bar import pairs_bar, ranking_bar
 from studio.components.audit_picture import Asked
 from studio.components.notice import content_notice
@@ -24,8 +24,6 @@ from studio.store import labels
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 VIEW_SCRIPT = Path(audit_view.__file__).with_suffix(".js")
 LAST_SCRIPT = VIEW_SCRIPT.with_name("audit_last.js")
-# Where nobody logs in, a name that was typed before is taken up where the address has none.
-REMEMBERED = '() => { try { return [localStorage.getItem("cai-annotator") ?? ""] } catch { return [""] } }'
 
 
 def build(blocks: gr.Blocks, studio: Studio) -> None:

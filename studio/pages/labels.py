@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from studio.components.label_card import JUDGED, LabelCard, counted, label_card, sources, start_label
-from studio.components.labeller_list import labeller_list
+from studio.components.labeller_list import imports_list, labeller_list
 from studio.components.notice import content_notice
 from studio.components.pair_card import ANSWERED, PairCard, bring, pair_card, start_pairs
 from studio.components.problem import told
@@ -33,6 +33,19 @@ response is better.</li>
 <li><b>Judge some yourself</b>, blind, on the Audit page. Only then is it known what the labels are worth: the
 Agreement page says so, with its interval.</li>
 </ol></div>"""
+# Whoever starts something has read what was wrong before, with whatever they started then.
+CLEARED = """(said) => ["", "", said?.includes("cai-error") ? "" : said]"""
+# The run stands in the other column, often above what is on the screen: whoever starts it is taken there.
+# Its place is hidden while there is none, so it is waited for.
+SHOW = """async (id, problem) => {
+  const run = document.querySelector("#run");
+  if (!id || problem || !run) return;
+  for (let tries = 0; tries < 50 && !run.querySelector(".cai-run"); tries++)
+    await new Promise((go) => setTimeout(go, 100));
+  run.tabIndex = -1;
+  run.scrollIntoView({ block: "start" });
+  run.focus({ preventScroll: true });
+}"""
 SHELF = Shelf("labels", (PAIRS, LABEL), EMPTY, shows=(PAIRS, LABEL))
 
 
@@ -71,11 +84,17 @@ def _starting(studio: Studio, getting: PairCard, labelling: LabelCard, current: 
             return id, ""
         return gr.skip(), mistake.html
 
+    # Before the actions, so that it never wipes off what these have to say.
+    problems = [getting.problem, labelling.problem, getting.said]
+    for button in (getting.start, labelling.start, getting.bring):
+        button.click(None, getting.said, problems, js=CLEARED, **QUIET)
+
     for button, act, form, problem in (
         (getting.start, sample, getting.form, getting.problem),
         (labelling.start, label, labelling.form, labelling.problem),
     ):
-        button.click(act, list(form.values()), [current, problem], **QUIET).then(None, current, js=LINK)
+        started = button.click(act, list(form.values()), [current, problem], **QUIET)
+        started.then(None, current, js=LINK).then(None, [current, problem], js=SHOW)
 
     def take(file: str | None, axis: Any) -> Iterator[str]:
         yield from bring(studio, file, axis)
@@ -141,7 +160,7 @@ def _refreshing(
 
     def look(before: list[Any], *given: Any) -> list[Any]:
         values = dict(zip(form, given, strict=True))
-        fresh = [labeller_list(studio.store), sources(studio)]
+        fresh = [labeller_list(studio.store) + imports_list(studio.store), sources(studio)]
         if before == fresh:
             return [gr.skip()] * 4
         known = [value for _, value in fresh[1]]

@@ -173,10 +173,11 @@ def compared(
     """Judgments beside a labeller's labels, in the order of the first word on each pair; and their pairs.
 
     `annotators` is a kind, a name, a list of names, or one annotator of a kind. With `random_only` just the
-    judgments that speak for all pairs: of random or imported ones, the newest that was made blind. Pairs
-    that are not labelled are left out; under `weights` (by principle) those too that were not scored under
-    all that weigh anything. Without, the constitution's own weights hold, over whatever principles each pair
-    was labelled by. `matrix` is the labeller's where the caller has it already.
+    judgments that speak for all pairs: of random or imported ones, the newest that was made blind, and not
+    of pairs that were relabelled because the AI was wrong on them. Pairs that are not labelled are left out;
+    under `weights` (by principle) those too that were not scored under all that weigh anything. Without,
+    the constitution's own weights hold, over whatever principles each pair was labelled by. `matrix` is the
+    labeller's where the caller has it already.
     """
     matrix = labels.matrix(store, labeller) if matrix is None else matrix
     found = aggregated(
@@ -186,7 +187,10 @@ def compared(
     rows = store.columns(ROWS, {**selection(axis, annotators, random_only), "picked": picked})
     place = {pair: at for at, pair in enumerate(matrix.pairs)}
     at = np.array([place.get(pair, -1) for pair in rows["id"]], dtype=np.int64)
-    kept = np.flatnonzero((at >= 0) & ~np.isnan(np.append(found.p_a, np.nan)[at]))
+    there = (at >= 0) & ~np.isnan(np.append(found.p_a, np.nan)[at])
+    if random_only and (selected := labels.selected(store, labeller)):
+        there &= np.array([pair not in selected for pair in rows["id"]], dtype=bool)
+    kept = np.flatnonzero(there)
     at = at[kept]
     _, cluster = np.unique(rows["prompt_id"][kept].astype(str), return_inverse=True)
     aligned = Compared(

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, get_args
 
 from pipeline.errors import UserError
 from pipeline.records import AnnotatorKind, Axis, Choice, Judgment, Pair, PickedBy, parse
-from studio.store import pairs
+from studio.store import pairs, sightings
 from studio.store.bulk import insert
 from studio.store.database import Reader, Store, Tx, moment
 
@@ -159,10 +159,13 @@ def undo(store: Store, annotator: str, axis: Axis) -> str | None:
 
 
 def seen(store: Reader, pair: str, annotator: str) -> bool:
-    """Whether a person may have seen the AI's label of a pair: by any act of theirs but a blind skip.
+    """Whether a person may have seen the AI's label of a pair: by any act of theirs but a blind skip, or on
+    a page that listed it with its label.
 
     An act on either axis: a label has none, so it is revealed after both questions alike.
     """
+    if sightings.shown(store, pair, annotator):
+        return True
     who = {"pair": pair, "annotator": annotator, "kind": "person"}
     return bool(store.query(f"SELECT 1 FROM judgments WHERE {OWN} AND {SEEN} LIMIT 1", who))  # noqa: S608
 

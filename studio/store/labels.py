@@ -106,6 +106,15 @@ ORDER BY l.seq
 PRINCIPLES = f"SELECT DISTINCT principle FROM labels WHERE {OF} ORDER BY principle"  # noqa: S608
 
 
+SELECTIONS = "SELECT id FROM runs WHERE json_extract_string(config, '$.selection') <> ''"
+"""The runs whose pairs were chosen for what an AI had said of them, as by triage."""
+SELECTED = f"""
+SELECT pair FROM labels
+WHERE {OF} AND run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')
+GROUP BY pair HAVING bool_and(run IN ({SELECTIONS}))
+"""  # noqa: S608
+
+
 def add(tx: Tx, labels: Sequence[Label], run: str) -> int:
     """Add a run's labels, each pair and principle of it once; returns how many were new."""
     new = {(label.pair_id, label.principle): label for label in reversed(labels)}
@@ -134,6 +143,17 @@ def runs_of(store: Reader, labeller: Labeller) -> list[str]:
         asdict(labeller),
     )
     return [run for (run,) in rows]
+
+
+def selected(store: Reader, labeller: Labeller) -> frozenset[str]:
+    """The pairs that a labeller has labels of only because they were chosen for what an AI said of them.
+
+    A version that is made to mend some pairs and measured on these would be measured on what it was chosen
+    by: they are none of its random share until a run over more than them has labelled them too.
+    """
+    if not store.query(f"{SELECTIONS} LIMIT 1"):
+        return frozenset()
+    return frozenset(pair for (pair,) in store.query(SELECTED, asdict(labeller)))
 
 
 def of_pair(store: Reader, pair: str, labeller: Labeller | None = None) -> list[Label]:

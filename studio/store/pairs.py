@@ -15,7 +15,7 @@ from pipeline.records import AnnotatorKind, Axis, Message, Pair, PromptKind, Sou
 from pipeline.refusals import refuses
 from studio.store.bulk import insert
 from studio.store.database import Reader, Tx, moment
-from studio.store.labels import Labeller
+from studio.store.labels import SELECTIONS, Labeller
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class PairFilter:
     """Which pairs; an empty field lets all through.
 
     `search` is literal, whatever its case, in the prompt or a response. `labelled` and `unlabelled` ask for
-    a label by that labeller, or for none; `judged_by` for a judgment (a skip is none) by that judge.
+    a label by that labeller, or for none; one that triage asked for is none there, or a run over the rest
+    would miss just the pairs that were hard. `judged_by` asks for a judgment (a skip is none) by that judge.
     """
 
     search: str | None = None
@@ -71,7 +72,7 @@ CONDITIONS = {
     "kind": "kind = $kind",
     "run": "run = $run",
     "labelled": f"id IN ({LABELLED.format('labelled')})",
-    "unlabelled": f"id NOT IN ({LABELLED.format('unlabelled')})",
+    "unlabelled": f"id NOT IN ({LABELLED.format('unlabelled')} AND l.run NOT IN ({SELECTIONS}))",
     "judged_by": "id IN (SELECT j.pair FROM standing_judgments j "
     "WHERE j.annotator = $judged_by_annotator AND j.annotator_kind = $judged_by_kind "
     "AND j.axis = $judged_by_axis AND j.choice <> 'skip')",

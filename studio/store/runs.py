@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from studio.store.bulk import insert
 from studio.store.database import Reader, Store, Tx, moment
 from studio.store.lock import Holder
 
@@ -66,12 +67,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Figures:
-    """How far a run is. `rate` is tokens a second, `eta` seconds to go; None where it has not said."""
+    """How far a run is. `rate` is tokens a second, `eta` seconds to go; None where it has not said.
+
+    `total` is how many it is to make, as it said itself: of a training run only it knows.
+    """
 
     done: int = 0
     tokens: int | None = None
     rate: float | None = None
     eta: float | None = None
+    total: int | None = None
 
 
 COLUMNS = (
@@ -184,21 +189,16 @@ def set_offset(tx: Tx, run: str, file: str, bytes_: int) -> None:
     tx.query("INSERT INTO run_offsets (run, file, bytes) VALUES (?, ?, ?)", [run, file, bytes_])
 
 
-def add_events(tx: Tx, run: str, events: Iterable[Event]) -> None:
-    """Add what a run said; what is there already stays as it is."""
-    for event in events:
-        tx.query(
-            "INSERT INTO run_events SELECT $run, $seq, $attempt, $kind, $time, $data "
-            "WHERE NOT EXISTS (SELECT 1 FROM run_events WHERE run = $run AND seq = $seq)",
-            {
-                "run": run,
-                "seq": event.seq,
-                "attempt": event.attempt,
-                "kind": event.kind,
-                "time": event.time,
-                "data": json.dumps(event.data),
-            },
-        )
+def add_events(tx: Tx, run: str, events: Iterable[Event]) -> list[Event]:
+    """Add what a run said; what is there already stays as it is. Returns what was new."""
+    told = {event.seq: event for event in reversed(list(events))}  # of two of a number, the first
+    for (seq,) in tx.query(
+        "SELECT seq FROM run_events WHERE run = ? AND seq IN (SELECT unnest(?::BIGINT[]))", [run, list(told)]
+    ):
+        told.pop(seq)
+    new = sorted(told.values(), key=lambda event: event.seq)
+    insert(tx, "run_events", [{"run": run, **vars(e), "data": json.dumps(e.data)} for e in new])
+    return new
 
 
 def last_event(store: Reader, run: str, kind: str | None = None, after: int = 0) -> Event | None:
@@ -228,6 +228,7 @@ def figures(store: Reader) -> dict[str, Figures]:
             said.get("tokens"),
             said.get("tokens_per_second"),
             said.get("eta_s"),
+            said.get("total"),
         )
         for run in {*there, *told}
         for said in (told.get(run, {}),)

@@ -146,6 +146,20 @@ def test_a_calibration_is_kept_and_an_opposed_labeller_has_none(open_page: Calla
     expect(page.get_by_role("button", name="Keep this calibration")).to_be_disabled()
 
 
+def test_what_was_wrong_with_a_calibration_goes_when_something_else_is_started(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page("imported")
+    tab(page, "Calibration")
+    keep = page.get_by_role("button", name="Keep this calibration")
+    expect(keep).to_be_enabled(timeout=SLOW)
+    keep.click()
+    problem = page.locator("#calibration-problem")
+    expect(problem).to_contain_text("choose people above")
+    page.get_by_role("button", name="Use probabilities as labelled").click()
+    expect(problem).to_have_text("")
+
+
 def test_an_export_downloads(open_page: Callable[..., Page], tmp_path: Path) -> None:
     page = open_page("person:ana")
     tab(page, "Export")
@@ -195,3 +209,16 @@ def test_every_plot_is_drawn_and_fits(
         tab(page, name)
         shot(f"agreement-{name.lower().replace(' ', '-')}-{given['scheme']}-{given['width']}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_pair_that_was_listed_with_its_label_is_not_blind_on_the_audit_page(
+    page: Page, open_page: Callable[..., Page]
+) -> None:
+    page.add_init_script("localStorage.setItem('cai-annotator', 'eve')")  # as the audit page remembers her
+    page = open_page("person:cem")
+    page.locator("#confusion [data-open='cell:a:b']").click()
+    expect(page.locator(".cai-drawer")).to_contain_text("you judge no longer blind")
+    page.goto("/audit?pair=" + "0" * 16)  # by hand: the drawer's links say of themselves that it was shown
+    expect(page.locator("#audit article")).to_have_attribute("data-state", "known")
+    page.goto("/audit?pair=" + f"{1:016x}")
+    expect(page.locator("#audit article")).to_have_attribute("data-state", "blind")

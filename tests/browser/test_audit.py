@@ -230,6 +230,10 @@ def test_the_keys_and_the_settings_unfold(page: Page, shot: Callable[[str], None
     open_as(page, "curious", f"&pair={id}")
     page.keyboard.press("?")
     expect(page.locator("#pairs-keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#pairs-keys")).to_be_hidden()
+    page.keyboard.press("Escape")
+    expect(page.locator("#pairs-keys")).to_be_hidden()
     page.get_by_text("2 earlier turns").click()
     expect(page.locator("#audit")).to_contain_text("I am cold.")
     page.get_by_role("button", name="What comes next").click()
@@ -308,3 +312,15 @@ def test_it_fits_without_sideways_scrolling(
     expect(page.locator(".cai-ranking > li")).to_have_count(4)
     shot(f"audit-ranking-{case}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_controls_stand_on_the_left_one_beside_the_other(page: Page) -> None:
+    open_as(page, "ana")
+    boxes = [page.locator(f"#audit-{name}").bounding_box() for name in ("task", "axis", "who")]
+    row = page.locator(".cai-asking").bounding_box()
+    assert row
+    left = row["x"]
+    for box in boxes:
+        assert box
+        assert 0 <= box["x"] - left <= 40
+        left = box["x"] + box["width"]

@@ -62,10 +62,13 @@ def test_comparisons_are_imported_labelled_and_their_labeller_is_listed(
     expect(page.locator("#count")).to_contain_text("no earlier run")
     page.locator("#label").click()
     expect(page).to_have_url(re.compile(r"/labels\?run=[0-9a-f-]{36}$"), timeout=PATIENT)
+    expect(page.locator("#run")).to_be_focused(timeout=PATIENT)
+    expect(page.locator("#run .cai-status")).to_be_in_viewport(timeout=PATIENT)
     expect(page.locator("#run .cai-status")).to_have_text("finished", timeout=SLOW)
     expect(page.locator("#run")).to_contain_text("3 of 3")
     expect(page.locator("#samples")).to_contain_text("labels/s")
-    labeller = page.locator("#labellers tbody tr")
+    labeller = page.get_by_role("region", name="Labellers").locator("tbody tr")
+    expect(page.get_by_role("region", name="Imported comparisons")).to_contain_text("people.jsonl")
     expect(labeller).to_contain_text("bundled · choice", timeout=PATIENT)
     expect(labeller.get_by_role("link", name="Agreement with people")).to_have_attribute(
         "href", re.compile("^agreement\\?labeller=")
@@ -104,6 +107,8 @@ def test_mistakes_are_told_in_the_page(labels: Page) -> None:
     page = labels
     page.locator("#sample").click()
     expect(page.locator("#sample-problem")).to_contain_text("choose a prompt file or a shipped set")
+    page.locator("#label").click()
+    expect(page.locator("#sample-problem")).to_have_text("")
     page.locator("#most input").fill("-1")
     page.locator("#most input").blur()
     expect(page.locator("#count")).to_contain_text("at most", timeout=PATIENT)

@@ -51,6 +51,14 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
+def test_pairs_that_were_chosen_for_what_an_ai_said_give_no_figures(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run / "config.yaml").write_text("stage: label\nselection: wrong under kind\n")
+    assert main(["agreement", "--labels", str(run)]) != 0
+    assert "no figures and no gate from these alone" in capsys.readouterr().err
+
+
 def test_the_table_names_who_judged_and_gives_each_figure_its_n(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,7 +70,9 @@ def test_the_table_names_who_judged_and_gives_each_figure_its_n(
     assert "Cohen's kappa                   0.000" in told
     assert "refusal word, else shorter" in told
     assert "People" not in told
-    assert "Not shown yet: the next look is after 20 more judgments." in told
+    assert (
+        "Not shown yet that these labels agree with people: the next look is after 20 more judgments." in told
+    )
 
 
 def test_json_is_whole_and_strict(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,3 +47,13 @@ def test_neither_length_nor_a_refusal_gives_the_answer(axis: str) -> None:
     rows = pairs(axis)
     for rule in (shorter, refusing):
         assert 0.44 < sum(map(rule, rows)) / len(rows) < 0.56
+
+
+def test_there_are_enough_chains_of_many_kinds_each_once_and_of_no_pair() -> None:
+    rows = [json.loads(line) for line in (FOLDER / "chains.jsonl").read_text("utf-8").splitlines()]
+    prompts = {row["prompt"].lower() for row in rows}
+    assert len(rows) >= 600
+    assert len({row["id"] for row in rows}) == len(prompts) == len(rows)
+    assert len({row["kind"] for row in rows}) >= 15
+    assert not prompts & {row["prompt"].lower() for axis in ("harmless", "helpful") for row in pairs(axis)}
+    assert all(row["critique"].strip() and row["revision"].strip() for row in rows)

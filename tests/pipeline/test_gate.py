@@ -37,7 +37,7 @@ def test_not_shown_yet_tells_how_many_more() -> None:
     found = judged(42, 18)
     assert (found.state, found.needed, found.expected) == ("not shown yet", 40, 140)
     assert found.words() == [
-        "Not shown yet: the next look is after 40 more judgments.",
+        "Not shown yet that these labels agree with people: the next look is after 40 more judgments.",
         "At the present accuracy, 140 more would show that it agrees.",
     ]
 
@@ -57,7 +57,9 @@ def test_the_last_look_stands() -> None:
 def test_nothing_judged_is_not_shown_yet() -> None:
     found = gate.gate(np.zeros(0), np.zeros(0, int))
     assert (found.state, found.needed, found.looks) == ("not shown yet", 50, ())
-    assert found.words() == ["Not shown yet: the next look is after 50 more judgments."]
+    assert found.words() == [
+        "Not shown yet that these labels agree with people: the next look is after 50 more judgments."
+    ]
 
 
 def test_between_looks_nothing_changes_the_state() -> None:

@@ -157,6 +157,10 @@ def preferences_principle(id: str, comparison: str) -> Any:
 
 def test_a_row_a_pair() -> None:
     p, bare = pair("p"), pair("q")
+    [shown] = preferences.flat(
+        judged([p], judgments=[judgment(p, "a", blind=False), judgment(p, "a", "ben")])
+    )
+    assert (shown["blind"], json.loads(shown["source_a"])["name"]) == (False, p.source_a.name)
     one, other = preferences.flat(judged([p, bare], [label(p, "h", 1.0)], judgments=[judgment(p, "tie")]))
     assert (one["ai"], one["human"], one["annotators"], one["principles"]) == ("a", "tie", 1, "h 0.7311")
     assert (other["p_a"], other["ai"], other["human"]) == (None, None, None)

@@ -68,6 +68,17 @@ def test_trl_by_the_ai_by_people_and_by_both(
     assert [row["origin"] for row in export("--form", "trl", "--by", "both")] == ["ai", "human"]
 
 
+def test_what_the_numbers_are_and_the_gate_are_said(
+    export: Callable[..., list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    export("--form", "trl")
+    said = capsys.readouterr().err
+    assert "p is the probability that chosen is the better one" in said
+    assert "gate: Not shown yet" in said
+    export("--form", "rows", "--by", "human")
+    assert "gate" not in capsys.readouterr().err
+
+
 def test_the_axis_is_the_runs_and_more_judgments_count(
     export: Callable[..., list[dict[str, Any]]], labelled: Path, tmp_path: Path
 ) -> None:

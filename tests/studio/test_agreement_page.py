@@ -7,14 +7,16 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 
-from pipeline import agreement, compared_run, constitution
+from pipeline import agreement, compared_run, constitution, preferences
 from pipeline import pairs as pair_files
 from pipeline.agreement import Figure
 from pipeline.errors import UserError
@@ -28,7 +30,9 @@ from studio.components import (
     agreement_sections,
     agreement_triage,
     agreement_try,
+    agreement_whatif,
     agreement_words,
+    audit_sides,
     charts,
 )
 from studio.components.agreement_asked import Asked, Judges
@@ -36,9 +40,14 @@ from studio.components.agreement_data import Picture
 from studio.components.agreement_empty import empty_html
 from studio.components.agreement_gate import gate_html, top_html
 from studio.components.agreement_pairs import Held, list_html, triage_html
+from studio.components.agreement_section import Listing
 from studio.context import Studio
 from studio.jobs import batch
-from studio.store import calibrations, constitutions, gates, judgments, labels, pairs, runs
+from studio.pages import agreement as page
+from studio.store import calibrations, constitutions, gates, judgments, labels, pairs, runs, sightings
+from studio.store.labels import Labeller
+from studio.store.pairs import PairFilter
+from studio.store.runs import NewRun
 
 
 def _seeding() -> ModuleType:
@@ -108,6 +117,18 @@ def test_the_gate_in_its_three_states(studio: Studio, judges: str, state: str) -
     assert f'data-gate="{state}"' in gate_html(found, Judges())
 
 
+def test_the_gate_says_of_what_and_where_more_pairs_come_from(studio: Studio) -> None:
+    found = gates.of(studio.store, look(studio, "person:cem").random)
+    assert "Not shown yet that these labels agree with people: the next look" in gate_html(
+        found, Judges(), 60
+    )
+    assert "gate-short" not in gate_html(found, Judges(), 30)
+    short = gate_html(found, Judges(), 29)
+    assert "Only 29 labelled pairs are left to judge for that" in short
+    assert 'href="labels"' in short
+    assert "No labelled pair is left" in gate_html(found, Judges(), 0)
+
+
 def test_training_reads_the_gate_of_all_people_at_the_sessions_threshold(studio: Studio) -> None:
     labeller = labels.labellers(studio.store)[0].labeller
     assert gates.gate_for(studio.store, labeller, "harmless").accuracy.n == 140
@@ -144,6 +165,53 @@ def test_each_count_is_the_number_of_pairs_behind_it(studio: Studio) -> None:
     assert behind("nonsense") == behind("cell:x:y") == behind("principle:none") == 0
 
 
+def test_the_pairs_behind_a_figure_are_no_longer_blind_to_who_opened_it(studio: Studio) -> None:
+    asked = replace(look(studio, "person:cem").asked, viewer="dee")
+    opened = page._behind(studio, asked, "cell:a:b")
+    assert SEEDING.pair_id(0) in opened
+    for number in (0, 1):
+        judgments.judge(studio.store, SEEDING.judgment(number, "dee"))
+    seen, unseen = judgments.mine(studio.store, "dee", "harmless")
+    assert (seen.blind, unseen.blind) == (False, True)
+    assert len(look(studio, "person:dee").random) == 1
+
+
+def test_what_lists_labels_is_drawn_when_its_tab_is_opened_and_who_looked_is_kept(studio: Studio) -> None:
+    seen = "SELECT count(DISTINCT pair) FROM seen_labels WHERE annotator = 'dee'"
+    with gr.Blocks():
+        chosen = [gr.Textbox() for _ in range(4)]
+        listing = Listing(studio, {"Disagreements": [agreement_triage.triage_section(studio, chosen)]})
+    values = ("harmless", "", "person:cem", "dee")
+    skipped = listing.drawn("Figures", {}, values)
+    assert "triage-card" not in str(skipped)
+    assert studio.store.query(seen) == [(0,)]
+    drawn, cards, *_ = listing.drawn("Disagreements", {}, values)
+    assert cards.count("cai-triage-card") == 5
+    assert studio.store.query(seen) == [(5,)]
+    assert "triage-card" not in str(listing.drawn("Disagreements", drawn, values))
+
+
+def test_the_sides_are_named_as_the_viewer_saw_them(studio: Studio) -> None:
+    stored = pairs.load(studio.store, SEEDING.pair_id(3))
+    assert stored
+    one = Held(stored.pair, 0.4, 0.4, 0.4, 1.0, viewer="ana")
+    letters = ("A", "B") if audit_sides.shown(stored.pair, "ana").first == "a" else ("B", "A")
+    html = triage_html([one], {}, {}, "harmless", "harmless")
+    for side, letter in zip("ab", letters, strict=True):
+        assert f'{side} <span class="cai-muted">shown as {letter}</span>' in html
+    assert f"a shown as {letters[0]}" in list_html("x", [one], 1, "harmless")
+    assert "shown as" not in triage_html([replace(one, viewer="")], {}, {}, "harmless", "harmless")
+
+
+def test_flipped_labels_are_no_longer_blind_to_who_tried(studio: Studio) -> None:
+    picture = look(studio)
+    picture = replace(picture, asked=replace(picture.asked, viewer="dee"))
+    second = agreement_reweigh.weighed(picture)[1].id
+    found = agreement_reweigh.reweigh(studio.store, picture, {second: 1.0})
+    assert found
+    assert all(judgments.seen(studio.store, flip.pair.id, "dee") for flip in found.flips)
+
+
 def test_a_principle_alone_has_its_own_accuracy(studio: Studio) -> None:
     rows = agreement_sections.principle_rows(look(studio))
     assert [round(row.accuracy.value) for row in rows] == [1, 1, 1, 0]
@@ -176,7 +244,8 @@ def test_a_principle_that_was_not_asked_covers_nothing(studio: Studio) -> None:
 def test_a_weighting_is_saved_as_a_version_and_leaves_the_rest(studio: Studio) -> None:
     picture = look(studio)
     shown = [row.id for row in agreement_reweigh.weighed(picture) if row.pairs]
-    said = agreement_try._save(studio, picture, {shown[0]: 2.0, shown[2]: 1.0}, "", "ana")
+    weights = {shown[0]: 2.0, shown[1]: 0.0, shown[2]: 1.0, shown[3]: 0.0}
+    said = agreement_try._save(studio, picture, weights, "", "ana")
     assert "Saved as" in said
     saved = constitutions.latest(studio.store, "harmless")
     assert saved
@@ -189,8 +258,27 @@ def test_a_weighting_is_saved_as_a_version_and_leaves_the_rest(studio: Studio) -
         agreement_try._save(studio, picture, {}, "", "ana")
 
 
+def test_a_principle_that_was_not_scored_is_not_shown_as_off(studio: Studio) -> None:
+    principles = agreement_reweigh.weighed(look(studio))
+    html = agreement_whatif.panel_html(principles, 80)
+    unscored = [row for row in principles if not row.pairs and row.enabled]
+    assert html.count("not scored · stays on") == len(unscored) > 0
+    assert html.count('role="switch"') == html.count('role="switch" checked') == 4
+    assert f"{len(unscored)} principles not scored" in html
+
+
+def test_a_principle_that_was_scored_since_the_panel_was_drawn_is_not_saved_as_off(studio: Studio) -> None:
+    picture = look(studio)
+    shown = [row.id for row in agreement_reweigh.weighed(picture) if row.pairs]
+    said = agreement_try._save(studio, picture, {shown[0]: 2.0}, "", "ana")
+    saved = constitutions.latest(studio.store, "harmless")
+    assert saved
+    assert next(p for p in saved.principles if p.id == shown[1]).enabled
+    assert "not scored: kept as before" in said
+
+
 def test_what_the_browser_sends_as_weights_is_read_with_care() -> None:
-    assert agreement_try._read('{"a": 1, "b": -1, "c": "2", "d": 0, "e": null}') == {"a": 1.0}
+    assert agreement_try._read('{"a": 1, "b": -1, "c": "2", "d": 0, "e": null}') == {"a": 1.0, "d": 0.0}
     assert agreement_try._read("[1, 2]") == {}
 
 
@@ -212,8 +300,44 @@ def test_relabelling_takes_the_pairs_that_an_amended_principle_is_wrong_on(studi
     assert started
     assert started.constitution == new.version
     assert (started.config["method"], started.config["axis"]) == ("choice", "harmless")
+    assert started.config["selection"].startswith(f"wrong under {wrong} of harmless")
     assert batch.principles_each(new, agreement_triage._labelling(studio, picture.labeller)) == 1
     studio.jobs.stop(run)
+
+
+def relabelled(studio: Studio, numbers: range, selection: str, run: str) -> Labeller:
+    """Another version's labels, by a run of its own."""
+    config = {"method": "choice", "selection": selection}
+    made = NewRun(
+        id=run,
+        stage="label",
+        name=run,
+        config=config,
+        constitution=None,
+        constitution_name=None,
+        total=len(numbers),
+        author="ana",
+    )
+    said = [label for number in numbers for label in SEEDING.said(number, harmless())]
+    with studio.store.tx() as tx:
+        runs.add(tx, made, "done")
+        labels.add(tx, [replace(label, constitution="new") for label in said], run)
+    return Labeller("bundled", "choice", "new")
+
+
+def test_pairs_relabelled_from_triage_are_none_of_the_new_versions_random_share(studio: Studio) -> None:
+    new = relabelled(studio, range(55), "wrong under x", "triage")
+    picture = look(studio, labeller=new.key)
+    assert (len(picture.every), len(picture.random), picture.selected) == (55, 0, 55)
+    assert "Only the 55 pairs relabelled from triage" in empty_html(picture.asked, picture)
+    gate = gates.gate_for(studio.store, new, "harmless")
+    assert (gate.state, gate.accuracy.n) == ("not shown yet", 0)
+    # A run over the rest takes them again, or it would miss just those.
+    left = pairs.select(studio.store, PairFilter(unlabelled=new))
+    assert len(left) == SEEDING.PAIRS
+    relabelled(studio, range(SEEDING.PAIRS), "", "whole")
+    assert len(look(studio, labeller=new.key).random) == 61
+    assert pairs.count(studio.store, PairFilter(unlabelled=new)) == 0
 
 
 def test_old_and_new_stand_side_by_side(studio: Studio) -> None:
@@ -274,6 +398,18 @@ def test_an_export_is_written_outside_the_session(
     path, words = agreement_exports.write(studio, look(studio), form, kind, "ai", False)
     assert uploads in path.parents
     assert "80" in words
+
+
+def test_an_export_says_what_its_numbers_are_and_what_the_gate_says_of_the_labeller(studio: Studio) -> None:
+    said = agreement_exports.about_html(studio, look(studio))
+    assert "p is the probability that chosen is the better one" in said
+    assert "margin is the AI’s mean log-odds" in said
+    assert gates.gate_for(studio.store, look(studio).labeller, "harmless").words()[0] in unescape(said)
+    sightings.note(studio.store, "ana", [SEEDING.pair_id(79)])
+    judgments.judge(studio.store, SEEDING.judgment(79, "ana"))
+    rows = preferences.flat(agreement_exports.gathered(studio, look(studio), False))
+    by_pair = {row["pair_id"]: row["blind"] for row in rows}
+    assert [by_pair[SEEDING.pair_id(n)] for n in (0, 79, 78)] == [True, False, None]
 
 
 def test_a_calibrated_export_has_the_calibrated_probabilities(studio: Studio) -> None:

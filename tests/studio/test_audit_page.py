@@ -90,6 +90,13 @@ def tab(store: Store) -> Tab:
     return Tab(store)
 
 
+def test_the_reveal_says_which_letter_is_which_side(tab: Tab) -> None:
+    before = tab.item
+    tab.press("a")
+    letter = "A" if audit_sides.shown(pair(before), "ana").first == "a" else "B"
+    assert f"{letter} is this pair’s <b>a</b>" in (tab.now.last or "")
+
+
 def test_a_judgment_is_kept_in_the_pairs_own_sides_and_the_next_pair_comes(tab: Tab) -> None:
     before = tab.item
     tab.press("a")

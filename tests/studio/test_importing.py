@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pipeline import critique_command
 from pipeline.__main__ import main
@@ -107,7 +108,7 @@ def test_what_is_no_run_is_told_plainly(store: Store, headless: Path, tmp_path: 
         refused(headless, "a process is at work")
     for name, text, why in (
         ("config.yaml", "- a", "not the config"),
-        ("config.yaml", "stage: sft", "does not know"),
+        ("config.yaml", "stage: dream", "does not know"),
         ("config.yaml", "stage: critique\nrevisions: x", "config.yaml"),
         ("inputs/constitution.yaml", "name: [", "constitution.yaml"),
     ):
@@ -190,3 +191,29 @@ def test_a_run_that_has_written_nothing_of_its_own_is_refused(store: Store, tmp_
     with pytest.raises(UserError, match="no labels yet"):
         import_run(store, folder)
     assert store.query("SELECT 1 FROM pairs") == []
+
+
+def test_a_trained_run_comes_in_with_its_curves(store: Store, tmp_path: Path) -> None:
+    from pipeline.records import as_json
+    from pipeline.training_configs import Supervised
+    from studio.store import metrics
+
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump({"stage": "sft", **as_json(Supervised(batch=2))}))
+    told = [
+        {"kind": "started", "done": 0, "total": 2},
+        *({"kind": "metric", "step": at, "values": {"loss": 2.0 / at}} for at in (1, 2)),
+        {"kind": "finished", "status": "done", "rows": 2},
+    ]
+    lines = [{"v": 1, "attempt": 1, "seq": at, "time": "t", **event} for at, event in enumerate(told, 1)]
+    (folder / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(UserError, match="finished no checkpoint"):
+        import_run(store, folder)
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint" / "checkpoint.json").write_text("{}")
+    first = import_run(store, folder)
+    assert (first.told, import_run(store, folder).new) == ("trained (imported): imported, 2 steps.", False)
+    [run] = runs.listed(store)
+    assert (run.stage, run.state, run.total, run.config["batch"]) == ("sft", "done", 2, 2)
+    assert metrics.curves(store, [run.id])[run.id]["loss"].values == (2.0, 1.0)

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pipeline.errors import UserError
 from pipeline.records import Choice, Judgment, Label, Message, Pair, Source
-from studio.store import judgments, labels, pairs, runs
+from studio.store import judgments, labels, pairs, runs, sightings
 from studio.store.archive import export_session
 from studio.store.backups import back_up, restore_backup
 from studio.store.database import Store
@@ -206,6 +206,23 @@ def test_what_was_taken_back_was_seen(store: Store) -> None:
     judge(store, by("ann", "p0"))
     assert not current(store, "harmless")[0].blind
     assert undo(store, "ann", "helpful") is None
+
+
+def test_whoever_was_shown_a_label_elsewhere_judges_no_longer_blind(store: Store) -> None:
+    judge(store, by("ann", "p0"))
+    sightings.note(store, "ann", ["p0", "p1"])
+    sightings.note(store, "ann", ["p1", "p1"])
+    sightings.note(store, "", ["p2"])
+    assert store.query("SELECT annotator, pair FROM seen_labels ORDER BY pair") == [
+        ("ann", "p0"),
+        ("ann", "p1"),
+    ]
+    for who in ("ann", "ben"):
+        judge(store, by(who, "p1"))
+    judge(store, by("ann", "p0", note="why"))  # judged before, and still the same
+    blind = current(store, "harmless", blind=True)
+    assert [(one.annotator, one.pair_id) for one in blind] == [("ann", "p0"), ("ben", "p1")]
+    assert not seen(store, "p2", "")
 
 
 def test_a_label_seen_after_one_question_is_seen_for_the_other(store: Store) -> None:

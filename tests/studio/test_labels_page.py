@@ -15,7 +15,7 @@ from pipeline.configs import Answering, Labelling
 from pipeline.errors import UserError
 from pipeline.records import Label, Message, Pair, Source
 from studio.components.label_card import chosen, counted, sources, start_label
-from studio.components.labeller_list import labeller_list
+from studio.components.labeller_list import imports_list, labeller_list
 from studio.components.pair_card import bring, start_pairs
 from studio.context import Studio
 from studio.jobs import batch
@@ -140,6 +140,19 @@ def test_pairs_are_chosen_by_run_by_import_and_as_a_label_run_had_them(
     assert {value for _, value in sources(studio)} == {*asked, f"of:{second}"}
 
 
+def test_the_very_ones_of_a_selection_are_one_too(studio: Studio, form: dict[str, Any]) -> None:
+    keep(studio, *(pair(f"{n}?") for n in range(3)))
+    labelling, some = Labelling(selection="wrong under kind"), chosen(studio, form, Labelling())
+    version = constitutions.load_version(studio.store, form["constitution"])
+    of = batch.prepare_label(
+        studio.store, studio.jobs.folder, some, version, labelling, "harmless", "", "ann"
+    )
+    for which, expected in ((f"of:{of}", "wrong under kind"), ("", "")):
+        run = runs.load(studio.store, start_label(studio, {**form, "which": which}, "ann"))
+        assert run
+        assert run.config["selection"] == expected
+
+
 def test_the_count_says_how_long_it_takes_once_a_run_has_told(studio: Studio, form: dict[str, Any]) -> None:
     assert "No such pairs" in counted(studio, form)
     keep(studio, *(pair(f"{n}?") for n in range(120)))
@@ -176,6 +189,14 @@ def test_contrast_without_examples_is_refused_before_it_is_queued(
             studio.store, studio.jobs.folder, [pair("1?")], bare, contrast, "harmless", "", "ann"
         )
     assert runs.listed(studio.store) == []
+
+
+def test_imported_comparisons_are_listed(studio: Studio, tmp_path: Path) -> None:
+    assert imports_list(studio.store) == ""
+    list(bring(studio, comparisons(tmp_path), "harmless"))
+    html = imports_list(studio.store)
+    assert "people.jsonl</th><td>harmless</td><td>2</td>" in html
+    assert 'href="agreement?axis=harmless&amp;annotator=imported%3Apeople.jsonl"' in html
 
 
 def test_labellers_are_listed_with_their_links_and_as_text(studio: Studio, form: dict[str, Any]) -> None:

@@ -107,5 +107,6 @@ def test_the_options_are_those_of_the_command(stage: object, capsys: pytest.Capt
     with pytest.raises(SystemExit):
         main([stage.name, "--help"])
     said = capsys.readouterr().out
-    for option in (*stage.files, *(f"--{name}" for name in stage.extra), "--run", "--model"):
+    extra = (f"--{name.replace('_', '-')}" for name in stage.extra)
+    for option in (*stage.files, *stage.several, *extra, "--run", "--model"):
         assert option in said

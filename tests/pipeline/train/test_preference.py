@@ -137,3 +137,7 @@ def test_pairs_that_are_learnt_from_are_not_measured_on() -> None:
     learnt = preferences(1.0)
     with pytest.raises(UserError, match=r"mine.jsonl: 3 of its pairs are learnt from too"):
         preference.require_apart(learnt, {"heldout": [], "mine.jsonl": learnt[:3]})
+
+
+def test_what_lora_learnt_is_in_the_merged_checkpoint(train: Callable[..., PreferenceModel]) -> None:
+    assert difference(train(preferences(1.0), tuning="lora", learning_rate=1e-2)) > 2

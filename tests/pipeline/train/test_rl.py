@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.events import metrics
+from pipeline.preference_model import PreferenceModel
 from pipeline.prompts import from_text
-from pipeline.records import Message
+from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
-from pipeline.train import rl, sft
-from pipeline.train.examples import lesson
-from pipeline.training_configs import Reinforcing, Supervised
+from pipeline.train import preference, rl, sft
+from pipeline.train.examples import Preference, lesson
+from pipeline.training_configs import Preferring, Reinforcing, Supervised
 
 pytestmark = pytest.mark.training
 
@@ -36,8 +39,7 @@ def learn(tiny_model: Path, tmp_path: Path) -> Callable[..., list[dict[str, Any]
         folder = RunDir.open(tmp_path / "rl", {"stage": "rl"}, {})
         asked = [from_text(text) for text in ("say", "go on", "tell me", "well")]
         assert rl.train(folder, config, asked, count_e, None, {}) == 0
-        events = [json.loads(line) for line in (tmp_path / "rl" / "events.jsonl").read_text().splitlines()]
-        return [event["values"] for event in events if event["kind"] == "metric"]
+        return [values for step, values in metrics(tmp_path / "rl" / "events.jsonl") if step]
 
     return go
 
@@ -101,3 +103,29 @@ def test_repetition_is_the_share_of_runs_of_four_words_said_before() -> None:
     assert rl.repeated("one two three four five") == 0
     assert rl.repeated("a b c d a b c d") == pytest.approx(1 - 4 / 5)
     assert rl.repeated("") == 0
+
+
+def test_a_preference_model_with_another_tokenizer_rewards_all_the_same(
+    learn: Callable[..., list[dict[str, Any]]], speller: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads texts, with its own tokenizer: there is nothing to agree on."""
+    pairs = [Pair(f"p{i}", f"q{i}", (Message("user", "Say"),), f"e{i}", f"x{i}") for i in range(4)]
+    config = Preferring(model=str(speller), tuning="full", steps=2, batch=2, at_once=2, heldout=0.0)
+    folder = RunDir.open(tmp_path / "pm", {"stage": "pm"}, {})
+    assert preference.train(folder, config, [Preference(pair, 1.0, "person") for pair in pairs], {}) == 0
+    monkeypatch.setattr(sys.modules[__name__], "count_e", PreferenceModel(str(tmp_path / "pm")).score)
+    assert len(learn()) == 2
+
+
+def test_the_same_prompts_are_answered_at_the_start_and_on_the_way(
+    learn: Callable[..., list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    learn(steps=4, sample_every=2)
+    events = [json.loads(line) for line in (tmp_path / "rl" / "events.jsonl").read_text().splitlines()]
+    asked = {event["step"]: [] for event in events if "fixed" in event}
+    for event in events:
+        if "fixed" in event:
+            asked[event["step"]].append(event["prompt"])
+    assert list(asked) == [0, 2, 4]
+    assert asked[0] == asked[2] == asked[4]
+    assert sum("evasive" in event.get("values", {}) for event in events) == 3

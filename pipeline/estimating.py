@@ -1,0 +1,244 @@
+"""What a training run needs of memory and time, before it starts: from a model's shape, without torch.
+
+Memory is the sum of what is held at once: weights (and, in RL, a preference model's), the gradients and
+Adam's two moments of what is trained, and the activations of the examples that are in memory at once. The
+logits of a vocabulary weigh most in small models. Time is multiply-adds over a rate measured on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from pipeline import models
+from pipeline.models import ModelFiles
+from pipeline.training_configs import Reinforcing, Training
+
+Stage = Literal["sft", "pm", "rl", "dpo"]
+BASE = 0.9e9
+"""Bytes that Python with torch, transformers, TRL and its data take before a model is there: measured."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A transformer's sizes, from its config.json, and the parameters that its safetensors hold."""
+
+    layers: int
+    hidden: int
+    inner: int
+    key_value: int
+    vocabulary: int
+    parameters: int
+
+    def lora(self, rank: int) -> int:
+        """Parameters that LoRA adds to every linear layer."""
+        h, i, kv = self.hidden, self.inner, self.key_value
+        return self.layers * rank * (4 * h + 2 * (h + kv) + 3 * (h + i))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes by what they are for, and seconds a step. `available` is what the machine has to spare."""
+
+    weights: float
+    others: float
+    trained: float
+    activations: float
+    seconds_per_step: float
+    steps: int
+    available: float
+
+    @property
+    def total(self) -> float:
+        return BASE + self.weights + self.others + self.trained + self.activations
+
+    @property
+    def fits(self) -> bool:
+        return self.total < 0.95 * self.available
+
+    def lines(self) -> list[str]:
+        """For people: memory, what to change where it will not fit, and time."""
+        parts = {
+            "weights": self.weights,
+            "other models": self.others,
+            "gradients and optimizer": self.trained,
+            "activations": self.activations,
+            "Python and libraries": BASE,
+        }
+        told = ", ".join(f"{name} {value / 1e9:.1f}" for name, value in parts.items() if value)
+        lines = [
+            f"about {self.total / 1e9:.1f} GB of memory ({told}); {self.available / 1e9:.1f} GB are free",
+            f"about {_duration(self.seconds_per_step * self.steps)} for {self.steps:,} steps",
+        ]
+        if not self.fits:
+            first = "at once" if self.activations > self.weights + self.trained else "the model"
+            lines.insert(
+                1,
+                f"that may not fit: lower {first}, or max length, or choose checkpointing, lora in place of "
+                "full, or a smaller model",
+            )
+        return lines
+
+
+def shape(files: ModelFiles) -> Shape:
+    """The sizes of a model on this machine. Raises OSError, ValueError and KeyError for no transformer."""
+    config = json.loads((files.folder / "config.json").read_text("utf-8"))
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    head = config.get("head_dim") or hidden // heads
+    return Shape(
+        config["num_hidden_layers"],
+        hidden,
+        config.get("intermediate_size") or 4 * hidden,
+        head * (config.get("num_key_value_heads") or heads),
+        config["vocab_size"],
+        sum(map(_parameters, files.folder.glob("*.safetensors"))),
+    )
+
+
+def foresee(
+    config: Training, stage: Stage, lengths: Sequence[float], steps: int
+) -> tuple[Training, list[str]]:
+    """The config with what this machine decides, and what the run is going to take, in words.
+
+    `lengths` are the examples' in tokens. Where a model can't be looked at, the words say why.
+    """
+    try:
+        sizes = shape(models.resolve(config.model))
+    except (OSError, ValueError, KeyError) as error:
+        words = [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
+        return replace(config, at_once=config.at_once or 1), words
+    free, cuda = memory()
+    rate = matrix_rate()
+    if not config.at_once:
+        config = replace(config, at_once=_at_once(config, stage, sizes, lengths, free, cuda))
+    return config, estimate(config, stage, sizes, lengths, steps, free, rate).lines()
+
+
+def memory() -> tuple[float, bool]:
+    """Bytes that are free where training runs, and whether that is a CUDA GPU."""
+    if shutil.which("nvidia-smi"):
+        import torch
+
+        if torch.cuda.is_available():
+            return float(torch.cuda.mem_get_info()[0]), True
+    return float(psutil.virtual_memory().available), False
+
+
+ENOUGH = 4
+"""Examples at once on a processor: more are no faster there (their tokens keep it busy)."""
+
+
+def _at_once(
+    config: Training, stage: Stage, sizes: Shape, lengths: Sequence[float], free: float, cuda: bool
+) -> int:
+    """The most examples at once that take up to half of what is free, and divide the batch."""
+    for many in range(config.batch if cuda or stage == "rl" else min(config.batch, ENOUGH), 1, -1):
+        tried = replace(config, at_once=many)
+        found = estimate(tried, stage, sizes, lengths, 1, free, 1.0)
+        if config.batch % many == 0 and found.total < 0.5 * free:
+            return many
+    return 1
+
+
+def estimate(
+    config: Training,
+    stage: Stage,
+    model: Shape,
+    lengths: Sequence[float],
+    steps: int,
+    available: float,
+    rate: float,
+) -> Estimate:
+    """For examples of these lengths in tokens (prompt and answer), at `rate` multiply-adds a second.
+
+    Memory is that of the batch with the longest ones; time is that of a mean one. In a preference model's
+    batch, and in DPO's, each example is two sequences.
+    """
+    tokens = sum(lengths) / max(1, len(lengths))
+    width = 4.0  # bytes: fp32 on a processor without fast bf16
+    sides = 2 if stage in ("pm", "dpo") else 1
+    full = config.tuning == "full"
+    trained = model.parameters if full else model.lora(config.rank)
+    at_once = min(config.at_once or config.batch, config.batch)
+    longest = max(lengths, default=0.0)
+    # A preference model is of the policy's size here, as both start from one model unless said otherwise.
+    others = width * model.parameters * (1 if stage == "rl" else 0) + (
+        width * model.parameters if full and stage in ("rl", "dpo") else 0
+    )
+    per_token = _activations(model, config.checkpointing, stage)
+    passes = 3.0 if full else 2.0  # forward, back through the activations, and for the weights themselves
+    work = passes * 2 * model.parameters * tokens * config.batch * sides
+    if isinstance(config, Reinforcing):
+        # Sampling is a forward pass a token, one after another: far from the matrix rate.
+        work += 2 * model.parameters * config.max_tokens * config.batch * SAMPLING
+        work += 2 * 2 * model.parameters * tokens * config.batch
+    return Estimate(
+        width * model.parameters,
+        others,
+        trained * width * 3,
+        at_once * sides * longest * per_token,
+        work / (2 * rate),
+        steps,
+        available,
+    )
+
+
+SAMPLING = 4.0
+"""How much dearer a sampled token is than one in a long sequence: it moves all weights for a few rows."""
+
+
+def _activations(model: Shape, checkpointing: bool, stage: Stage) -> float:
+    """Bytes a token: what the backward pass needs of each layer, and three copies of its logits."""
+    layer = 4.0 * (16 * model.hidden + 4 * model.inner + 2 * model.key_value)
+    layers = 4.0 * model.hidden * model.layers + layer if checkpointing else layer * model.layers
+    logits = 0.0 if stage == "pm" else 3 * 4.0 * model.vocabulary
+    return layers + logits
+
+
+def matrix_rate(seconds: float = 0.15) -> float:
+    """Multiply-adds a second of this machine's processor, in fp32, measured."""
+    import numpy as np
+
+    a = np.ones((512, 512), np.float32)
+    a @ a
+    done, began = 0, time.perf_counter()
+    while time.perf_counter() - began < seconds:
+        a @ a
+        done += 1
+    return done * 512**3 / (time.perf_counter() - began)
+
+
+def lengths(texts: Iterable[str], longest: int) -> list[float]:
+    """Tokens of each text, by the rule of four characters each and a template's twenty, up to `longest`."""
+    return [min(longest, len(text) / 4 + 20) for text in texts]
+
+
+def _parameters(path: Path) -> int:
+    """The numbers in a safetensors file, from its header."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > 100_000_000:
+            raise ValueError(f"{path}: no safetensors file")
+        header: dict[str, Any] = json.loads(file.read(length))
+    total = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            numbers = 1
+            for size in tensor["shape"]:
+                numbers *= size
+            total += numbers
+    return total
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

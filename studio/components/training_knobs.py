@@ -1,0 +1,126 @@
+"""The settings of a training stage as controls: a preset, the important ones, the rest folded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import gradio as gr
+
+from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
+from studio import forms
+from studio.jobs.launcher import CPU, devices
+
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+LOOK, SMALL, WHOLE = "A first look", "Small", "Everything"
+INFO = {
+    LOOK: "a few steps, to see that all of it works: about a minute on a processor",
+    SMALL: "as much as a processor does in minutes",
+    WHOLE: "all examples in full length: hours on a processor, for a GPU",
+}
+OFTEN = 5.0
+"""Times that an example is seen, from which on the page warns."""
+REPORTS = ("", "tensorboard", "wandb", "trackio")
+
+Preset = Mapping[str, Any]
+_SHORT = {"max_length": 512, "batch": 4, "save_every": 10, "sample_every": 20}
+PRESETS: Mapping[type, Mapping[str, Preset]] = {
+    Supervised: {
+        LOOK: {"steps": 6, "batch": 2, "max_length": 256, "save_every": 2, "sample_every": 6},
+        SMALL: {"steps": 40, **_SHORT},
+        WHOLE: {"batch": 16},
+    },
+    Preferring: {
+        LOOK: {"steps": 6, "batch": 4, "max_length": 256, "save_every": 3},
+        SMALL: {"steps": 60, "batch": 8, "max_length": 384, "save_every": 20},
+        WHOLE: {"batch": 32},
+    },
+    Reinforcing: {
+        LOOK: {"steps": 3, "batch": 4, "answers": 2, "max_tokens": 16, "save_every": 1, "sample_every": 3},
+        SMALL: {"steps": 20, "batch": 8, "max_tokens": 48, "save_every": 5, "sample_every": 10},
+        WHOLE: {"steps": 200, "batch": 64, "answers": 8, "max_tokens": 256},
+    },
+    Direct: {
+        LOOK: {"steps": 6, "batch": 2, "max_length": 256, "save_every": 2, "sample_every": 6},
+        SMALL: {"steps": 40, **_SHORT},
+        WHOLE: {"batch": 16},
+    },
+}
+MAIN: Mapping[type, tuple[str, ...]] = {
+    Supervised: ("model", "steps", "learning_rate", "batch", "max_length"),
+    Preferring: ("model", "targets", "steps", "learning_rate", "batch", "heldout"),
+    Reinforcing: ("model", "steps", "learning_rate", "batch", "answers", "max_tokens", "beta"),
+    Direct: ("model", "steps", "learning_rate", "batch", "beta"),
+}
+
+
+def preset_here() -> str:
+    """The preset that suits this machine."""
+    return SMALL if devices() == (CPU,) else WHOLE
+
+
+def names(kind: type) -> tuple[str, ...]:
+    """All settings of a stage, the important ones first."""
+    return (*MAIN[kind], *(f.name for f in fields(kind) if f.name not in MAIN[kind]))
+
+
+def knobs(kind: type, prefix: str) -> tuple[gr.Radio, dict[str, Any]]:
+    """Put the controls on a page; returns the preset, and the others, `name` too, by what they set."""
+    preset = gr.Radio(
+        [LOOK, SMALL, WHOLE],
+        value=preset_here(),
+        label="Preset",
+        info=" · ".join(f"{name}: {what}" for name, what in INFO.items()),
+        elem_id=f"{prefix}-preset",
+    )
+    choices = {"model": ["bundled"], "report_to": REPORTS}
+    found: dict[str, Any] = forms.controls(kind, MAIN[kind][:1], choices, prefix)
+    for at in range(1, len(MAIN[kind]), 2):
+        with gr.Row():
+            found |= forms.controls(kind, MAIN[kind][at : at + 2], choices, prefix)
+    rest = names(kind)[len(MAIN[kind]) :]
+    with gr.Accordion("More settings", open=False):
+        found["name"] = gr.Textbox(
+            label="Name of the run", info="empty: named by what it trains", elem_id=f"{prefix}-name"
+        )
+        for at in range(0, len(rest), 2):
+            with gr.Row():
+                found |= forms.controls(kind, rest[at : at + 2], choices, prefix)
+    for name, value in values_of(kind, preset_here()).items():
+        found[name].value = value
+    changed = [name for name in found if name not in ("model", "name")]
+
+    def choose(wanted: str) -> list[Any]:
+        values = values_of(kind, wanted)
+        return [values[name] for name in changed]
+
+    preset.input(choose, preset, [found[name] for name in changed], **QUIET)
+    return preset, found
+
+
+def values_of(kind: type, preset: str) -> dict[str, Any]:
+    """All settings but the model, as a preset has them."""
+    return {
+        f.name: PRESETS[kind].get(preset, {}).get(f.name, f.default)
+        for f in fields(kind)
+        if f.name != "model"
+    }
+
+
+def plan(config: Any, many: int) -> str:
+    """How often each of so many examples is seen; empty where nothing goes in."""
+    if not many:
+        return ""
+    steps = int(config.steps or max(1, math.ceil(many * config.epochs / config.batch)))
+    times = steps * config.batch / many
+    told = f"{steps:} steps of {config.batch}: each example is seen about {times:,.2g} times"
+    if times > OFTEN:
+        told += ". That often it is learnt by heart: fewer steps, or more examples, teach better"
+    return f'<p class="cai-muted">{told}.</p>'
+
+
+def read(kind: type, values: Mapping[str, Any]) -> Any:
+    """The stage's config in a form's values. Raises UserError."""
+    return forms.read(kind, {f.name: values[f.name] for f in fields(kind)})

@@ -1,0 +1,162 @@
+"""“Preference model” and “DPO”: what is trained on judged pairs (paper section 4.1; DPO is no part of it).
+
+Headless: `cai pm` and `cai dpo`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import gradio as gr
+
+from pipeline.records import Axis
+from pipeline.training_configs import Direct, Preferring
+from studio.components import training_gate, training_knobs
+from studio.components.pair_card import AXES
+from studio.components.training_card import Card, Values, card_of, chosen
+from studio.components.training_sources import (
+    LabelRun,
+    choices_html,
+    import_of,
+    import_options,
+    label_options,
+    label_runs,
+    model_options,
+)
+from studio.context import Studio
+from studio.jobs import training
+from studio.jobs.stages import DPO, PM, Stage
+from studio.jobs.training import Choices
+
+ABOUT = {
+    PM.name: """<p class="cai-muted">A model that scores answers as the labels would (section 4.1). It learns
+the labels’ probabilities, not only which side they favour. The paper mixes AI labels for harmlessness with
+people’s labels for helpfulness.</p>""",
+    DPO.name: """<p class="cai-muted">Direct preference optimisation: a policy from the labels themselves,
+with no preference model and no RL between. Not in the paper; a quick way to see what labels teach.</p>""",
+}
+
+
+def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
+    """Put the card of a stage that learns from judged pairs on a page."""
+    of = stage.name
+    gr.HTML(ABOUT[of], padding=False)
+    again = gr.Textbox(visible=False)
+    labels = gr.Dropdown(
+        [], multiselect=True, label="AI labels", info="finished runs of this session", elem_id=f"{of}-labels"
+    )
+    imports = gr.Dropdown(
+        [],
+        multiselect=True,
+        label="People's comparisons",
+        info="imported on the Labels page",
+        elem_id=f"{of}-imports",
+    )
+    with gr.Accordion("Comparisons from files", open=False), gr.Row():
+        files = gr.File(
+            label="Files of judged comparisons", file_count="multiple", height=120, elem_id=f"{of}-files"
+        )
+        axis = gr.Dropdown(
+            AXES,
+            value="harmless",
+            label="Axis of the files",
+            info="what their people chose by",
+            elem_id=f"{of}-axis",
+        )
+    with gr.Row():
+        written = gr.CheckboxGroup(
+            list(AXES),
+            label="The project's own judged pairs",
+            info="on these axes",
+            elem_id=f"{of}-written",
+            min_width=180,
+        )
+        reserved = gr.Checkbox(
+            label="Of these the reserved ones",
+            info="for a judge: no reward learns from them",
+            elem_id=f"{of}-reserved",
+            min_width=180,
+        )
+    goes = gr.HTML(padding=False, elem_id=f"{of}-goes")
+    with gr.Row(elem_classes="cai-anyway"):
+        anyway = gr.Checkbox(label="Train anyway", elem_id=f"{of}-anyway", scale=1, min_width=130)
+        reason = gr.Textbox(label="Why", placeholder="kept with the run", scale=3, elem_id=f"{of}-reason")
+    sources = {
+        "again": again,
+        "labels": labels,
+        "imports": imports,
+        "files": files,
+        "axis": axis,
+        "written": written,
+        "reserved": reserved,
+        "anyway": anyway,
+        "reason": reason,
+    }
+
+    def offers() -> dict[str, Any]:
+        found = {"labels": label_options(studio), "imports": import_options(studio)}
+        return {**found, "model": [("bundled", "bundled")] if stage is PM else model_options(studio)}
+
+    def begin(values: Values, who: str) -> str:
+        kind: type = stage.config
+        config: Preferring | Direct = training_knobs.read(kind, values)
+        labelled = label_runs(studio, values["labels"] or ())
+        state = training_gate.worst(one.gate for one in labelled) if labelled else None
+        why = training_gate.require(state, bool(values["anyway"]), str(values["reason"] or ""))
+        return training.prepare_choices(
+            studio.store,
+            studio.jobs.folder,
+            stage,
+            _choices(studio, values, labelled),
+            config,
+            (state or "", why),
+            chosen(values),
+            who,
+        )
+
+    def goes_in(values: Values) -> tuple[str, int]:
+        labelled = label_runs(studio, values["labels"] or ())
+        return choices_html(studio, labelled, _choices(studio, values, labelled))
+
+    def warn(values: Values) -> str:
+        labelled = label_runs(studio, values["labels"] or ())
+        shut = [one for one in labelled if one.gate != "agrees"]
+        state = training_gate.worst(one.gate for one in labelled) if labelled else None
+        return training_gate.warning_html(state, [f"{one.run.name} ({one.gate})" for one in shut])
+
+    def words(values: Values) -> list[str]:
+        labelled = label_runs(studio, values["labels"] or ())
+        choices = _choices(studio, values, labelled)
+        human = [*(f"{axis}=HUMAN" for _, axis in choices.imports), *(["HUMAN"] * len(choices.files))]
+        found = ["--labels", *(["LABELS"] * len(labelled))] if labelled else []
+        found += ["--human", *human] if human else []
+        found += ["--written", *choices.written] if choices.written else []
+        found += ["--reserved"] if choices.written and choices.reserved else []
+        if labelled and (state := training_gate.worst(one.gate for one in labelled)):
+            found += ["--gate", state]
+            found += ["--override-gate", str(values["reason"] or "REASON")] if values["anyway"] else []
+        return found
+
+    return card_of(
+        stage,
+        sources,
+        goes,
+        button="Train the preference model" if stage is PM else "Train by DPO",
+        offers=offers,
+        begin=begin,
+        goes_in=goes_in,
+        warn=warn,
+        words=words,
+    )
+
+
+def _choices(studio: Studio, values: Values, labelled: list[LabelRun]) -> Choices:
+    files = [Path(path) for path in values["files"] or ()]
+    if not files and values["again"]:
+        human = studio.jobs.of(str(values["again"])) / "inputs" / "human"
+        files = [path for path in sorted(human.glob("*/*")) if path.is_file()]
+    axis: Axis = "helpful" if values["axis"] == "helpful" else "harmless"
+    imports = [import_of(value) for value in values["imports"] or ()]
+    own: list[Axis] = [one for one in get_args(Axis) if one in (values["written"] or ())]
+    return Choices([one.run.id for one in labelled], imports, files, axis, own, bool(values["reserved"]))

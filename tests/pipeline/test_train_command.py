@@ -1,0 +1,62 @@
+"""`cai sft`, `pm`, `rl`, `dpo` before a model is loaded: what they refuse, and what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main
+
+
+def said(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(argv) == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["sft", "pm", "dpo"])
+def test_nothing_to_learn_from(stage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "to learn from: name --" in said([stage, "--run", str(tmp_path / "run")], capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bad_demonstration_is_named_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "demos.jsonl"
+    good = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}
+    path.write_text(json.dumps(good) + "\n{broken\n" + json.dumps({"messages": good["messages"][:1]}) + "\n")
+    told = said(["sft", "--demos", str(path), "--run", str(tmp_path / "run")], capsys)
+    assert f"{path}:2:" in told
+    assert f"{path}:3: expected `messages` that end with the assistant's answer" in told
+
+
+def test_a_folder_without_labels_says_what_to_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = said(["pm", "--labels", str(tmp_path), "--run", str(tmp_path / "run")], capsys)
+    assert "name a finished run of `cai label`" in told
+
+
+def test_a_judge_that_shares_pairs_with_the_reward_is_refused(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, ids in (("pm", ["p1", "p2", "p3"]), ("judge", ["p2", "p3", "p4"])):
+        folder = tmp_path / name
+        folder.mkdir()
+        for file in tiny_model.iterdir():
+            (folder / file.name).write_bytes(file.read_bytes())
+        (folder / "trained_on.json").write_text(json.dumps(ids))
+    options = ["--pm", str(tmp_path / "pm"), "--judge", str(tmp_path / "judge"), "--prompts", "red-team"]
+    told = said(["rl", *options, "--run", str(tmp_path / "run")], capsys)
+    assert "shares 2 training pairs" in told
+
+
+def test_an_estimate_starts_nothing(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--written", "harmless", "--model", str(tiny_model), "--run", str(tmp_path / "run")]
+    assert main(["pm", *options, "--estimate"]) == 0
+    assert "GB of memory" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,168 @@
+"""A training run's inputs are what was chosen, as it stood; its command is one that `cai` understands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import pairs, prompts
+from pipeline.configs import Drawing
+from pipeline.errors import UserError
+from pipeline.records import Chain, Judgment, Message, Pair, Source, Step, as_json
+from pipeline.train import sources
+from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
+from studio.jobs import queue, stages, training
+from studio.jobs.ingest import ingest
+from studio.jobs.training import Choices, Lessons
+from studio.store import judgments, runs, verdicts
+from studio.store import pairs as pair_store
+from studio.store.database import Store
+from studio.store.runs import NewRun, Run
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(tmp_path / "session")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "runs"
+
+
+def critique_run(store: Store, folder: Path, id: str, chains: list[str]) -> None:
+    run = NewRun(
+        id=id,
+        stage="critique",
+        name=id,
+        config=as_json(Drawing(revisions=1)),
+        constitution="c1",
+        constitution_name="test",
+        total=len(chains),
+        author="ann",
+    )
+    steps = (Step("response", "r"), Step("critique", "c", principle="p"), Step("revision", "v"))
+    rows = [as_json(Chain(c, "p", (Message("user", c),), "c1", "m", "m", 0, steps)) for c in chains]
+    (folder / id / "outputs").mkdir(parents=True)
+    (folder / id / "config.yaml").write_text(yaml.safe_dump({"stage": "critique", "seed": 7}))
+    (folder / id / "outputs" / "chains.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with store.tx() as tx:
+        runs.add(tx, run, "done")
+    ingest(store, run, folder / id)
+
+
+def queued(store: Store) -> Run:
+    [run] = queue.waiting(store)
+    return run
+
+
+def test_sft_learns_the_chains_that_nobody_has_rejected(store: Store, folder: Path) -> None:
+    critique_run(store, folder, "one", ["a", "b", "c"])
+    critique_run(store, folder, "two", ["c", "d"])
+    verdicts.judge(store, "a", "ann", "rejected")
+    verdicts.judge(store, "d", "ann", "accepted")
+    lessons = Lessons(["one", "two", training.EVERY])
+    training.prepare_sft(store, folder, lessons, Supervised(batch=2), {"chains": ["one"]}, "ann")
+    run = queued(store)
+    assert (run.stage, run.total, run.name) == ("sft", 2, "SFT of bundled × 3")
+    inputs = folder / run.id / "inputs" / "chains"
+    verdicts.judge(store, "b", "ann", "rejected")  # later: it changes nothing of this run
+    read = [sources.from_chains(inputs / name, every=False) for name in ("one", "two")]
+    assert [len(some) for some, _ in read] == [2, 1]
+    assert read[0][1]["config"]["seed"] == 7
+    assert not (inputs / training.EVERY).exists()  # all that is accepted came with a run
+    assert stages.words(run, folder / run.id) == [
+        *("sft", "--chains", str(inputs / "one"), str(inputs / "two")),
+        *("--run", str(folder / run.id), "--batch", "2"),
+    ]
+
+
+def test_only_accepted_chains_where_that_is_asked(store: Store, folder: Path, tmp_path: Path) -> None:
+    critique_run(store, folder, "one", ["a", "b"])
+    with pytest.raises(UserError, match="nothing to learn from"):
+        training.prepare_sft(store, folder, Lessons(["one"], True), Supervised(), {}, "ann")
+    demos = tmp_path / "mine.jsonl.gz"
+    demos.write_bytes(b"")
+    training.prepare_sft(store, folder, Lessons(demos=demos), Supervised(), {"name": " x "}, "ann")
+    run = queued(store)
+    assert run.name == "x"
+    words = stages.words(run, folder / run.id)
+    assert words[1:3] == ["--demos", str(folder / run.id / "inputs" / "demos.jsonl.gz")]
+
+
+def pair(question: str) -> Pair:
+    said = Source("bundled")
+    return pairs.make_pair("p1", (Message("user", question),), "Yes.", "No.", said, said, "red_team")
+
+
+def test_a_preference_model_learns_what_people_chose(store: Store, folder: Path, tmp_path: Path) -> None:
+    some = [pair("One?"), pair("Two?"), pair("Three?")]
+    with store.tx() as tx:
+        pair_store.add(tx, some, None)
+        judgments.add_imported(
+            tx,
+            [
+                Judgment(p.id, "helpful", "../hh.jsonl", "imported", choice, picked_by="imported")
+                for p, choice in zip(some, ("a", "tie", "skip"), strict=True)
+            ],
+            None,
+        )
+    file = tmp_path / "more.jsonl"
+    file.write_text('{"prompt": "Q", "chosen": "x", "rejected": "y"}\n')
+    choices = Choices(imports=[("../hh.jsonl", "helpful")], files=[file], axis="helpful")
+    training.prepare_choices(
+        store, folder, stages.PM, choices, Preferring(heldout=0, batch=1), ("", ""), {}, "ann"
+    )
+    run = queued(store)
+    human = folder / run.id / "inputs" / "human"
+    assert run.total == 3
+    assert sorted(path.name for path in (human / "helpful").iterdir()) == ["1-hh.jsonl", "more.jsonl"]
+    found, origin = sources.from_people(human / "helpful" / "1-hh.jsonl", "helpful")
+    assert sorted(p.p for p in found) == [0.5, 1.0]
+    assert origin["kinds"] == ["imported"]
+    words = stages.words(run, folder / run.id)
+    named = [f"helpful={human / 'helpful' / name}" for name in ("1-hh.jsonl", "more.jsonl")]
+    assert words[:4] == ["pm", "--human", *named]
+    assert not {"--gate", "--written", "--reserved"} & set(words)
+
+
+def test_labels_are_copied_and_the_gate_is_told(store: Store, folder: Path) -> None:
+    label = folder / "label-1"
+    for name in ("config.yaml", "inputs/pairs.jsonl", "inputs/constitution.yaml", "outputs/labels.jsonl"):
+        (label / name).parent.mkdir(parents=True, exist_ok=True)
+        (label / name).write_text("{}\n")
+    choices = Choices(labels=["label-1"], written=["harmless", "helpful"], reserved=True)
+    training.prepare_choices(
+        store, folder, stages.DPO, choices, Direct(), ("opposed", "to see what happens"), {}, "ann"
+    )
+    run = queued(store)
+    words = stages.words(run, folder / run.id)
+    copied = folder / run.id / "inputs" / "labels" / "label-1"
+    assert words[1:3] == ["--labels", str(copied)]
+    assert len([path for path in copied.rglob("*") if path.is_file()]) == 4
+    at = words.index("--written")
+    assert words[at : at + 4] == ["--written", "harmless", "helpful", "--reserved"]
+    assert words[words.index("--gate") + 1] == "opposed"
+    assert words[words.index("--override-gate") + 1] == "to see what happens"
+
+
+def test_rl_names_its_models(store: Store, folder: Path) -> None:
+    asked = [prompts.from_text("One?")]
+    config = Reinforcing(model="/x/sft", steps=3)
+    with pytest.raises(UserError, match="train one first"):
+        training.prepare_rl(store, folder, asked, config, ("", ""), {}, "ann")
+    with pytest.raises(UserError, match="the reward itself"):
+        training.prepare_rl(store, folder, asked, config, ("pm-1", "pm-1"), {}, "ann")
+    training.prepare_rl(store, folder, asked, config, ("pm-1", ""), {}, "ann")
+    run = queued(store)
+    words = stages.words(run, folder / run.id)
+    assert words[:3] == ["rl", "--prompts", str(folder / run.id / "inputs" / "prompts.jsonl")]
+    assert words[words.index("--pm") + 1] == str(folder / "pm-1")
+    assert "--judge" not in words
+    assert (run.total, run.name) == (3, "RL of sft × 1")

@@ -1,0 +1,130 @@
+"""The training page's parts: presets that are valid, a gate that refuses, texts that are escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.records import as_json
+from pipeline.training_configs import Supervised
+from studio import forms
+from studio.components import training_charts, training_compare, training_gate, training_knobs
+from studio.components import training_results as results
+from studio.components.training_watch import figures_html
+from studio.jobs.stages import TRAINING, Stage
+from studio.store import runs
+from studio.store.database import Store
+from studio.store.metrics import Answer, Curve
+from studio.store.runs import NewRun
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+CURVES = {
+    "loss": Curve((1, 2, 3), (3.0, None, 2.0)),
+    "eval_loss": Curve((2,), (2.5,)),
+    "num_odd": Curve((1,), (1.0,)),
+    "tokens_per_second": Curve((1, 2), (100.0, 1200.4)),
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(tmp_path)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("stage", TRAINING, ids=lambda stage: stage.name)
+def test_each_preset_is_a_config(stage: Stage[object]) -> None:
+    kind = stage.config
+    for preset, changed in training_knobs.PRESETS[kind].items():
+        values = {"model": "bundled", **training_knobs.values_of(kind, preset)}
+        made = training_knobs.read(kind, values)
+        known = as_json(made)
+        # A preset may name a setting that not every stage has.
+        assert {n: v for n, v in changed.items() if n in known and known[n] != v} == {}
+    assert set(training_knobs.names(kind)) == set(as_json(made))
+
+
+def test_a_switch_is_read_as_one() -> None:
+    assert forms.read(Supervised, {"checkpointing": True, "model": "x"}).checkpointing is True
+    assert forms.read(Supervised, {"checkpointing": None, "model": "x"}).checkpointing is False
+
+
+def test_the_gate_refuses_without_a_tick_and_a_reason() -> None:
+    assert training_gate.require(None, False, "") == training_gate.require("agrees", False, "") == ""
+    with pytest.raises(UserError, match=r"gate: opposed.*Train anyway"):
+        training_gate.require("opposed", False, "because")
+    with pytest.raises(UserError, match="say why"):
+        training_gate.require("not shown yet", True, "  ")
+    assert training_gate.require("not shown yet", True, " to\nsee ") == "to see"
+    assert training_gate.worst(["agrees", "not shown yet", "opposed"]) == "opposed"
+
+
+def test_a_warning_escapes_the_runs_it_names() -> None:
+    html = training_gate.warning_html("opposed", [HOSTILE])
+    assert "<img" not in html
+    assert "hold the opposite" in html
+    assert training_gate.warning_html("agrees", []) == training_gate.warning_html(None, []) == ""
+
+
+def test_how_often_an_example_is_seen() -> None:
+    assert training_knobs.plan(Supervised(), 0) == ""
+    assert "about 1 times" in training_knobs.plan(Supervised(batch=8), 80)
+    assert "by heart" in training_knobs.plan(Supervised(batch=8, steps=100), 80)
+
+
+def test_what_is_looked_at_comes_first_and_the_rest_is_not_lost() -> None:
+    first, more = training_charts.panels(list(CURVES))
+    assert [panel.title for panel in first] == ["Loss"]
+    assert [panel.names for panel in more] == [("num_odd",)]
+    figure = training_charts.one_run(CURVES, first)
+    assert figure is not None
+    assert [trace.name for trace in figure.data] == ["training", "held-out pairs"]
+    assert list(figure.data[0].y) == [3.0, None, 2.0]
+    assert training_charts.one_run(CURVES, []) is None
+
+
+def test_names_are_no_markup_for_plotly() -> None:
+    first, _ = training_charts.panels(["loss"])
+    figure = training_charts.several_runs([(HOSTILE, CURVES), ("b", CURVES)], first)
+    assert figure is not None
+    assert "<img" not in str(figure.to_json()).replace("<extra>", "")
+    assert len({trace.line.color for trace in figure.data}) == 2
+
+
+def test_figures_are_the_newest_that_are_numbers() -> None:
+    html = figures_html(CURVES)
+    assert "<dd>2</dd>" in html
+    assert "<dd>1,200</dd>" in html
+    assert "nan" not in figures_html({"loss": Curve((1,), (None,))})
+
+
+def test_answers_are_text() -> None:
+    html = results.answers_html([Answer(HOSTILE, HOSTILE, 0, HOSTILE, 4)])
+    assert html.count("&lt;img") == 3
+    assert "At step 4" in html
+
+
+def test_compared_runs_show_what_differs(store: Store) -> None:
+    one = NewRun(
+        id="a",
+        stage="sft",
+        name=HOSTILE,
+        config={**as_json(Supervised(batch=2, model=HOSTILE)), "chosen": {"name": "x"}},
+        constitution=None,
+        constitution_name=None,
+        total=1,
+        author="ann",
+    )
+    two = replace(one, id="b", name="b", config={**as_json(Supervised(batch=4, model=HOSTILE))})
+    with store.tx() as tx:
+        runs.add(tx, one, "done")
+        runs.add(tx, two, "failed")
+    html = training_compare.table_html(store, runs.listed(store))
+    assert "<img" not in html
+    assert html.count('<th scope="row">') == 1
+    assert "<td>4</td><td>2</td>" in html
