@@ -36,7 +36,8 @@ traced back to its labels, and each label to its constitution.</p><ol>
 <li><b>SL-CAI.</b> Fine-tune a model on revised answers (paper section 3.2): <code>cai sft</code>.</li>
 <li><b>A preference model</b>, from the AI's labels and people's (section 4.1): <code>cai pm</code>.</li>
 <li><b>RL-CAI.</b> Train the first against the second: <code>cai rl</code>. Its snapshots are listed too.</li>
-</ol><p class="cai-muted">Each is started on the Training page; whatever finishes appears here by itself.</p></div>"""
+</ol><p class="cai-muted">Each is started on the Training page; what finishes appears here by itself.</p>
+</div>"""
 
 
 def list_html(
