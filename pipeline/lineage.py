@@ -64,8 +64,7 @@ def of(checkpoint: Path, within: Path | None = None) -> Lineage:
     A run that a card names is looked for at that path, and then by its name beside the run that names it.
     With `within` only what lies in that folder is opened. Raises UserError where there is no card.
     """
-    card = _card(checkpoint)
-    if card is None:
+    if _card(checkpoint) is None:
         raise UserError(
             f"{checkpoint}: no {CARD} here that can be read: name a run of `cai sft`, `pm`, `rl` or `dpo`, "
             "or a checkpoint of one"
@@ -73,7 +72,7 @@ def of(checkpoint: Path, within: Path | None = None) -> Lineage:
     walk = _Walk(within.resolve() if within else None)
     walk.begin("checkpoint", checkpoint.resolve())
     for id, folder in walk.pending():
-        walk.follow(id, folder, card if folder == checkpoint.resolve() else _card(folder) or {})
+        walk.follow(id, folder, _card(folder) or {})
     return Lineage(tuple(walk.nodes.values()), tuple(walk.edges))
 
 
@@ -118,6 +117,7 @@ class _Walk:
 
     def begin(self, kind: Kind, folder: Path) -> str:
         """A checkpoint's node, which is to be read, once: so a circle of cards ends."""
+        folder = folder.parent if folder.name == "checkpoint" else folder  # one node, by either path
         id = f"checkpoint:{folder}"
         if id not in self.nodes:
             named = f"{run_of(folder).name}/{folder.name}" if folder.parent.name == "snapshots" else ""
@@ -177,9 +177,13 @@ class _Walk:
         self._add(target, Node(id, kind, title, told, folder, missing=not folder))
         several = source.get("constitutions")
         versions = several if isinstance(several, list) else [source.get("constitution")]
-        name = source.get("constitution_name") or _constitution_in(folder)
+        # A copy among a run's inputs may hold less than the run of that name beside it.
+        places = {folder, self._find(Path(title).name, at)}
+        names = dict(_constitution_in(place) for place in places if place)
+        if isinstance(source.get("constitution"), str):
+            names.setdefault(source["constitution"], _text(source.get("constitution_name")))
         for version in versions:
-            self._constitution(id, version, name if len(versions) == 1 else "")
+            self._constitution(id, version, names.get(_text(version), ""))
         for one in by if isinstance(by, list) else [by]:
             found = None if one == "bundled" else self._find(one, at)
             if found and _card(found) is not None:
@@ -261,11 +265,13 @@ def _config(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _constitution_in(run: Path | None) -> str:
+def _constitution_in(run: Path) -> tuple[str, str]:
+    """The version and name of the constitution that a run was made under, by its content."""
     try:
-        return constitutions.load(run / "inputs" / "constitution.yaml").name if run else ""
+        found = constitutions.load(run / "inputs" / "constitution.yaml")
     except (UserError, OSError):
-        return ""
+        return "", ""
+    return found.version, found.name
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

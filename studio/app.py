@@ -19,6 +19,7 @@ from studio.pages import (
     agreement,
     audit,
     chains,
+    checkpoints,
     constitution,
     labels,
     overview,
@@ -51,6 +52,7 @@ PAGES = (
     Page("audit", "Audit", audit.build),
     Page("agreement", "Agreement", agreement.build),
     Page("training", "Training", training.build),
+    Page("checkpoints", "Checkpoints", checkpoints.build),
     Page("sessions", "Sessions", sessions.build),
 )
 
@@ -103,7 +105,8 @@ def _mount(app: FastAPI, blocks: gr.Blocks, root_path: str, logged_in: bool) -> 
 
 def _head() -> str:
     """Our style sheets, as they are: Gradio rewrites what it takes as `css` to reach below its root only."""
-    sheets = (HERE / name for name in ("studio.css", "audit.css", "training.css"))
+    names = ("studio.css", "audit.css", "training.css", "checkpoints.css")
+    sheets = (HERE / name for name in names)
     return "".join(f"<style>{sheet.read_text(encoding='utf-8')}</style>" for sheet in sheets)
 
 

@@ -10,6 +10,7 @@ from pipeline import constitution
 from pipeline.engines.remote import Worker
 from pipeline.errors import UserError
 from studio.bundled_fetch import BundledFetch
+from studio.jobs.exporting import Exports
 from studio.jobs.importing import RUNS
 from studio.jobs.jobs import Jobs
 from studio.live import LiveChains
@@ -36,6 +37,7 @@ class Studio:
     live: LiveChains = field(init=False)
     jobs: Jobs = field(init=False)
     bundled: BundledFetch = field(init=False)
+    exports: Exports = field(init=False)
 
     def __post_init__(self) -> None:
         log = self.folder / "inference.log"
@@ -43,6 +45,7 @@ class Studio:
         self.bundled = BundledFetch(log)
         # The store's own path: it is absolute, and a run's process is known by it.
         self.jobs = Jobs(self.store, self.store.folder / RUNS)
+        self.exports = Exports(self.store.folder)
 
     @classmethod
     def open(cls, folder: Path, session: str) -> Self:
@@ -63,6 +66,7 @@ class Studio:
         """
         self.jobs.close()
         self.bundled.stop()
+        self.exports.stop()
         self.live.close()
         if self.store.closed:
             return

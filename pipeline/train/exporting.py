@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
@@ -20,11 +20,14 @@ TAKEN = (".safetensors", ".json", ".jinja", ".model", ".txt")
 """What a model's folder may hold, by the end of the name. No pickle is passed on."""
 
 
-def export(checkpoint: Path, to: Path, merged: bool, portable: bool = False) -> None:
+Tell = Callable[[str], None]
+
+
+def export(checkpoint: Path, to: Path, merged: bool, portable: bool = False, tell: Tell = say) -> None:
     """Write a checkpoint into a new folder; `merged` as a whole model that needs no base.
 
     A preference model, and what full tuning made, is whole already. `portable`: without this machine's
-    paths. Raises UserError; the folder appears when it is complete.
+    paths; `tell` hears what is being done. Raises UserError; the folder appears when it is complete.
     """
     source = checkpoint / "checkpoint" if (checkpoint / "checkpoint").is_dir() else checkpoint
     found = lineage.of(checkpoint)
@@ -35,9 +38,9 @@ def export(checkpoint: Path, to: Path, merged: bool, portable: bool = False) -> 
     adapter = (source / "adapter_config.json").is_file()
     with _appearing(to) as folder:
         if adapter and merged:
-            _merge(str(checkpoint), folder)
+            _merge(str(checkpoint), folder, tell)
         else:
-            _copy(source, folder)
+            _copy(source, folder, tell)
         kept = {**card, "merged": True} if adapter and merged else card
         (folder / CARD).write_text(json.dumps(_names(kept) if portable else kept, indent=2) + "\n", "utf-8")
         readme = model_card.text(card, found, to.name, adapter and not merged)
@@ -69,16 +72,16 @@ def _appearing(goal: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _copy(source: Path, to: Path) -> None:
+def _copy(source: Path, to: Path, tell: Tell) -> None:
     files = [p for p in sorted(source.iterdir()) if p.suffix in TAKEN and p.is_file() and not p.is_symlink()]
     if not any(path.suffix == ".safetensors" for path in files):
         raise UserError(f"{source}: holds no safetensors weights, and so nothing to export")
     for path in files:
-        say(f"copying {path.name} ({path.stat().st_size / 1e6:,.1f} MB)")
+        tell(f"copying {path.name} ({path.stat().st_size / 1e6:,.1f} MB)")
         shutil.copyfile(path, to / path.name)
 
 
-def _merge(name: str, to: Path) -> None:
+def _merge(name: str, to: Path, tell: Tell) -> None:
     """The base with the adapter's matrices added, in the base's own precision."""
     from peft import PeftConfig, PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -89,19 +92,19 @@ def _merge(name: str, to: Path) -> None:
     disable_progress_bar()
     files = models.resolve(name)
     try:
-        say("loading the base")
+        tell("loading the base")
         model = AutoModelForCausalLM.from_pretrained(
             files.folder, dtype="auto", use_safetensors=True, **LOCAL
         )
         shape = PeftConfig.from_pretrained(files.adapter, local_files_only=True)
         shape.base_model_name_or_path = str(files.folder)  # by any other name PEFT would ask the hub for it
-        say("adding the adapter")
+        tell("adding the adapter")
         model = PeftModel.from_pretrained(model, files.adapter, config=shape, local_files_only=True)
         whole: Any = model.merge_and_unload()
         tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(files), **LOCAL)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise UserError(f"{name} could not be merged: {error or type(error).__name__}") from error
-    say("writing the whole model")
+    tell("writing the whole model")
     whole.save_pretrained(to)
     tokenizer.save_pretrained(to)
 

@@ -39,7 +39,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             editor = principle_cards(studio)
         with gr.Tab("Try it"):
             trial(studio, editor)
-        with gr.Tab("History"):
+        with gr.Tab("History", id="history"):
             version_history(studio, editor, tabs)
         with gr.Tab("New, import, export"):
             constitution_files(studio, editor, tabs)
@@ -49,6 +49,10 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         asked = str(request.query_params.get("name", ""))
         last = settings.get(studio.store, LAST)
         return look_at(asked or (last if last in known else next(iter(known), "")))
+
+    def asked_version(request: gr.Request) -> Any:
+        # A link from a checkpoint means a version: those are listed there.
+        return gr.Tabs(selected="history") if request.query_params.get("version") else gr.skip()
 
     def chosen(name: str | None) -> Any:
         return look_at(name) if name else gr.skip()
@@ -61,6 +65,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         return gr.update(choices=choices, value=name if (name, name) in choices or name in drafts else None)
 
     blocks.load(first, None, editor, **QUIET)
+    blocks.load(asked_version, None, tabs, **QUIET)
     choose.input(chosen, choose, editor, js=FLUSH, **QUIET)
     editor.change(names, editor, choose, **QUIET)
     editor.change(None, editor, js=LINK)

@@ -75,6 +75,20 @@ def test_runs_that_have_moved_together_are_found_beside(tmp_path: Path) -> None:
     assert {node.folder for node in found.nodes if node.kind == "chains"} == {tmp_path / "new" / "chains"}
 
 
+def test_a_constitution_is_named_by_what_lies_there_and_not_by_another_of_that_place(tmp_path: Path) -> None:
+    whole_line(tmp_path)
+    copy = tmp_path / "sft" / "inputs" / "chains" / "chains"  # as the studio keeps them: without constitution
+    copy.mkdir(parents=True)
+    version = constitutions.load(constitutions.shipped()["harmless"]).version
+    run = trained(
+        tmp_path, "sft", "sft", sources=[{"chains": str(copy), "constitutions": [version, "0" * 16]}]
+    )
+    assert titles(lineage.of(run), "chains") == {
+        f"harmless {version[:8]}": "constitution",
+        "00000000": "constitution",
+    }
+
+
 def test_what_is_gone_is_marked_and_a_hub_model_is_not(tmp_path: Path) -> None:
     run = trained(tmp_path, "rl", "grpo", "org/model", pm="runs/pm")
     missing = {node.title: node.missing for node in lineage.of(run).nodes}
