@@ -85,8 +85,7 @@ def _calibrate(judged: Judged, path: Path) -> None:
 
 def figures(judged: Judged, kind: str, threshold: float) -> dict[str, Any]:
     """All figures of the judgments by one kind of annotator, as records and numbers."""
-    c = judged.compared(kind)
-    d, ratings = c.decided(), judged.ratings(kind)
+    c, ratings = judged.compared(kind), judged.ratings(kind)
     ties = agreement.with_ties(c)
     table: dict[str, Any] = {
         "judgments": len(c),
@@ -102,7 +101,7 @@ def figures(judged: Judged, kind: str, threshold: float) -> dict[str, Any]:
         "order_flips": bias.order_flips(c),
         "length": bias.length_bias(c),
         "with_ties": ties,
-        "gate": gate.gate(d.correct, d.cluster, threshold),
+        "gate": judged.gate(kind, threshold),
     }
     if len(ratings.table) > 1:
         table["alpha"] = annotators.alpha(ratings.table, ratings.cluster)

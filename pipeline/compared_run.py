@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import yaml
 from pydantic import ValidationError
 
 from pipeline import constitution
+from pipeline import gate as gates
 from pipeline.agreement import UNCHOSEN, Compared
 from pipeline.errors import InputError, UserError
+from pipeline.gate import Gate
 from pipeline.intervals import Floats, Ints
 from pipeline.records import AnnotatorKind, Axis, Judgment, Label, Pair, parse
 from pipeline.refusals import refuses
+from pipeline.rundir import read_config
 
 R = TypeVar("R")
 
@@ -61,17 +63,13 @@ class Judged:
         rows = self._of(kind)
         pairs = [self.pairs[j.pair_id] for j in rows]
         p = np.array([self.labels[j.pair_id] for j in rows]).reshape(-1, 3)
-        return Compared(
-            p[:, 0],
-            p[:, 1],
-            p[:, 2],
-            np.array([_CHOICES[j.choice] for j in rows]),
-            self._prompts(pairs),
-            np.array([len(pair.response_a) for pair in pairs], np.int64),
-            np.array([len(pair.response_b) for pair in pairs], np.int64),
-            np.array([refuses(pair.response_a) for pair in pairs], np.bool_),
-            np.array([refuses(pair.response_b) for pair in pairs], np.bool_),
-        )
+        choice = np.array([_CHOICES[j.choice] for j in rows])
+        return beside(pairs, (p[:, 0], p[:, 1], p[:, 2]), choice, self._prompts(pairs))
+
+    def gate(self, kind: str, threshold: float = gates.THRESHOLD) -> Gate:
+        """What the gate says of the labels by the judgments of this kind."""
+        decided = self.compared(kind).decided()
+        return gates.gate(decided.correct, decided.cluster, threshold)
 
     def ratings(self, kind: str) -> Ratings:
         """The same by annotator, for their agreement among themselves."""
@@ -96,9 +94,24 @@ class Judged:
         return np.array([self._numbers[pair.prompt_id] for pair in pairs], np.int64)
 
 
+def beside(
+    pairs: Sequence[Pair], p: tuple[Floats, Floats, Floats], choice: Floats, prompts: Ints
+) -> Compared:
+    """Pairs as the arrays that the statistics take; `p` is `p_a`, `p_ab`, `p_ba`, `prompts` numbers them."""
+    return Compared(
+        *p,
+        choice,
+        prompts,
+        np.array([len(pair.response_a) for pair in pairs], np.int64),
+        np.array([len(pair.response_b) for pair in pairs], np.int64),
+        np.array([refuses(pair.response_a) for pair in pairs], np.bool_),
+        np.array([refuses(pair.response_b) for pair in pairs], np.bool_),
+    )
+
+
 def read(folder: Path, human: Path | None = None, axis: Axis | None = None) -> Judged:
     """A label run's labels beside its own human.jsonl or another. Raises UserError."""
-    if chosen := _selection(folder):
+    if chosen := read_config(folder).get("selection"):
         raise UserError(
             f"{folder}: its pairs were chosen for what an AI said of them ({chosen}): no figures and no gate "
             "from these alone. Label the pairs that they were chosen from, and compare that run"
@@ -136,15 +149,6 @@ def aggregated(labels: Iterable[Label], weights: dict[str, float]) -> dict[str, 
         for i, value in enumerate((1.0, label.p_a, label.p_ab, label.p_ba)):
             total[i] += weight * value
     return {pair: (a / w, ab / w, ba / w) for pair, (w, a, ab, ba) in sums.items() if w > 0}
-
-
-def _selection(folder: Path) -> str:
-    """What the run's config says that its pairs were chosen for; empty where it says nothing."""
-    try:
-        config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return ""
-    return str(config.get("selection") or "") if isinstance(config, dict) else ""
 
 
 def _labels_file(folder: Path) -> tuple[Path, list[str]]:

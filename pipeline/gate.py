@@ -13,6 +13,7 @@ effective number of pairs that their prompts leave (Korn and Graubard 1998).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +31,12 @@ THRESHOLD = 0.60
 NOT_SHOWN = "Not shown yet that these labels agree with people"
 
 State = Literal["agrees", "opposed", "not shown yet"]
+
+
+def worst(states: Iterable[State]) -> State:
+    """The one of several states that counts: the least good."""
+    found = set(states)
+    return "opposed" if "opposed" in found else "not shown yet" if "not shown yet" in found else "agrees"
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,7 @@ def _gate(args: argparse.Namespace) -> str:
         held = compared_run.read(args.labels, args.human, args.axis)
     except UserError:  # as where nobody has judged, or the pairs were chosen for what an AI said
         return f"{gate.NOT_SHOWN}: no judgments here can tell"
-    decided = held.compared("person").decided()
-    return " ".join(gate.gate(decided.correct, decided.cluster).words())
+    return " ".join(held.gate("person").words())
 
 
 def _rows(items: Sequence[Judged], form: str, by: By) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ recipe needs.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def _filled(value: Any, places: Mapping[str, str]) -> str:
     return _REFERENCE.sub(lambda match: places[match[1]], str(value))
 
 
-def _problems(found: Any) -> Any:
+def _problems(found: Any) -> Iterator[str]:
     """What is wrong with a recipe's shape, a sentence each."""
     if not isinstance(found, dict):
         yield "a recipe is a mapping with `stages`"
@@ -135,7 +135,7 @@ def _problems(found: Any) -> Any:
         known.add(str(name))
 
 
-def _unknown(name: str, options: Mapping[Any, Any], known: set[str]) -> Any:
+def _unknown(name: str, options: Mapping[Any, Any], known: set[str]) -> Iterator[str]:
     for key, value in options.items():
         if isinstance(value, dict):
             yield f"{name}: {key}: expected a value or a list of values"

@@ -11,7 +11,7 @@ import io
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,6 @@ from pipeline.events import complete
 from pipeline.growing import Stop, say
 from pipeline.recipe import Recipe
 from pipeline.rundir import write_atomically
-
-Parse = Callable[[list[str]], argparse.Namespace]
 
 
 def register(subparsers: Any) -> None:
@@ -51,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the stages. Raises UserError; returns 0 when all are whole, else what the last one returned."""
     found = recipe.load(args.recipe)
     commands = plan(found, args.files, args.run)
-    for name, words in commands.items():
-        _require_known(name, words)
+    _require_known(commands)
     for line in found.deviations:
         say(f"differs from the paper: {line}")
     if args.dry_run:
@@ -92,17 +89,19 @@ def plan(found: Recipe, files: list[str], folder: Path) -> dict[str, list[str]]:
     return {step.name: recipe.arguments(step, places, folder / step.name) for step in found.steps}
 
 
-def _require_known(name: str, words: list[str]) -> None:
+def _require_known(commands: Mapping[str, list[str]]) -> None:
     """Raise UserError where a stage does not know its options: before the first one has run for hours."""
     from pipeline.__main__ import parser
 
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            parser().parse_args(words)
-    except SystemExit as error:
-        last = said.getvalue().strip().rpartition("error: ")[2]
-        raise UserError(f"{name}: {last}") from error
+    reading = parser()
+    for name, words in commands.items():
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(said):
+                reading.parse_args(words)
+        except SystemExit as error:
+            last = said.getvalue().strip().rpartition("error: ")[2]
+            raise UserError(f"{name}: {last}") from error
 
 
 def _run(words: list[str], folder: Path, stop: Stop) -> int:

@@ -102,6 +102,15 @@ class RunDir:
         return path
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """What a run's config.yaml says; empty where there is none that can be read."""
+    try:
+        config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSONL file that we wrote; none if it isn't there."""
     return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []

@@ -6,15 +6,13 @@ A stopped or killed run goes on from its last checkpoint when the same command i
 from __future__ import annotations
 
 import argparse
-import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 from pipeline import constitution as constitutions
-from pipeline import estimating, models, prompts, written
+from pipeline import estimating, prompts, train_options, written
 from pipeline.configs import add_arguments, from_arguments
 from pipeline.engines import Context
 from pipeline.errors import UserError
@@ -22,14 +20,13 @@ from pipeline.estimating import Stage
 from pipeline.growing import say
 from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import RunDir
+from pipeline.stage_inputs import read_prompts, revisions
 from pipeline.train.examples import Preference
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 
 MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every", "sample_every", "gate", "override_gate")
 """Settings that a run may go on with otherwise: they change how it is computed, and not what is learnt."""
 T = TypeVar("T", bound=Training)
-
-GATE = ("agrees", "opposed", "not shown yet")
 
 
 @dataclass(frozen=True)
@@ -38,113 +35,27 @@ class _Command:
     help: str
     config: type
     run: Callable[[argparse.Namespace], int]
+    options: Callable[[argparse.ArgumentParser], None]
 
 
 def register(subparsers: Any) -> None:
     """Add the training stages to the command line."""
-    for stage, options in (
-        (_Command("sft", "fine-tune on revisions or demonstrations (SL-CAI)", Supervised, sft), _sft_options),
-        (_Command("pm", "train a preference model on AI and human labels", Preferring, pm), _pm_options),
-        (_Command("rl", "train a policy against a preference model", Reinforcing, rl), _rl_options),
-        (_Command("dpo", "train a policy on labels directly", Direct, dpo), _labels_options),
+    revise = "fine-tune on revisions or demonstrations (SL-CAI)"
+    prefer = "train a preference model on AI and human labels"
+    for stage in (
+        _Command("sft", revise, Supervised, sft, train_options.sft),
+        _Command("pm", prefer, Preferring, pm, train_options.pm),
+        _Command("rl", "train a policy against a preference model", Reinforcing, rl, train_options.rl),
+        _Command("dpo", "train a policy on labels directly", Direct, dpo, train_options.labels),
     ):
         parser = subparsers.add_parser(stage.name, help=stage.help, description=f"{stage.help.capitalize()}.")
         parser.add_argument("--run", required=True, type=Path, metavar="DIR", help="the run's directory")
         parser.add_argument(
             "--estimate", action="store_true", help="only say what memory and time it is going to take"
         )
-        options(parser)
+        stage.options(parser)
         add_arguments(parser, stage.config)
         parser.set_defaults(run_command=stage.run)
-
-
-def _sft_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--chains", nargs="+", type=Path, default=[], metavar="DIR", help="finished runs of `cai critique`"
-    )
-    parser.add_argument(
-        "--written",
-        metavar="CONSTITUTION",
-        help="the project's demonstrations of critique, revision and choice, under this constitution",
-    )
-    parser.add_argument(
-        "--demos",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="FILE",
-        help="JSONL of `messages` ending in an answer",
-    )
-    parser.add_argument(
-        "--helpful",
-        type=Path,
-        metavar="PROMPTS",
-        help="helpful examples beside the revisions: prompts that are answered first, or demonstrations",
-    )
-
-
-def _labels_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--labels", nargs="+", type=Path, default=[], metavar="DIR", help="finished runs of `cai label`"
-    )
-    parser.add_argument(
-        "--human",
-        nargs="+",
-        default=[],
-        metavar="[AXIS=]FILE",
-        help="files of human comparisons; helpful=FILE and harmless=FILE say what they are about",
-    )
-    parser.add_argument(
-        "--written",
-        nargs="+",
-        choices=get_args(Axis),
-        default=[],
-        help="the project's own judged pairs on these axes, the reserved ones left out",
-    )
-    parser.add_argument(
-        "--reserved", action="store_true", help="of --written only the reserved pairs: for a judge"
-    )
-    parser.add_argument(
-        "--axis",
-        choices=get_args(Axis),
-        default="harmless",
-        help="what human choices are about where a file does not say",
-    )
-    parser.add_argument(
-        "--calibration",
-        type=Path,
-        metavar="FILE",
-        help="change the AI labels' probabilities by this calibration: of `cai agreement --calibrate FILE`",
-    )
-    parser.add_argument(
-        "--override-gate",
-        default="",
-        metavar="REASON",
-        help="train on AI labels that people were not shown to agree with; the reason is stored with the run",
-    )
-    parser.add_argument(
-        "--gate", choices=GATE, help="how the gate stands, where the judgments are not in the label runs"
-    )
-
-
-def _pm_options(parser: argparse.ArgumentParser) -> None:
-    _labels_options(parser)
-    parser.add_argument(
-        "--eval",
-        nargs="+",
-        default=[],
-        metavar="[AXIS=]FILE",
-        help="judged comparisons to measure the preference model on, none of them learnt from",
-    )
-
-
-def _rl_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--policy", dest="model", default="bundled", help="the same as --model")
-    parser.add_argument("--pm", required=True, help="the preference model that rewards: a run of `cai pm`")
-    parser.add_argument(
-        "--judge", default="", help="another preference model that watches, and never rewards"
-    )
-    parser.add_argument("--prompts", required=True, type=Path, help="a prompt file, or a shipped set")
 
 
 def sft(args: argparse.Namespace) -> int:
@@ -169,13 +80,13 @@ def sft(args: argparse.Namespace) -> int:
         origins.append(origin)
     most = round(config.helpful_ratio * revised) if revised else 10**6
     prompts: list[Prompt] = []
+    by = config.helpful_by or config.model
     if args.helpful and helpful.are_answered(args.helpful):
         some, origin = sources.from_demonstrations(args.helpful)
         lessons += some[:most]
         origins.append({**origin, "count": len(some[:most])})
     elif args.helpful:
         prompts = helpful.asked(args.helpful, most)
-        by = config.helpful_by or config.model
         origins.append({"helpful": str(args.helpful), "count": len(prompts), "model": by})
     if not lessons and not prompts:
         raise UserError("nothing to learn from: name --chains, --demos, --helpful or --written")
@@ -185,7 +96,6 @@ def sft(args: argparse.Namespace) -> int:
         return 0
     folder = _open(args.run, "sft", config, origins, {})
     if prompts:
-        by = config.helpful_by or config.model
         kept = folder.outputs / helpful.SAMPLED
         lessons += helpful.sample(by, prompts, config.seed, config.helpful_tokens, kept)
     say(f"{len(lessons)} examples, {revised} of them revisions")
@@ -226,53 +136,34 @@ def dpo(args: argparse.Namespace) -> int:
 
 def rl(args: argparse.Namespace) -> int:
     """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
+    from pipeline.train import preference
     from pipeline.train import rl as stage
 
     config = from_arguments(Reinforcing, args)
     if args.judge:
-        apart(args.pm, args.judge)
+        preference.apart(args.pm, args.judge)
     with prompts.find(args.prompts) as path:
-        found = prompts.read(path)
-        for line in found.report():
-            say(line)
+        found, _ = read_prompts(path)
         answer = "x" * 4 * config.max_tokens
         config = _foresee(config, "rl", [p.messages[-1].content + answer for p in found.prompts])
         if args.estimate:
             return 0
         named = {"pm": args.pm, "judge": args.judge}
-        revisions = {f"{k}_revision": models.resolve(v).revision for k, v in named.items() if v}
-        folder = _open(args.run, "rl", config, [], {"prompts.jsonl": path}, **named, **revisions)
+        weights = revisions(**{role: name for role, name in named.items() if name})
+        folder = _open(args.run, "rl", config, [], {"prompts.jsonl": path}, **named, **weights)
     from pipeline.preference_model import PreferenceModel
 
     say(f"loading {args.pm}")
     reward = PreferenceModel(args.pm)
     judge = PreferenceModel(args.judge) if args.judge else None
-    lineage = {"pm": args.pm, "judge": args.judge, **revisions, "seed": config.seed}
+    lineage = {**named, **weights, "seed": config.seed}
     return stage.train(folder, config, found.prompts, reward.score, judge.score if judge else None, lineage)
-
-
-def apart(reward: str, judge: str) -> None:
-    """Raise UserError where a judge was trained on pairs that the reward was trained on, naming how many."""
-    shared = _trained_on(reward) & _trained_on(judge)
-    if shared:
-        raise UserError(
-            f"{judge}: shares {len(shared):,} training pairs with {reward}, and so can't judge what that one "
-            "rewards: train the judge on pairs that the reward has not seen"
-        )
-
-
-def _trained_on(name: str) -> set[str]:
-    from pipeline.train.preference import TRAINED_ON
-
-    path = models.resolve(name).folder / TRAINED_ON
-    return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
 
 
 def _foresee(config: T, stage: Stage, texts: Sequence[str]) -> T:
     """Say what the run is going to take; the config with what this machine decides."""
-    steps = config.steps or max(1, math.ceil(len(texts) / config.batch * config.epochs))
     lengths = estimating.lengths(texts, config.max_length)
-    made, lines = estimating.foresee(config, stage, lengths, steps)
+    made, lines = estimating.foresee(config, stage, lengths, config.steps_over(len(texts)))
     for line in lines:
         say(line)
     return cast(T, made)
@@ -341,8 +232,7 @@ def _open(
     record = {
         "stage": stage,
         **as_json(config),
-        # Which weights: a folder's may change under its name.
-        "model_revision": models.resolve(config.model).revision,
+        **revisions(model=config.model),
         **more,
         "sources": list(origins),
     }

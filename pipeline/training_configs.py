@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +45,10 @@ class Training:
     save_every: int = knob(20, "steps between checkpoints to resume from", low=1, high=10**6)
     checkpointing: bool = knob(False, "compute activations twice to hold fewer of them: slower, less memory")
     report_to: str = knob("", "also tell tensorboard, wandb or trackio, where installed")
+
+    def steps_over(self, examples: float) -> int:
+        """How many steps so many examples take; at least one."""
+        return self.steps or max(1, math.ceil(examples * self.epochs / self.batch))
 
     def __post_init__(self) -> None:
         check(self)

@@ -14,6 +14,7 @@ from pipeline import lineage, models
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.train import model_card
+from pipeline.train.loading import adapter_shape
 from pipeline.train.saving import CARD, read_card
 
 TAKEN = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -83,7 +84,7 @@ def _copy(source: Path, to: Path, tell: Tell) -> None:
 
 def _merge(name: str, to: Path, tell: Tell) -> None:
     """The base with the adapter's matrices added, in the base's own precision."""
-    from peft import PeftConfig, PeftModel
+    from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
@@ -96,8 +97,7 @@ def _merge(name: str, to: Path, tell: Tell) -> None:
         model = AutoModelForCausalLM.from_pretrained(
             files.folder, dtype="auto", use_safetensors=True, **LOCAL
         )
-        shape = PeftConfig.from_pretrained(files.adapter, local_files_only=True)
-        shape.base_model_name_or_path = str(files.folder)  # by any other name PEFT would ask the hub for it
+        shape = adapter_shape(files)
         tell("adding the adapter")
         model = PeftModel.from_pretrained(model, files.adapter, config=shape, local_files_only=True)
         whole: Any = model.merge_and_unload()

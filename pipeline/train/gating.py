@@ -24,8 +24,7 @@ def state_of(run: Path) -> gate.State:
         return "not shown yet"  # judgments on no axis, or of no labelled pair
     if "person" not in judged.kinds:
         return "not shown yet"
-    decided = judged.compared("person").decided()
-    return gate.gate(decided.correct, decided.cluster).state
+    return judged.gate("person").state
 
 
 def require(runs: Sequence[Path], told: gate.State | None, override: str) -> gate.State | None:
@@ -36,13 +35,12 @@ def require(runs: Sequence[Path], told: gate.State | None, override: str) -> gat
     """
     if not runs:
         return None
-    states = [told] if told else [state_of(run) for run in runs]
-    worst = next((s for s in ("opposed", "not shown yet") if s in states), "agrees")
-    if worst == "agrees":
-        return "agrees"
+    state = told or gate.worst(map(state_of, runs))
+    if state == "agrees":
+        return state
     what = (
         "people's judgments are OPPOSED to these AI labels"
-        if worst == "opposed"
+        if state == "opposed"
         else "it is NOT SHOWN YET that people agree with these AI labels"
     )
     if not override.strip():
@@ -52,4 +50,4 @@ def require(runs: Sequence[Path], told: gate.State | None, override: str) -> gat
             'which is stored with the run: --override-gate "..."'
         )
     say(f"WARNING: {what}; training anyway: {override.strip()}")
-    return "opposed" if worst == "opposed" else "not shown yet"
+    return state

@@ -16,6 +16,7 @@ from pipeline.growing import Stop, say
 from pipeline.prompt_rows import rows
 from pipeline.records import Message, Prompt, as_json, parse
 from pipeline.rundir import read_rows, write_atomically
+from pipeline.stage_inputs import read_prompts
 from pipeline.train.examples import Lesson, lesson
 
 SAMPLED = "helpful.jsonl"
@@ -35,9 +36,7 @@ def are_answered(path: Path) -> bool:
 def asked(name: Path, many: int) -> list[Prompt]:
     """The first so many helpful prompts of a file or a shipped set. Raises UserError."""
     with prompts.find(name) as path:
-        found = prompts.read(path)
-    for line in found.report():
-        say(line)
+        found, _ = read_prompts(path)
     return list(found.prompts[:many])
 
 

@@ -93,13 +93,21 @@ def _four_bits(dtype: Any) -> Any:
     )
 
 
-def _adapted(model: Any, files: models.ModelFiles, config: Training, head: Head) -> tuple[Any, bool]:
-    """The model with its adapter, and whether that is what goes on being trained."""
-    from peft import PeftConfig, PeftModel
+def adapter_shape(files: models.ModelFiles) -> Any:
+    """The PEFT config of an adapter, with its base where it lies here."""
+    from peft import PeftConfig
 
-    going_on = head == "language" and config.tuning != "full"
     shape = PeftConfig.from_pretrained(files.adapter, local_files_only=True)
     shape.base_model_name_or_path = str(files.folder)  # by any other name PEFT would ask the hub for it
+    return shape
+
+
+def _adapted(model: Any, files: models.ModelFiles, config: Training, head: Head) -> tuple[Any, bool]:
+    """The model with its adapter, and whether that is what goes on being trained."""
+    from peft import PeftModel
+
+    going_on = head == "language" and config.tuning != "full"
+    shape = adapter_shape(files)
     if head == "reward":
         shape.task_type = None  # made for a language model, and about to be merged into something else
     model = PeftModel.from_pretrained(

@@ -10,9 +10,9 @@ import numpy as np
 
 from pipeline import agreement
 from pipeline.agreement import Compared
+from pipeline.compared_run import beside
 from pipeline.intervals import Figure
 from pipeline.records import Message
-from pipeline.refusals import refuses
 from pipeline.train.examples import Preference
 
 Score = Callable[[Sequence[tuple[Sequence[Message], str]]], list[float]]
@@ -26,11 +26,10 @@ def measure(score: Score, preferences: Sequence[Preference]) -> dict[str, Any]:
     """
     said = [(p.pair.messages, text) for p in preferences for text in (p.pair.response_a, p.pair.response_b)]
     scores = np.array(score(said)).reshape(-1, 2)
-    c = compared(scores[:, 0] - scores[:, 1], preferences)
     d, p = scores[:, 0] - scores[:, 1], np.array([p.p for p in preferences])
     # -[p log σ(d) + (1-p) log σ(-d)], written so that no exponential overflows.
     loss = float(np.mean(np.logaddexp(0, -d) * p + np.logaddexp(0, d) * (1 - p)))
-    decided = c.decided()
+    decided = compared(d, preferences).decided()
     return {
         "pairs": len(preferences),
         "accuracy": _plain(agreement.accuracy(decided)),
@@ -45,17 +44,9 @@ def compared(d: np.ndarray, preferences: Sequence[Preference]) -> Compared:
     p = np.exp(-np.logaddexp(0, -d))
     pairs = [preference.pair for preference in preferences]
     numbers = {prompt: i for i, prompt in enumerate(dict.fromkeys(pair.prompt_id for pair in pairs))}
-    return Compared(
-        p,
-        p,
-        p,
-        agreement.sides(np.array([preference.p for preference in preferences])),
-        np.array([numbers[pair.prompt_id] for pair in pairs], np.int64),
-        np.array([len(pair.response_a) for pair in pairs], np.int64),
-        np.array([len(pair.response_b) for pair in pairs], np.int64),
-        np.array([refuses(pair.response_a) for pair in pairs], np.bool_),
-        np.array([refuses(pair.response_b) for pair in pairs], np.bool_),
-    )
+    prompts = np.array([numbers[pair.prompt_id] for pair in pairs], np.int64)
+    favoured = agreement.sides(np.array([preference.p for preference in preferences]))
+    return beside(pairs, (p, p, p), favoured, prompts)
 
 
 def line(name: str, figures: Mapping[str, Any]) -> str:

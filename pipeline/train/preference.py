@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeline import models
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.rundir import RunDir, write_atomically
@@ -108,6 +109,21 @@ def require_apart(learnt: Sequence[Preference], sets: Mapping[str, Sequence[Pref
                 f"{name}: {shared:,} of its pairs are learnt from too, and would flatter the figures: take "
                 "them out of one of the two"
             )
+
+
+def apart(reward: str, judge: str) -> None:
+    """Raise UserError where a judge was trained on pairs that the reward was trained on, naming how many."""
+    shared = _trained_on(reward) & _trained_on(judge)
+    if shared:
+        raise UserError(
+            f"{judge}: shares {len(shared):,} training pairs with {reward}, and so can't judge what that one "
+            "rewards: train the judge on pairs that the reward has not seen"
+        )
+
+
+def _trained_on(name: str) -> set[str]:
+    path = models.resolve(name).folder / TRAINED_ON
+    return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
 
 
 def held_out(

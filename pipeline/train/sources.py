@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from pipeline import comparisons
 from pipeline import constitution as constitutions
 from pipeline.calibration import Calibration
+from pipeline.compared_run import aggregated
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_rows import reason, rows
 from pipeline.records import Axis, Chain, Label, Message, Pair, parse
-from pipeline.rundir import read_rows
+from pipeline.rundir import read_config, read_rows
 from pipeline.train.examples import Lesson, Preference, lesson, lessons_of
 
 Origin = dict[str, Any]
@@ -73,14 +73,11 @@ def from_labels(run: Path) -> tuple[list[Preference], Origin]:
     pairs = {row["id"]: parse(Pair, row) for row in read_rows(run / "inputs" / "pairs.jsonl")}
     constitution = constitutions.load(run / "inputs" / "constitution.yaml")
     weights = {principle.id: principle.weight for principle in constitution.principles}
-    judged: dict[str, list[Label]] = defaultdict(list)
-    for line, row in enumerate(read_rows(path), 1):
-        label = _record(Label, row, path, line)
-        judged[label.pair_id].append(label)
+    labels = [_record(Label, row, path, line) for line, row in enumerate(read_rows(path), 1)]
     preferences = [
-        Preference(pairs[id], _mean(labels, weights), "ai") for id, labels in judged.items() if id in pairs
+        Preference(pairs[id], p, "ai") for id, (p, *_) in aggregated(labels, weights).items() if id in pairs
     ]
-    some = next(iter(judged.values()))[0]
+    some = labels[0]
     return preferences, {
         "labels": str(run),
         "count": len(preferences),
@@ -132,18 +129,10 @@ def kinds_of(preferences: Iterable[Preference]) -> dict[str, int]:
     return dict(counts)
 
 
-def _mean(labels: Sequence[Label], weights: dict[str, float]) -> float:
-    heavy = [weights.get(label.principle, 1.0) for label in labels]
-    return sum(w * label.p_a for w, label in zip(heavy, labels, strict=True)) / sum(heavy)
-
-
 def _of_run(run: Path) -> Origin:
     """What a run's config says of its weights and seed."""
-    try:
-        config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
-    except (OSError, yaml.YAMLError):
-        return {}
-    return {"config": config} if isinstance(config, dict) else {}
+    config = read_config(run)
+    return {"config": config} if config else {}
 
 
 def _record(kind: Any, row: object, path: Path, line: int) -> Any:

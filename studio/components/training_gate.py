@@ -22,12 +22,6 @@ SAYS = {
 }
 
 
-def worst(states: Iterable[State]) -> State:
-    """The one of several states that counts: the least good."""
-    found = set(states)
-    return "opposed" if "opposed" in found else "not shown yet" if "not shown yet" in found else "agrees"
-
-
 def warning_html(state: State | None, names: Iterable[str]) -> str:
     """The warning; empty where the gate is open, or no AI labels go in (None)."""
     if state is None or state == "agrees":

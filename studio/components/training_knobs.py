@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -113,7 +112,7 @@ def plan(config: Any, many: int) -> str:
     """How often each of so many examples is seen; empty where nothing goes in."""
     if not many:
         return ""
-    steps = int(config.steps or max(1, math.ceil(many * config.epochs / config.batch)))
+    steps = config.steps_over(many)
     times = steps * config.batch / many
     told = f"{steps:} steps of {config.batch}: each example is seen about {times:,.2g} times"
     if times > OFTEN:

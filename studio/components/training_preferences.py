@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import gradio as gr
 
+from pipeline import gate
 from pipeline.records import Axis
 from pipeline.training_configs import Direct, Preferring
 from studio.components import training_gate, training_knobs
@@ -102,7 +103,7 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
         kind: type = stage.config
         config: Preferring | Direct = training_knobs.read(kind, values)
         labelled = label_runs(studio, values["labels"] or ())
-        state = training_gate.worst(one.gate for one in labelled) if labelled else None
+        state = gate.worst(one.gate for one in labelled) if labelled else None
         why = training_gate.require(state, bool(values["anyway"]), str(values["reason"] or ""))
         return training.prepare_choices(
             studio.store,
@@ -122,7 +123,7 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
     def warn(values: Values) -> str:
         labelled = label_runs(studio, values["labels"] or ())
         shut = [one for one in labelled if one.gate != "agrees"]
-        state = training_gate.worst(one.gate for one in labelled) if labelled else None
+        state = gate.worst(one.gate for one in labelled) if labelled else None
         return training_gate.warning_html(state, [f"{one.run.name} ({one.gate})" for one in shut])
 
     def words(values: Values) -> list[str]:
@@ -133,7 +134,7 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
         found += ["--human", *human] if human else []
         found += ["--written", *choices.written] if choices.written else []
         found += ["--reserved"] if choices.written and choices.reserved else []
-        if labelled and (state := training_gate.worst(one.gate for one in labelled)):
+        if labelled and (state := gate.worst(one.gate for one in labelled)):
             found += ["--gate", state]
             found += ["--override-gate", str(values["reason"] or "REASON")] if values["anyway"] else []
         return found

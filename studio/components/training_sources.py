@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.gate import State
+from pipeline.gate import State, worst
 from pipeline.records import Axis
-from studio.components.training_gate import worst
 from studio.context import Studio
 from studio.jobs import training
 from studio.jobs.stages import CRITIQUE, LABEL, PM, TRAINING
@@ -145,7 +144,7 @@ def reward_html(studio: Studio, pm: str, judge: str) -> str:
 
 def apart(studio: Studio, pm: str, judge: str) -> None:
     """Raise UserError where a judge was trained on pairs of the reward."""
-    from pipeline.train_command import apart as required
+    from pipeline.train.preference import apart as required
 
     required(str(studio.jobs.of(pm)), str(studio.jobs.of(judge)))
 

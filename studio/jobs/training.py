@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +104,9 @@ def prepare_sft(
 
     many = len(ids) + sum(count_rows(path) for path in files.values())
     title = str(chosen.get("name") or "").strip() or f"SFT of {_short(config.model)} × {many:,}"
-    return _enqueue(store, folder, SFT, title, config, _steps(config, many), {"chosen": chosen}, who, write)
+    return _enqueue(
+        store, folder, SFT, title, config, config.steps_over(many), {"chosen": chosen}, who, write
+    )
 
 
 def prepare_choices(
@@ -145,7 +146,7 @@ def prepare_choices(
         "chosen": chosen,
     }
     learnt = many * (1 - config.heldout) if isinstance(config, Preferring) else many
-    return _enqueue(store, folder, stage, title, config, _steps(config, learnt), more, who, write)
+    return _enqueue(store, folder, stage, title, config, config.steps_over(learnt), more, who, write)
 
 
 def prepare_rl(
@@ -238,11 +239,6 @@ def _copy(source: Path, target: Path) -> None:
     if source.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
-
-
-def _steps(config: Any, many: float) -> int:
-    """How many steps that will be; the run itself says it when it starts."""
-    return int(config.steps or max(1, math.ceil(many * config.epochs / config.batch)))
 
 
 def _suffix(path: Path) -> str:

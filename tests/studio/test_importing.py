@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,6 @@ from studio.jobs.importing import import_run
 from studio.store import chains, constitutions, runs
 from studio.store.chains import ChainFilter
 from studio.store.database import Store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "session")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,6 @@ ASKED = [prompts.from_text("One?"), prompts.from_text("Two?")]
 def pair(question: str) -> Pair:
     said = Source("bundled")
     return pairs.make_pair("p1", (Message("user", question),), "Yes.", "No.", said, said, "red_team")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "session")
-    yield opened
-    opened.close()
 
 
 def queued(store: Store) -> Run:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,6 @@ from studio.store import judgments, runs, verdicts
 from studio.store import pairs as pair_store
 from studio.store.database import Store
 from studio.store.runs import NewRun, Run
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(tmp_path / "session")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import gate
 from pipeline.errors import UserError
 from pipeline.records import as_json
 from pipeline.training_configs import Supervised
@@ -61,7 +62,7 @@ def test_the_gate_refuses_without_a_tick_and_a_reason() -> None:
     with pytest.raises(UserError, match="say why"):
         training_gate.require("not shown yet", True, "  ")
     assert training_gate.require("not shown yet", True, " to\nsee ") == "to see"
-    assert training_gate.worst(["agrees", "not shown yet", "opposed"]) == "opposed"
+    assert gate.worst(["agrees", "not shown yet", "opposed"]) == "opposed"
 
 
 def test_a_warning_escapes_the_runs_it_names() -> None:
