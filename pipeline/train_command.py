@@ -65,15 +65,16 @@ def sft(args: argparse.Namespace) -> int:
 
     config = from_arguments(Supervised, args)
     lessons, origins = [], []
-    if args.written:
-        constitution = constitutions.load(constitutions.find(args.written))
-        lessons += written.critic_lessons(constitution, config.seed)
-        origins.append({"written": "critic", "count": len(lessons), "constitution": constitution.version})
     for run in args.chains:
         some, origin = sources.from_chains(run, config.revisions == "all")
         lessons += some
         origins.append(origin)
     revised = len(lessons)
+    if args.written:
+        constitution = constitutions.load(constitutions.find(args.written))
+        some = written.critic_lessons(constitution, config.seed)
+        lessons += some
+        origins.append({"written": "critic", "count": len(some), "constitution": constitution.version})
     for path in args.demos:
         some, origin = sources.from_demonstrations(path)
         lessons += some

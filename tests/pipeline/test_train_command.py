@@ -60,3 +60,12 @@ def test_an_estimate_starts_nothing(
     assert main(["pm", *options, "--estimate"]) == 0
     assert "GB of memory" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_the_projects_lessons_are_not_counted_as_revisions(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.train.sft.train", lambda *args: 0)
+    options = ["--written", "harmless", "--model", str(tiny_model), "--run", str(tmp_path / "run")]
+    assert main(["sft", *options]) == 0
+    assert ", 0 of them revisions" in capsys.readouterr().err
