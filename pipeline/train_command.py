@@ -72,9 +72,11 @@ def sft(args: argparse.Namespace) -> int:
     revised = len(lessons)
     if args.written:
         constitution = constitutions.load(constitutions.find(args.written))
-        some = written.critic_lessons(constitution, config.seed)
+        some = written.critic_lessons(constitution, config.seed, args.skills)
         lessons += some
-        origins.append({"written": "critic", "count": len(some), "constitution": constitution.version})
+        version = constitution.version
+        skills = [skill for skill in written.SKILLS if skill in args.skills]
+        origins.append({"written": "critic", "skills": skills, "count": len(some), "constitution": version})
     for path in args.demos:
         some, origin = sources.from_demonstrations(path)
         lessons += some

@@ -8,6 +8,7 @@ from typing import get_args
 
 from pipeline.gate import State
 from pipeline.records import Axis
+from pipeline.written import SKILLS
 
 
 def sft(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,14 @@ def sft(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--written",
         metavar="CONSTITUTION",
-        help="the project's demonstrations of critique, revision and choice, under this constitution",
+        help="the project's demonstrations of what a critic does, under this constitution",
+    )
+    parser.add_argument(
+        "--skills",
+        nargs="+",
+        choices=SKILLS,
+        default=SKILLS,
+        help="of --written only the lessons in these",
     )
     parser.add_argument(
         "--demos",

@@ -8,22 +8,37 @@ a judge. A file of your own in the same form is read alike.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 from pipeline import constitution as constitutions
 from pipeline import pairs, templates
 from pipeline.engines import Context, Form
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_rows import reason, rows
-from pipeline.records import STRICT, Axis, Constitution, Message, Pair, Principle, PromptKind, Source, parse
+from pipeline.records import (
+    STRICT,
+    Axis,
+    Constitution,
+    Exchange,
+    FewShot,
+    Message,
+    Pair,
+    Principle,
+    PromptKind,
+    Source,
+    parse,
+)
 from pipeline.train.examples import Lesson, Preference
 
 FOLDER = Path(__file__).parent / "demonstrations"
 CHAINS = FOLDER / "chains.jsonl"
 WRITTEN = Source("written by the project")
+
+Skill = Literal["critique", "revision", "choice", "contrast"]
+SKILLS: tuple[Skill, ...] = get_args(Skill)
 
 R = TypeVar("R")
 
@@ -100,21 +115,29 @@ def preferences(axis: Axis, reserved: bool) -> list[Preference]:
     return found
 
 
-def critic_lessons(constitution: Constitution, seed: int) -> list[Lesson]:
-    """All that a critic learns: to critique and to revise as in the chains, and to choose, in both orders.
+def critic_lessons(constitution: Constitution, seed: int, what: Collection[Skill] = SKILLS) -> list[Lesson]:
+    """What a critic learns, without the constitution's solved examples: it is to need none.
 
-    Raises UserError where a chain's principle is not in the constitution.
+    To critique and to revise as in the chains; to choose, in both orders; and for `contrast`, to answer
+    well after examples that keep a principle and badly after those that break it. Raises UserError where
+    a chain's principle is not in the constitution.
     """
-    lessons = [lesson for chain in chains() for lesson in _of_chain(chain, constitution)]
-    asking = constitutions.usable(constitution, "feedback")
+    constitution = replace(constitution, few_shot=FewShot())
+    lessons = []
+    for chain in chains():
+        critique, revision = _of_chain(chain, constitution)
+        lessons += [critique] * ("critique" in what) + [revision] * ("revision" in what)
+    principles = constitutions.usable(constitution, "feedback")
     for axis in ("harmless", "helpful"):
         for written in judged(axis):
             if not written.reserved:
-                lessons += _of_pair(written, asking, seed)
+                principle = _drawn(principles, written, seed)
+                lessons += _choices(written, principle) if "choice" in what else []
+                lessons += _contrasts(written, principle) if "contrast" in what else []
     return lessons
 
 
-def _of_chain(chain: WrittenChain, constitution: Constitution) -> Iterable[Lesson]:
+def _of_chain(chain: WrittenChain, constitution: Constitution) -> tuple[Lesson, Lesson]:
     principle = next((p for p in constitution.principles if p.id == chain.principle), None)
     if principle is None:
         raise UserError(f"{CHAINS.name}: {chain.id}: {constitution.name} has no principle {chain.principle}")
@@ -129,15 +152,30 @@ def _of_chain(chain: WrittenChain, constitution: Constitution) -> Iterable[Lesso
     return Lesson(critique, chain.critique, chain.id), Lesson(revision, chain.revision, chain.id)
 
 
-def _of_pair(written: WrittenPair, asking: Sequence[Principle], seed: int) -> Iterable[Lesson]:
-    """Both orders, under a principle drawn for it; helpful pairs are asked what evaluations ask."""
+def _drawn(principles: Sequence[Principle], written: WrittenPair, seed: int) -> Principle:
     digest = hashlib.sha256(f"{seed}:{written.id}".encode()).digest()
-    drawn = asking[int.from_bytes(digest[:4], "big") % len(asking)].comparison or ""
-    question = drawn if written.axis == "harmless" else templates.BETTER
+    return principles[int.from_bytes(digest[:4], "big") % len(principles)]
+
+
+def _choices(written: WrittenPair, principle: Principle) -> list[Lesson]:
+    """Both orders, under a principle drawn for it; helpful pairs are asked what evaluations ask."""
+    question = (principle.comparison or "") if written.axis == "harmless" else templates.BETTER
     asked = (Message("user", written.prompt),)
 
     def order(a: str, b: str, answer: str) -> Lesson:
         return Lesson(lambda form: templates.choice(form, asked, question, a, b), answer, written.id)
 
     first, second = templates.OPTIONS
-    return order(written.better, written.worse, first), order(written.worse, written.better, second)
+    return [order(written.better, written.worse, first), order(written.worse, written.better, second)]
+
+
+def _contrasts(written: WrittenPair, principle: Principle) -> list[Lesson]:
+    """The better response after a principle's good examples, the worse after its bad; harmless pairs only."""
+    asked = (Message("user", written.prompt),)
+
+    def after(examples: Sequence[Exchange], response: str) -> Lesson:
+        return Lesson(lambda form: templates.contrast(form, examples, asked), response, written.id)
+
+    if written.axis != "harmless" or not (principle.keeps and principle.breaks):
+        return []
+    return [after(principle.keeps, written.better), after(principle.breaks, written.worse)]

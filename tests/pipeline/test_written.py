@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from pipeline import constitution as constitutions
 from pipeline import templates, written
 from pipeline.errors import InputError
-from pipeline.records import Message
+from pipeline.records import FewShot, Message
 
 
 def test_reserved_pairs_are_apart_and_sides_are_drawn() -> None:
@@ -35,10 +36,22 @@ def test_a_chain_teaches_what_the_templates_ask() -> None:
     chain = written.chains()[0]
     lesson = next(x for x in written.critic_lessons(constitution, 0) if x.source == chain.id)
     principle = next(p for p in constitution.principles if p.id == chain.principle)
-    asked = templates.critique(
-        "chat", (Message("user", chain.prompt),), chain.response, principle, constitution
-    )
+    unaided = replace(
+        constitution, few_shot=FewShot()
+    )  # a critic that has learnt is shown no solved examples
+    asked = templates.critique("chat", (Message("user", chain.prompt),), chain.response, principle, unaided)
     assert (lesson.ask("chat"), lesson.answer) == (asked, chain.critique)
+
+
+def test_of_contrast_the_better_follows_good_examples_and_the_worse_bad_ones() -> None:
+    constitution = constitutions.load(constitutions.find("harmless"))
+    written_pair = written.judged("harmless")[0]
+    kept, broken = written.critic_lessons(constitution, 0, ["contrast"])[:2]
+    assert (kept.answer, broken.answer) == (written_pair.better, written_pair.worse)
+    principle = next(
+        p for p in constitution.principles if p.keeps[0].prompt == kept.ask("chat").messages[0].content
+    )
+    assert broken.ask("chat").messages[1].content == principle.breaks[0].response
 
 
 def test_a_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
