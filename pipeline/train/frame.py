@@ -39,6 +39,7 @@ def train(folder: RunDir, stage: str, config: Training, make: MakeTrainer, save:
             return _ended(folder, log)
         try:
             with in_plain_words(folder):
+                score_answers_alone()
                 trainer = make(arguments(folder, config), [Telling(log, stop, stage)])
                 trainer.train(resume_from_checkpoint=newest(folder))
                 if stop.is_set() and trainer.state.global_step < trainer.state.max_steps:
@@ -88,6 +89,17 @@ def arguments(folder: RunDir, config: Training) -> dict[str, Any]:
         "disable_tqdm": True,
         "dataloader_pin_memory": cuda,
     }
+
+
+def score_answers_alone() -> None:
+    """Have TRL's last layer leave out what is not learnt on a processor too.
+
+    It does so only where Triton is: elsewhere all positions are scored, as shapes that change make some
+    accelerators compile anew. With 49,152 words that took 40% of a small model's time.
+    """
+    from trl.trainer import utils
+
+    utils._use_triton = lambda device: device.type in ("cpu", "cuda", "xpu")
 
 
 def enough(many: int, noun: str, needed: int) -> None:
