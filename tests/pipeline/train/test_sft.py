@@ -35,4 +35,5 @@ def test_the_loss_of_the_answers_alone_is_trls_own(
     monkeypatch.setattr(utils, "_use_triton", chunked_logprob._use_triton)
     monkeypatch.setattr(frame, "score_answers_alone", lambda: None)
     assert ours == pytest.approx(losses(tiny_model, tmp_path / "trl"), rel=1e-4)
-    assert len(ours) == 5 and ours[-1] < ours[0]
+    assert len(ours) == 5
+    assert ours[-1] < ours[0]
