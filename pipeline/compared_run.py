@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from pipeline import constitution
+from pipeline import constitution, over_principles
 from pipeline import gate as gates
 from pipeline.agreement import UNCHOSEN, Compared
 from pipeline.errors import InputError, UserError
@@ -142,13 +142,11 @@ def read(folder: Path, human: Path | None = None, axis: Axis | None = None) -> J
 
 def aggregated(labels: Iterable[Label], weights: dict[str, float]) -> dict[str, tuple[float, float, float]]:
     """For each pair `p_a`, `p_ab`, `p_ba`: means by weight over the principles that judged it."""
-    sums: dict[str, list[float]] = {}
+    of_pair: dict[str, list[Label]] = {}
     for label in labels:
-        weight = weights.get(label.principle, 1.0)
-        total = sums.setdefault(label.pair_id, [0.0, 0.0, 0.0, 0.0])
-        for i, value in enumerate((1.0, label.p_a, label.p_ab, label.p_ba)):
-            total[i] += weight * value
-    return {pair: (a / w, ab / w, ba / w) for pair, (w, a, ab, ba) in sums.items() if w > 0}
+        of_pair.setdefault(label.pair_id, []).append(label)
+    means = {pair: over_principles.mean(some, weights, 1.0) for pair, some in of_pair.items()}
+    return {pair: (over.p_a, over.p_ab, over.p_ba) for pair, over in means.items() if over}
 
 
 def _labels_file(folder: Path) -> tuple[Path, list[str]]:

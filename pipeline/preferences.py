@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pipeline import over_principles
 from pipeline.records import Axis, Constitution, Judgment, Label, Message, Pair, as_json, content_id
 from pipeline.templates import ROLES
 
@@ -85,22 +86,18 @@ def judged(
 def _joined(
     pair: Pair, labels: Mapping[str, Label], weights: Mapping[str, float] | None, votes: Votes
 ) -> Judged:
-    weight = {name: 1.0 if weights is None else weights.get(name, 0.0) for name in labels}
-    counted = {name: label for name, label in labels.items() if weight[name] > 0}
+    counted = {name: one for name, one in labels.items() if weights is None or weights.get(name, 0.0) > 0}
+    over = over_principles.mean(counted.values(), weights or {}, 1.0)
+    chosen = {name: SIDES[vote.choice] for name, vote in votes.items()}
     return Judged(
         pair,
-        _mean([(weight[name], label.p_a) for name, label in counted.items()]),
-        _mean([(weight[name], (label.logit_ab + label.logit_ba) / 2) for name, label in counted.items()]),
-        _mean([(1.0, SIDES[vote.choice]) for vote in votes.values()]),
+        over.p_a if over else None,
+        over.logit if over else None,
+        math.fsum(chosen.values()) / len(chosen) if chosen else None,
         {name: label.p_a for name, label in counted.items()},
-        {name: SIDES[vote.choice] for name, vote in votes.items()},
+        chosen,
         all(vote.blind for vote in votes.values()) if votes else None,
     )
-
-
-def _mean(weighted: Sequence[tuple[float, float]]) -> float | None:
-    total = math.fsum(weight for weight, _ in weighted)
-    return math.fsum(weight * value for weight, value in weighted) / total if weighted else None
 
 
 def _votes(judgments: Iterable[Judgment], axis: Axis) -> dict[str, dict[str, Judgment]]:
