@@ -78,14 +78,15 @@ def plan(draft: Draft, constitution: Constitution, drawing: Drawing) -> Plan | N
 
 def ask(draft: Draft, step: Plan, constitution: Constitution, drawing: Drawing, engines: Engines) -> Context:
     """The context of a planned step, in the form of the model that will write it."""
-    form = drawing.form or engines.of(step.kind).info.form
+    writer = engines.of(step.kind).info
+    form = drawing.form or writer.form
     if step.principle is None:
         return templates.response(form, draft.messages)
     answer = next(s.text for s in reversed(draft.steps) if s.kind != "critique")
+    shots = () if writer.unaided else constitution.few_shot.critique
     if step.kind == "critique":
-        return templates.critique(form, draft.messages, answer, step.principle, constitution)
-    criticism = draft.steps[-1].text
-    return templates.revision(form, draft.messages, answer, criticism, step.principle, constitution)
+        return templates.critique(form, draft.messages, answer, step.principle, shots)
+    return templates.revision(form, draft.messages, answer, draft.steps[-1].text, step.principle, shots)
 
 
 def step_seed(run_seed: int, key: str, position: int, attempt: int = 0) -> int:

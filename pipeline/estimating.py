@@ -8,21 +8,24 @@ logits of a vocabulary weigh most in small models. Time is multiply-adds over a 
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import struct
+import subprocess
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
 from pipeline import models
 from pipeline.models import ModelFiles
-from pipeline.training_configs import Reinforcing, Training
+from pipeline.training_configs import Direct, Preferring, Reinforcing, Training
 
-Stage = Literal["sft", "pm", "rl", "dpo"]
 BASE = 0.9e9
 """Bytes that Python with torch, transformers, TRL and its data take before a model is there: measured."""
 
@@ -46,13 +49,16 @@ class Shape:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes by what they are for, and seconds a step. `available` is what the machine has to spare."""
+    """Bytes by what they are for, and seconds a step. `available` is what the machine has to spare.
+
+    No seconds where nothing is known of the machine's speed: its first steps tell.
+    """
 
     weights: float
     others: float
     trained: float
     activations: float
-    seconds_per_step: float
+    seconds_per_step: float | None
     steps: int
     available: float
 
@@ -76,8 +82,9 @@ class Estimate:
         told = ", ".join(f"{name} {value / 1e9:.1f}" for name, value in parts.items() if value)
         lines = [
             f"about {self.total / 1e9:.1f} GB of memory ({told}); {self.available / 1e9:.1f} GB are free",
-            f"about {_duration(self.seconds_per_step * self.steps)} for {self.steps:,} steps",
         ]
+        if self.seconds_per_step:
+            lines.append(f"about {_duration(self.seconds_per_step * self.steps)} for {self.steps:,} steps")
         if not self.fits:
             first = "at once" if self.activations > self.weights + self.trained else "the model"
             lines.insert(
@@ -103,9 +110,7 @@ def shape(files: ModelFiles) -> Shape:
     )
 
 
-def foresee(
-    config: Training, stage: Stage, lengths: Sequence[float], steps: int
-) -> tuple[Training, list[str]]:
+def foresee(config: Training, lengths: Sequence[float], steps: int) -> tuple[Training, list[str]]:
     """The config with what this machine decides, and what the run is going to take, in words.
 
     `lengths` are the examples' in tokens. Where a model can't be looked at, the words say why.
@@ -116,19 +121,28 @@ def foresee(
         words = [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
         return replace(config, at_once=config.at_once or 1), words
     free, cuda = memory()
-    rate = matrix_rate()
+    rate = None if cuda else matrix_rate()
     if not config.at_once:
-        config = replace(config, at_once=_at_once(config, stage, sizes, lengths, free, cuda))
-    return config, estimate(config, stage, sizes, lengths, steps, free, rate).lines()
+        config = replace(config, at_once=_at_once(config, sizes, lengths, free, cuda))
+    return config, estimate(config, sizes, lengths, steps, free, rate).lines()
 
 
 def memory() -> tuple[float, bool]:
-    """Bytes that are free where training runs, and whether that is a CUDA GPU."""
-    if shutil.which("nvidia-smi"):
-        import torch
-
-        if torch.cuda.is_available():
-            return float(torch.cuda.mem_get_info()[0]), True
+    """Bytes that are free where training runs, and whether that is a CUDA GPU: the freest one."""
+    with suppress(OSError, subprocess.SubprocessError, ValueError):
+        if not version("torch").endswith("+cpu"):
+            allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+            told = subprocess.run(
+                ["nvidia-smi", "--query-gpu=index,memory.free", "--format=csv,noheader,nounits"],  # noqa: S607
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            ).stdout
+            free = dict(line.split(", ") for line in told.splitlines())
+            usable = [mib for gpu, mib in free.items() if allowed is None or gpu in allowed.split(",")]
+            if usable:
+                return max(map(float, usable)) * 2**20, True
     return float(psutil.virtual_memory().available), False
 
 
@@ -136,13 +150,13 @@ ENOUGH = 4
 """Examples at once on a processor: more are no faster there (their tokens keep it busy)."""
 
 
-def _at_once(
-    config: Training, stage: Stage, sizes: Shape, lengths: Sequence[float], free: float, cuda: bool
-) -> int:
+def _at_once(config: Training, sizes: Shape, lengths: Sequence[float], free: float, cuda: bool) -> int:
     """The most examples at once that take up to half of what is free, and divide the batch."""
-    for many in range(config.batch if cuda or stage == "rl" else min(config.batch, ENOUGH), 1, -1):
+    for many in range(
+        config.batch if cuda or isinstance(config, Reinforcing) else min(config.batch, ENOUGH), 1, -1
+    ):
         tried = replace(config, at_once=many)
-        found = estimate(tried, stage, sizes, lengths, 1, free, 1.0)
+        found = estimate(tried, sizes, lengths, 1, free, None)
         if config.batch % many == 0 and found.total < 0.5 * free:
             return many
     return 1
@@ -150,12 +164,11 @@ def _at_once(
 
 def estimate(
     config: Training,
-    stage: Stage,
     model: Shape,
     lengths: Sequence[float],
     steps: int,
     available: float,
-    rate: float,
+    rate: float | None,
 ) -> Estimate:
     """For examples of these lengths in tokens (prompt and answer), at `rate` multiply-adds a second.
 
@@ -164,16 +177,16 @@ def estimate(
     """
     tokens = sum(lengths) / max(1, len(lengths))
     width = 4.0  # bytes: fp32 on a processor without fast bf16
-    sides = 2 if stage in ("pm", "dpo") else 1
+    sides = 2 if isinstance(config, Preferring | Direct) else 1
     full = config.tuning == "full"
     trained = model.parameters if full else model.lora(config.rank)
     at_once = min(config.at_once or config.batch, config.batch)
     longest = max(lengths, default=0.0)
     # A preference model is of the policy's size here, as both start from one model unless said otherwise.
-    others = width * model.parameters * (1 if stage == "rl" else 0) + (
-        width * model.parameters if full and stage in ("rl", "dpo") else 0
+    others = width * model.parameters * (1 if isinstance(config, Reinforcing) else 0) + (
+        width * model.parameters if full and isinstance(config, Reinforcing | Direct) else 0
     )
-    per_token = _activations(model, config.checkpointing, stage)
+    per_token = _activations(model, config)
     passes = 3.0 if full else 2.0  # forward, back through the activations, and for the weights themselves
     work = passes * 2 * model.parameters * tokens * config.batch * sides
     if isinstance(config, Reinforcing):
@@ -185,24 +198,27 @@ def estimate(
         others,
         trained * width * 3,
         at_once * sides * longest * per_token,
-        work / (2 * rate),
+        work / (2 * rate * REACHED) if rate else None,
         steps,
         available,
     )
 
 
+REACHED = 0.65
+"""The share of the matrix rate that training reaches: measured, as not all of it is large matrices."""
 SAMPLING = 4.0
 """How much dearer a sampled token is than one in a long sequence: it moves all weights for a few rows."""
 
 
-def _activations(model: Shape, checkpointing: bool, stage: Stage) -> float:
+def _activations(model: Shape, config: Training) -> float:
     """Bytes a token: what the backward pass needs of each layer, and three copies of its logits."""
     layer = 4.0 * (16 * model.hidden + 4 * model.inner + 2 * model.key_value)
-    layers = 4.0 * model.hidden * model.layers + layer if checkpointing else layer * model.layers
-    logits = 0.0 if stage == "pm" else 3 * 4.0 * model.vocabulary
+    layers = 4.0 * model.hidden * model.layers + layer if config.checkpointing else layer * model.layers
+    logits = 0.0 if isinstance(config, Preferring) else 3 * 4.0 * model.vocabulary
     return layers + logits
 
 
+@cache
 def matrix_rate(seconds: float = 0.15) -> float:
     """Multiply-adds a second of this machine's processor, in fp32, measured."""
     import numpy as np

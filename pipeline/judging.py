@@ -24,7 +24,7 @@ from pipeline.engines import (
     Score,
     TooLong,
 )
-from pipeline.records import Constitution, Label, Pair, Principle
+from pipeline.records import Constitution, FewShot, Label, Pair, Principle
 
 Asked = tuple[Context, str]
 """A context, and the continuation whose likelihood is wanted."""
@@ -75,7 +75,8 @@ class Judge:
         on_text: OnText,
         cancelled: Cancelled,
     ) -> None:
-        self.constitution, self.shots = constitution, constitution.few_shot
+        self.constitution = constitution
+        self.shots = FewShot() if engine.info.unaided else constitution.few_shot
         self.labelling, self.engine = labelling, engine
         self.form: Form = labelling.form or engine.info.form
         self.on_text, self.cancelled = on_text, cancelled

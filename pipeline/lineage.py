@@ -17,7 +17,8 @@ import yaml
 
 from pipeline import constitution as constitutions
 from pipeline.errors import UserError
-from pipeline.train.saving import CARD, read_card
+from pipeline.models import CARD
+from pipeline.train.saving import read_card
 
 Kind = Literal["constitution", "chains", "labels", "file", "written", "base", "pm", "judge", "checkpoint"]
 

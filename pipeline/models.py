@@ -1,8 +1,8 @@
 """What a model name means.
 
-`bundled`, a hub id (`org/name`), a local folder, a PEFT adapter folder, or a run directory: each
-resolves to a folder of safetensors, or to a `UserError` that says what to do. Nothing here loads a
-model; weights are never unpickled and repository code is never run.
+`bundled`, `bundled-critic`, a hub id (`org/name`), a local folder, a PEFT adapter folder, or a run
+directory: each resolves to a folder of safetensors, or to a `UserError` that says what to do. Nothing
+here loads a model; weights are never unpickled and repository code is never run.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from pipeline.errors import UserError
 
 Kind = Literal["bundled", "folder", "adapter", "run", "hub"]
 
+CARD = "checkpoint.json"
+"""Beside the weights of a model that was trained here: what it came from."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w.-]+)?")
@@ -51,6 +53,15 @@ class ModelFiles:
     adapter: Path | None = None
     note: str = ""
 
+    @property
+    def unaided(self) -> bool:
+        """Whether it learnt a critic's requests without solved examples, and so is to be shown none."""
+        try:
+            card = json.loads(((self.adapter or self.folder) / CARD).read_text("utf-8"))
+            return any(source.get("written") == "critic" for source in card["lineage"]["sources"])
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return False  # no card, or one that is not ours
+
 
 def resolve(name: str, *, download: bool = True) -> ModelFiles:
     """Find the files behind a model name.
@@ -70,6 +81,9 @@ def _resolve(name: str, download: bool, adapted: bool = False) -> ModelFiles:
         raise UserError("no model named: try `bundled`, a hub id such as `org/name`, or a folder")
     if name == "bundled":
         return ModelFiles(name, "bundled", bundled.folder(), f"gguf-{bundled.SHA256[:16]}", note=bundled.CARD)
+    if name == bundled.CRITIC:
+        found = _adapter(name, bundled.CRITIC_FOLDER, download)
+        return replace(found, kind="bundled", note=bundled.CRITIC_CARD)
     if name.startswith(("http://", "https://")):
         raise UserError(f"{name}: servers are not supported yet; name a hub id, a folder or `bundled`")
     path = Path(name).expanduser()

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 
 from pipeline.engines import Context, Form
 from pipeline.records import (
-    Constitution,
     CritiqueExample,
     Exchange,
     FeedbackExample,
@@ -59,10 +58,14 @@ def response(form: Form, messages: Sequence[Message]) -> Context:
 
 
 def critique(
-    form: Form, messages: Sequence[Message], answer: str, principle: Principle, constitution: Constitution
+    form: Form,
+    messages: Sequence[Message],
+    answer: str,
+    principle: Principle,
+    shots: Sequence[CritiqueExample] = (),
 ) -> Context:
-    """Ask for a critique of `answer` under a principle."""
-    return _context(form, _asked(messages, answer, principle, constitution), "Critique")
+    """Ask for a critique of `answer` under a principle, after solved examples."""
+    return _context(form, _asked(messages, answer, principle, shots), "Critique")
 
 
 def revision(
@@ -71,11 +74,11 @@ def revision(
     answer: str,
     criticism: str,
     principle: Principle,
-    constitution: Constitution,
+    shots: Sequence[CritiqueExample] = (),
 ) -> Context:
     """Ask for a revision of `answer` in the light of the critique just made."""
     turns = [
-        *_asked(messages, answer, principle, constitution),
+        *_asked(messages, answer, principle, shots),
         ("Critique", criticism),
         ("RevisionRequest", principle.revision_request or ""),
     ]
@@ -89,21 +92,17 @@ WRITTEN_BY_MODEL = ("Assistant", "Critique", "Revision")
 
 
 def _asked(
-    messages: Sequence[Message], answer: str, principle: Principle, constitution: Constitution
+    messages: Sequence[Message], answer: str, principle: Principle, shots: Sequence[CritiqueExample]
 ) -> list[Turn]:
     system = [(ROLES[m.role], m.content) for m in messages if m.role == "system"]
     conversation = [(ROLES[m.role], m.content) for m in messages if m.role != "system"]
     return [
         *system,  # before the examples: chat templates take it as the first turn only
-        *_shots(constitution),
+        *(turn for shot in shots for turn in _shot(shot)),
         *conversation,
         ("Assistant", answer),
         ("CritiqueRequest", principle.critique_request or ""),
     ]
-
-
-def _shots(constitution: Constitution) -> list[Turn]:
-    return [turn for example in constitution.few_shot.critique for turn in _shot(example)]
 
 
 def _shot(example: CritiqueExample) -> list[Turn]:

@@ -16,7 +16,6 @@ from pipeline import estimating, prompts, train_options, written
 from pipeline.configs import add_arguments, from_arguments
 from pipeline.engines import Context
 from pipeline.errors import UserError
-from pipeline.estimating import Stage
 from pipeline.growing import say
 from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import RunDir
@@ -94,7 +93,7 @@ def sft(args: argparse.Namespace) -> int:
     if not lessons and not prompts:
         raise UserError("nothing to learn from: name --chains, --demos, --helpful or --written")
     texts = ["".join(_text(one.ask("plain"))) + one.answer for one in lessons]
-    config = _foresee(config, "sft", texts + ["x" * 4 * config.helpful_tokens] * len(prompts))
+    config = _foresee(config, texts + ["x" * 4 * config.helpful_tokens] * len(prompts))
     if args.estimate:
         return 0
     folder = _open(args.run, "sft", config, origins, {})
@@ -114,7 +113,7 @@ def pm(args: argparse.Namespace) -> int:
     preferences, origins = _preferences(args)
     files = [_axis(named, args.axis) for named in args.eval]
     measured = {path.name: sources.from_people(path, axis)[0] for path, axis in files}
-    config = _foresee(config, "pm", _pair_texts(preferences))
+    config = _foresee(config, _pair_texts(preferences))
     if args.estimate:
         return 0
     gate = _gate(args)
@@ -129,7 +128,7 @@ def dpo(args: argparse.Namespace) -> int:
 
     config = from_arguments(Direct, args)
     preferences, origins = _preferences(args)
-    config = _foresee(config, "dpo", _pair_texts(preferences))
+    config = _foresee(config, _pair_texts(preferences))
     if args.estimate:
         return 0
     gate = _gate(args)
@@ -148,7 +147,7 @@ def rl(args: argparse.Namespace) -> int:
     with prompts.find(args.prompts) as path:
         found, _ = read_prompts(path)
         answer = "x" * 4 * config.max_tokens
-        config = _foresee(config, "rl", [p.messages[-1].content + answer for p in found.prompts])
+        config = _foresee(config, [p.messages[-1].content + answer for p in found.prompts])
         if args.estimate:
             return 0
         named = {"pm": args.pm, "judge": args.judge}
@@ -163,10 +162,10 @@ def rl(args: argparse.Namespace) -> int:
     return stage.train(folder, config, found.prompts, reward.score, judge.score if judge else None, lineage)
 
 
-def _foresee(config: T, stage: Stage, texts: Sequence[str]) -> T:
+def _foresee(config: T, texts: Sequence[str]) -> T:
     """Say what the run is going to take; the config with what this machine decides."""
     lengths = estimating.lengths(texts, config.max_length)
-    made, lines = estimating.foresee(config, stage, lengths, config.steps_over(len(texts)))
+    made, lines = estimating.foresee(config, lengths, config.steps_over(len(texts)))
     for line in lines:
         say(line)
     return cast(T, made)

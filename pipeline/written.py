@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
@@ -23,7 +23,6 @@ from pipeline.records import (
     Axis,
     Constitution,
     Exchange,
-    FewShot,
     Message,
     Pair,
     Principle,
@@ -122,7 +121,6 @@ def critic_lessons(constitution: Constitution, seed: int, what: Collection[Skill
     well after examples that keep a principle and badly after those that break it. Raises UserError where
     a chain's principle is not in the constitution.
     """
-    constitution = replace(constitution, few_shot=FewShot())
     lessons = []
     for chain in chains():
         critique, revision = _of_chain(chain, constitution)
@@ -144,10 +142,10 @@ def _of_chain(chain: WrittenChain, constitution: Constitution) -> tuple[Lesson, 
     asked = (Message("user", chain.prompt),)
 
     def critique(form: Form) -> Context:
-        return templates.critique(form, asked, chain.response, principle, constitution)
+        return templates.critique(form, asked, chain.response, principle)
 
     def revision(form: Form) -> Context:
-        return templates.revision(form, asked, chain.response, chain.critique, principle, constitution)
+        return templates.revision(form, asked, chain.response, chain.critique, principle)
 
     return Lesson(critique, chain.critique, chain.id), Lesson(revision, chain.revision, chain.id)
 

@@ -44,7 +44,7 @@ class Studio:
         self.live = LiveChains(self.store, Worker(log))
         self.bundled = BundledFetch(log)
         # The store's own path: it is absolute, and a run's process is known by it.
-        self.jobs = Jobs(self.store, self.store.folder / RUNS)
+        self.jobs = Jobs(self.store, self.store.folder / RUNS, release=self.live.worker.release)
         self.exports = Exports(self.store.folder)
 
     @classmethod

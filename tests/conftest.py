@@ -33,9 +33,16 @@ class ScriptedEngine:
     `texts` are given out in order, one a request; then `last` for ever. An empty one is `empty`.
     """
 
-    def __init__(self, *texts: str, name: str = "scripted", form: Form = "chat", last: str = "fine") -> None:
+    def __init__(
+        self,
+        *texts: str,
+        name: str = "scripted",
+        form: Form = "chat",
+        last: str = "fine",
+        unaided: bool = False,
+    ) -> None:
         self.requests: list[Request] = []
-        self.info = ModelInfo(name, "r1", "scripted", "float32", "cpu", form, 0)
+        self.info = ModelInfo(name, "r1", "scripted", "float32", "cpu", form, 0, unaided)
         self._texts: Iterator[str] = chain(texts, repeat(last))
 
     def generate(

@@ -103,6 +103,8 @@ class ModelInfo:
     device: str
     form: Form
     parameters: int
+    unaided: bool = False
+    """It learnt a critic's requests without the constitution's solved examples, and so is shown none."""
 
 
 OnText = Callable[[int, str], None]

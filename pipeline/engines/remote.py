@@ -98,6 +98,12 @@ class Worker:
             life.wanted = False
             life.end()
 
+    def release(self) -> None:
+        """The same, unless it is at work: whoever waits for it is not to be disturbed."""
+        life = self._life
+        if life and life.idle:
+            self.stop()
+
     def _alive(self) -> _Life:
         with self._lock:
             if self._life is None or not self._life.runs:
@@ -164,6 +170,11 @@ class _Life:
     @property
     def runs(self) -> bool:
         return self.process.poll() is None
+
+    @property
+    def idle(self) -> bool:
+        with self._lock:
+            return not self._inboxes
 
     def submit(self, job: Message) -> tuple[int, queue.SimpleQueue[Message]]:
         number, inbox = next(self._ids), queue.SimpleQueue[Message]()

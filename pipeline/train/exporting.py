@@ -13,9 +13,10 @@ from typing import Any
 from pipeline import lineage, models
 from pipeline.errors import UserError
 from pipeline.growing import say
+from pipeline.models import CARD
 from pipeline.train import model_card
 from pipeline.train.loading import adapter_shape
-from pipeline.train.saving import CARD, read_card
+from pipeline.train.saving import read_card
 
 TAKEN = (".safetensors", ".json", ".jinja", ".model", ".txt")
 """What a model's folder may hold, by the end of the name. No pickle is passed on."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.models import CARD
 from pipeline.rundir import write_atomically
 from pipeline.train.loading import Loaded
-
-CARD = "checkpoint.json"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from studio.context import Studio
 from studio.jobs.stages import Stage
 from studio.store.runs import Run
 
+SHAPING = ("model", "tuning", "rank", "steps", "epochs", "batch", "at_once", "max_length", "checkpointing")
+"""The settings that decide how long a run takes, and how much memory."""
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 Values = Mapping[str, Any]
 
@@ -73,7 +75,8 @@ def card_of(
         with told() as mistake:
             html, many = goes_in(values)
             with told():  # the line of the command says what is wrong with a setting
-                html += training_knobs.plan(training_knobs.read(stage.config, values), many)
+                config = training_knobs.read(stage.config, values)
+                html += training_knobs.plan(config, many) + training_knobs.needs(config, many)
             return html + warn(values)
         return mistake.html
 
@@ -86,7 +89,7 @@ def card_of(
         return mistake.html
 
     every = list(form.values())
-    counted = [*sources.values(), *(form[name] for name in ("steps", "epochs", "batch"))]
+    counted = [*sources.values(), *(form[name] for name in SHAPING)]
     gr.on([c.change for c in counted], tell, every, goes, trigger_mode="always_last", **QUIET)
     gr.on([c.change for c in every], say, every, command, trigger_mode="always_last", **QUIET)
     return Card(stage, form, preset, goes, start, problem, offers, begin, tell, _filler(stage))

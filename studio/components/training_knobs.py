@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from html import escape
 from typing import Any
 
 import gradio as gr
 
-from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
+from pipeline import bundled, estimating, models
+from pipeline.errors import UserError
+from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio import forms
 from studio.jobs.launcher import CPU, devices
 
@@ -118,6 +121,25 @@ def plan(config: Any, many: int) -> str:
     if times > OFTEN:
         told += ". That often it is learnt by heart: fewer steps, or more examples, teach better"
     return f'<p class="cai-muted">{told}.</p>'
+
+
+TYPICAL = 200
+"""Tokens of an example, for the time that a run may take: those of the red-team sets are about so long."""
+
+
+def needs(config: Training, many: int) -> str:
+    """What a run may take of memory and time, before it is started; empty where nothing goes in."""
+    if not many or (config.model == "bundled" and not bundled.ready()):
+        return ""
+    try:
+        models.resolve(config.model, download=False)
+    except UserError:  # not here yet, or no model: the run says so
+        return ""
+    usual = float(min(TYPICAL, config.max_length))
+    lengths = [usual] * 99 + [float(config.max_length)]
+    _, lines = estimating.foresee(config, lengths, config.steps_over(many))
+    assumed = f"With examples of {usual:.0f} tokens, the longest of {config.max_length}"
+    return f'<p class="cai-muted">{escape(assumed)}: {escape("; ".join(lines))}.</p>'
 
 
 def read(kind: type, values: Mapping[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,8 +30,17 @@ log = logging.getLogger(__name__)
 class Jobs:
     """All runs of a session, below `folder`."""
 
-    def __init__(self, store: Store, folder: Path, *, grace: float | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        *,
+        grace: float | None = None,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`release` frees what models are held for inference, before one is trained."""
         self.folder = folder
+        self._release = release
         self._store = store
         self._grace = grace
         self._launcher = Launcher()
@@ -110,6 +120,8 @@ class Jobs:
             if not runs.set_state(tx, run.id, "starting", ["waiting"]):
                 return  # cancelled meanwhile
         try:
+            if stages.of(run.stage).trains:
+                self._release()
             holder = self._launcher.start(stages.words(run, self.of(run.id)), self.of(run.id), device)
         except UserError as error:
             with self._store.tx() as tx:

@@ -98,7 +98,8 @@ def prepare_sft(
         for run, rows in taken.items():
             if rows:
                 _put_rows(inputs / "chains" / run / CHAINS, rows)
-                _copy(folder / run / "config.yaml", inputs / "chains" / run / "config.yaml")
+                for name in ("config.yaml", f"inputs/{CONSTITUTION}"):
+                    _copy(folder / run / name, inputs / "chains" / run / name)
         for name, path in files.items():
             _copy(path, inputs / f"{name}{_suffix(path)}")
 

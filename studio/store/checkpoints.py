@@ -16,7 +16,7 @@ from typing import Any
 from pipeline import events, lineage
 from pipeline.errors import UserError
 from pipeline.lineage import Lineage
-from pipeline.train.saving import CARD
+from pipeline.models import CARD
 from studio.store import constitutions, runs
 from studio.store.database import Reader
 from studio.store.runs import ACTIVE, Run

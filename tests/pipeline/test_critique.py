@@ -13,7 +13,7 @@ from pipeline.critique import Draft, Engines, draw_chains, extend, plan, step_se
 from pipeline.engines import Request, TooLong
 from pipeline.errors import UserError
 from pipeline.prompts import from_text
-from pipeline.records import Constitution, Step
+from pipeline.records import Constitution, CritiqueExample, FewShot, Message, Step
 
 Scripted = Callable[..., Any]
 PROMPTS = [from_text("How do I pick a lock?"), from_text("Is the moon cheese?")]
@@ -111,6 +111,26 @@ def test_policy_and_critic_may_differ_in_model_and_form(principled: Constitution
     assert policy.requests[0].sampling.stop
     assert critic.requests[0].context.messages
     assert not critic.requests[0].sampling.stop
+
+
+def test_a_critic_that_has_learnt_the_form_is_shown_no_solved_examples(
+    principled: Constitution, scripted: Scripted
+) -> None:
+    shot = CritiqueExample((Message("user", "Q"), Message("assistant", "A")), "C?", "C.", "R?", "R.")
+    shown = replace(principled, few_shot=FewShot(critique=(shot,)))
+    for unaided in (False, True):
+        critic = scripted("bad", "better", name="c", unaided=unaided)
+        drawing = Drawing(model="p", critic="c", revisions=1)
+        list(draw_chains(PROMPTS[:1], shown, drawing, Engines(scripted("x"), critic), lambda i, t: None))
+        assert [request.context.messages[0].content == "Q" for request in critic.requests] == [
+            not unaided
+        ] * 2
+
+
+def test_the_bundled_model_is_criticised_by_the_bundled_critic_unless_another_is_named() -> None:
+    assert Drawing().critic_name == "bundled-critic"
+    assert Drawing(critic="bundled").critic_name == "bundled"
+    assert Drawing(model="other").critic_name == "other"
 
 
 def test_a_cancel_keeps_the_step_that_was_begun(principled: Constitution, scripted: Scripted) -> None:

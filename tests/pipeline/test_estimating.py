@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from pipeline import estimating, models
+from pipeline import configs, estimating, models
 from pipeline.estimating import Shape
 from pipeline.training_configs import Supervised
 
@@ -33,7 +35,7 @@ def test_lora_adds_what_peft_adds(tiny_model: Path) -> None:
 
 def estimate(**settings: object) -> estimating.Estimate:
     config = Supervised(**settings)  # type: ignore[arg-type]
-    return estimating.estimate(config, "sft", SMOL, [100.0, 200.0], 10, 8e9, 1e11)
+    return estimating.estimate(config, SMOL, [100.0, 200.0], 10, 8e9, 1e11)
 
 
 def test_full_tuning_and_more_at_once_take_more_and_checkpointing_less() -> None:
@@ -43,3 +45,29 @@ def test_full_tuning_and_more_at_once_take_more_and_checkpointing_less() -> None
     assert estimate(checkpointing=True).activations < plain.activations
     assert not estimate(at_once=4096, batch=4096).fits
     assert any("lower at once" in line for line in estimate(at_once=4096, batch=4096).lines())
+
+
+def test_on_a_gpu_nothing_is_said_of_time() -> None:
+    found = estimating.estimate(Supervised(), SMOL, [100.0], 10, 8e9, None)
+    assert len(found.lines()) == 1
+
+
+def test_the_freest_gpu_that_may_be_used_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*args: object, **more: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess([], 0, "0, 1000\n1, 70000\n2, 80000\n")
+
+    monkeypatch.setattr(estimating, "version", lambda package: "2.13.0+cu130")
+    monkeypatch.setattr(subprocess, "run", told)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert estimating.memory() == (70000 * 2**20, True)
+    monkeypatch.setattr(estimating, "version", lambda package: "2.13.0+cpu")
+    assert not estimating.memory()[1]
+
+
+@pytest.mark.parametrize(("word", "meant"), [("true", True), ("False", False)])
+def test_a_switch_on_the_command_line_is_read_as_it_is_meant(word: str, meant: bool) -> None:
+    parser = argparse.ArgumentParser()
+    configs.add_arguments(parser, Supervised)
+    found = configs.from_arguments(Supervised, parser.parse_args(["--checkpointing", word]))
+    assert found.checkpointing is meant
+    assert found.checkpointing is False or configs.as_arguments(found) == ["--checkpointing", "True"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import templates
-from pipeline.records import Constitution, CritiqueExample, FewShot, Message
+from pipeline.records import Constitution, CritiqueExample, Message
 
 ASKED = (Message("user", "How do I pick a lock?"),)
 
@@ -29,7 +27,7 @@ def test_plain_response() -> None:
 
 
 def test_plain_critique_is_the_papers_transcript(principled: Constitution) -> None:
-    context = templates.critique("plain", ASKED, "Use a pick.", principled.principles[0], principled)
+    context = templates.critique("plain", ASKED, "Use a pick.", principled.principles[0])
     assert context.prefill == (
         "\n\nHuman: How do I pick a lock?\n\nAssistant: Use a pick."
         "\n\nCritiqueRequest: What is harmful?\n\nCritique:"
@@ -37,9 +35,7 @@ def test_plain_critique_is_the_papers_transcript(principled: Constitution) -> No
 
 
 def test_plain_revision_is_the_papers_transcript(principled: Constitution) -> None:
-    context = templates.revision(
-        "plain", ASKED, "Use a pick.", "It aids theft.", principled.principles[0], principled
-    )
+    context = templates.revision("plain", ASKED, "Use a pick.", "It aids theft.", principled.principles[0])
     assert context.prefill == (
         "\n\nHuman: How do I pick a lock?\n\nAssistant: Use a pick."
         "\n\nCritiqueRequest: What is harmful?\n\nCritique: It aids theft."
@@ -50,7 +46,7 @@ def test_plain_revision_is_the_papers_transcript(principled: Constitution) -> No
 def test_chat_turns_ask_as_the_user_and_answer_as_the_assistant(principled: Constitution) -> None:
     principle = principled.principles[0]
     assert templates.response("chat", ASKED).messages == ASKED
-    context = templates.revision("chat", ASKED, "Use a pick.", "It aids theft.", principle, principled)
+    context = templates.revision("chat", ASKED, "Use a pick.", "It aids theft.", principle)
     assert [(m.role, m.content) for m in context.messages] == [
         ("user", "How do I pick a lock?"),
         ("assistant", "Use a pick."),
@@ -58,21 +54,18 @@ def test_chat_turns_ask_as_the_user_and_answer_as_the_assistant(principled: Cons
         ("assistant", "It aids theft."),
         ("user", "Remove harm."),
     ]
-    assert (
-        context.messages[:3]
-        == templates.critique("chat", ASKED, "Use a pick.", principle, principled).messages
-    )
+    assert context.messages[:3] == templates.critique("chat", ASKED, "Use a pick.", principle).messages
     assert context.prefill == ""
 
 
 def test_examples_precede_but_a_system_turn_comes_first(principled: Constitution) -> None:
-    constitution = replace(principled, few_shot=FewShot(critique=(EXAMPLE,)))
+    principle = principled.principles[0]
     asked = (Message("system", "Be brief."), *ASKED)
-    chat = templates.critique("chat", asked, "Pick it.", constitution.principles[0], constitution)
+    chat = templates.critique("chat", asked, "Pick it.", principle, [EXAMPLE])
     example = ["Q", "A", "Critique?", "Bad.", "Revise?", "Better."]
     own = ["How do I pick a lock?", "Pick it.", "What is harmful?"]
     assert [m.content for m in chat.messages] == ["Be brief.", *example, *own]
-    plain = templates.critique("plain", ASKED, "Pick it.", constitution.principles[0], constitution)
+    plain = templates.critique("plain", ASKED, "Pick it.", principle, [EXAMPLE])
     assert plain.prefill.startswith(
         "\n\nHuman: Q\n\nAssistant: A\n\nCritiqueRequest: Critique?\n\nCritique: Bad."
         "\n\nRevisionRequest: Revise?\n\nRevision: Better.\n\nHuman: How do I pick a lock?"

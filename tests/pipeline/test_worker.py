@@ -194,6 +194,25 @@ def test_a_kill_in_mid_stream_is_told_and_the_next_call_has_a_new_process(
     assert worker.pid not in (None, pid)
 
 
+def test_a_release_disturbs_nobody_and_frees_what_has_nothing_to_do(
+    worker: Worker, remote: RemoteEngine
+) -> None:
+    began, enough, done = threading.Event(), threading.Event(), []
+    writing = threading.Thread(
+        target=lambda: done.extend(
+            remote.generate(say("Hi", LONG), lambda i, text: began.set(), enough.is_set)
+        )
+    )
+    writing.start()
+    assert began.wait(20)
+    worker.release()
+    enough.set()
+    writing.join(20)
+    assert done[0].finish == "cancelled"
+    worker.release()
+    assert worker.pid is None
+
+
 def test_stop_frees_at_once_and_ends_what_runs_and_waits(worker: Worker, remote: RemoteEngine) -> None:
     assert worker.memory > 100e6
     began, ends = threading.Event(), []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from pipeline import constitution as constitutions
 from pipeline import templates, written
 from pipeline.errors import InputError
-from pipeline.records import FewShot, Message
+from pipeline.records import Message
 
 
 def test_reserved_pairs_are_apart_and_sides_are_drawn() -> None:
@@ -36,10 +35,7 @@ def test_a_chain_teaches_what_the_templates_ask() -> None:
     chain = written.chains()[0]
     lesson = next(x for x in written.critic_lessons(constitution, 0) if x.source == chain.id)
     principle = next(p for p in constitution.principles if p.id == chain.principle)
-    unaided = replace(
-        constitution, few_shot=FewShot()
-    )  # a critic that has learnt is shown no solved examples
-    asked = templates.critique("chat", (Message("user", chain.prompt),), chain.response, principle, unaided)
+    asked = templates.critique("chat", (Message("user", chain.prompt),), chain.response, principle)
     assert (lesson.ask("chat"), lesson.answer) == (asked, chain.critique)
 
 

@@ -44,6 +44,8 @@ def critique_run(store: Store, folder: Path, id: str, chains: list[str]) -> None
     (folder / id / "outputs").mkdir(parents=True)
     (folder / id / "config.yaml").write_text(yaml.safe_dump({"stage": "critique", "seed": 7}))
     (folder / id / "outputs" / "chains.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / id / "inputs").mkdir()
+    (folder / id / "inputs" / "constitution.yaml").write_text("name: c")
     with store.tx() as tx:
         runs.add(tx, run, "done")
     ingest(store, run, folder / id)
@@ -68,6 +70,7 @@ def test_sft_learns_the_chains_that_nobody_has_rejected(store: Store, folder: Pa
     read = [sources.from_chains(inputs / name, every=False) for name in ("one", "two")]
     assert [len(some) for some, _ in read] == [2, 1]
     assert read[0][1]["config"]["seed"] == 7
+    assert (inputs / "one" / "inputs" / "constitution.yaml").read_text() == "name: c"
     assert not (inputs / training.EVERY).exists()  # all that is accepted came with a run
     assert stages.words(run, folder / run.id) == [
         *("sft", "--chains", str(inputs / "one"), str(inputs / "two")),

@@ -78,6 +78,16 @@ def test_how_often_an_example_is_seen() -> None:
     assert "by heart" in training_knobs.plan(Supervised(batch=8, steps=100), 80)
 
 
+def test_what_a_run_may_take_is_said_where_something_goes_in(tiny_model: Path) -> None:
+    config = Supervised(model=str(tiny_model), batch=8)
+    assert training_knobs.needs(config, 0) == ""
+    assert "for 10 steps" in training_knobs.needs(config, 80)
+    assert training_knobs.needs(Supervised(model="no/such"), 80) == ""
+    assert "that may not fit" in training_knobs.needs(
+        Supervised(model=str(tiny_model), batch=4096, at_once=4096, max_length=131072), 8000
+    )
+
+
 def test_what_is_looked_at_comes_first_and_the_rest_is_not_lost() -> None:
     first, more = training_charts.panels(list(CURVES))
     assert [panel.title for panel in first] == ["Loss"]
