@@ -7,6 +7,7 @@ first Ctrl-C that asks for an end, and the same command again that goes on witho
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -169,5 +170,7 @@ class Stop:
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal, and so in a background run's log."""
+    """A line for the person at the terminal, and so in a background run's log; of several processes once."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     print(text, file=sys.stderr)  # noqa: T201

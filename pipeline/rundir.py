@@ -25,6 +25,7 @@ class RunDir:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.leader = folder  # whose run it is, where several processes work on one (`train/ranks.py`)
         self.inputs = folder / "inputs"
         self.outputs = folder / "outputs"
         self.events = folder / "events.jsonl"

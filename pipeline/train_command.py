@@ -20,6 +20,7 @@ from pipeline.growing import say
 from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import RunDir
 from pipeline.stage_inputs import read_prompts, revisions
+from pipeline.train import ranks
 from pipeline.train.examples import Preference
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 
@@ -238,4 +239,4 @@ def _open(
         **more,
         "sources": list(origins),
     }
-    return RunDir.open(folder, record, inputs, may_change=MAY_CHANGE)
+    return ranks.open_run(folder, record, inputs, may_change=MAY_CHANGE)

@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.events import EventLog
 from pipeline.growing import Stop, say
 from pipeline.rundir import RunDir
+from pipeline.train import ranks
 from pipeline.training_configs import Training
 
 RESULT = "checkpoint"
@@ -41,11 +42,13 @@ def train(folder: RunDir, stage: str, config: Training, make: MakeTrainer, save:
             with in_plain_words(folder):
                 score_answers_alone()
                 trainer = make(arguments(folder, config), [Telling(log, stop, stage)])
-                trainer.train(resume_from_checkpoint=newest(folder))
-                if stop.is_set() and trainer.state.global_step < trainer.state.max_steps:
+                trainer.train(resume_from_checkpoint=newest(RunDir(folder.leader)))
+                if trainer.state.global_step < trainer.state.max_steps:
                     log.emit("finished", status="stopped", rows=trainer.state.global_step)
                     say(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
                     return 130
+                if ranks.follows():
+                    return 0
                 with whole_folder(folder.folder / RESULT) as to:
                     figures = save(trainer, to)
         except Exception as error:
@@ -62,14 +65,17 @@ def arguments(folder: RunDir, config: Training) -> dict[str, Any]:
     from pipeline.engines.transformers import fast_in_bf16
 
     cuda = torch.cuda.is_available()
-    at_once = min(config.at_once or config.batch, config.batch)
-    while config.batch % at_once:
+    share, rest = divmod(config.batch, ranks.many())
+    if rest or not share:
+        raise UserError(f"batch: {config.batch} can't be shared out evenly to {ranks.many()} GPUs")
+    at_once = min(config.at_once or share, share)
+    while share % at_once:
         at_once -= 1
     return {
         "output_dir": str(checkpoints(folder)),
         "per_device_train_batch_size": at_once,
         "per_device_eval_batch_size": at_once,
-        "gradient_accumulation_steps": config.batch // at_once,
+        "gradient_accumulation_steps": share // at_once,
         "learning_rate": config.learning_rate,
         "lr_scheduler_type": "cosine",
         "warmup_steps": config.warmup,

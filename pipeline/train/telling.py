@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from pipeline.errors import UserError
 from pipeline.events import EventLog
 from pipeline.growing import Stop
+from pipeline.train import ranks
 
 NOT_FIGURES = ("epoch", "total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second")
 """What TRL logs of its own bookkeeping."""
@@ -48,7 +49,7 @@ class Telling(TrainerCallback):
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{state.global_step}/{state.max_steps} steps ")
             sys.stderr.flush()
-        if self.stop.is_set():
+        if ranks.any_of(self.stop.is_set()):
             control.should_save = True
             control.should_training_stop = True
 

@@ -69,7 +69,10 @@ def names(kind: type) -> tuple[str, ...]:
 
 
 def knobs(kind: type, prefix: str) -> tuple[gr.Radio, dict[str, Any]]:
-    """Put the controls on a page; returns the preset, and the others, `name` too, by what they set."""
+    """Put the controls on a page; returns the preset, and the others by what they set.
+
+    Among these are the run's `name`, and its `gpus` where there are several.
+    """
     preset = gr.Radio(
         [LOOK, SMALL, WHOLE],
         value=preset_here(),
@@ -87,12 +90,19 @@ def knobs(kind: type, prefix: str) -> tuple[gr.Radio, dict[str, Any]]:
         found["name"] = gr.Textbox(
             label="Name of the run", info="empty: named by what it trains", elem_id=f"{prefix}-name"
         )
+        if len(devices()) > 1:
+            found["gpus"] = gr.CheckboxGroup(
+                list(devices()),
+                label="GPUs",
+                info="none: the first that is free; several work together, each on its share of a batch",
+                elem_id=f"{prefix}-gpus",
+            )
         for at in range(0, len(rest), 2):
             with gr.Row():
                 found |= forms.controls(kind, rest[at : at + 2], choices, prefix)
     for name, value in values_of(kind, preset_here()).items():
         found[name].value = value
-    changed = [name for name in found if name not in ("model", "name")]
+    changed = [name for name in found if name not in ("model", "name", "gpus")]
 
     def choose(wanted: str) -> list[Any]:
         values = values_of(kind, wanted)

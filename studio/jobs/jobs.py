@@ -109,10 +109,9 @@ class Jobs:
         """One round: read what is new, settle what has ended, start what may start."""
         for run in runs.in_states(self._store, ACTIVE):
             self._look_after(run)
-        line = queue.waiting(self._store)
-        if line:
+        if queue.waiting(self._store):
             # Asked for only where it matters: to find a GPU takes a moment.
-            for run, device in zip(line, queue.free(self._store, devices()), strict=False):
+            for run, device in queue.ready(self._store, devices()):
                 self._begin(run, device)
 
     def _begin(self, run: Run, device: str) -> None:

@@ -20,6 +20,7 @@ from pipeline.errors import UserError
 from studio.store.lock import Holder
 
 LOG = "worker.log"
+ACCELERATE = "accelerate.commands.launch"
 CPU = ""
 """The device of a machine without a GPU, as CUDA_VISIBLE_DEVICES says it."""
 
@@ -33,7 +34,8 @@ class Launcher:
     def start(self, words: Sequence[str], folder: Path, device: str) -> Holder:
         """Run `python -P -m pipeline WORDS`, its output at the end of the folder's worker.log.
 
-        Raises UserError where no process can be started.
+        On several devices (`0,1`) a process for each, by `accelerate launch`. Raises UserError where no
+        process can be started.
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +43,7 @@ class Launcher:
             with (folder / LOG).open("ab") as log:
                 child = subprocess.Popen(
                     # -P: a `pipeline` in the current folder must not win.
-                    [sys.executable, "-P", "-m", "pipeline", *words],
+                    [sys.executable, "-P", "-m", *together(device), "pipeline", *words],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -74,9 +76,14 @@ class Launcher:
 
     def ask(self, holder: Holder) -> None:
         """Ask a process to stop: it saves what it has and ends by itself."""
-        if self.alive(holder):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(holder.pid, signal.SIGTERM)
+        if not self.alive(holder):
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
+            process = psutil.Process(holder.pid)
+            # The launcher of several would give them 30 seconds, and a checkpoint may take longer.
+            asked = process.children() if ACCELERATE in process.cmdline() else [process]
+            for one in asked:
+                one.send_signal(signal.SIGTERM)
 
     def kill(self, holder: Holder) -> None:
         """End a process, and what it has started, at once."""
@@ -89,6 +96,16 @@ class Launcher:
                 os.killpg(holder.pid, signal.SIGKILL)  # it leads a group of its own
 
 
+def together(device: str) -> list[str]:
+    """What starts one process for each of several devices; nothing for one."""
+    many = len(device.split(","))
+    if many == 1:
+        return []
+    plain = ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_machines", "1"]  # training chooses
+    # Any free port: two such runs may be on one machine.
+    return [ACCELERATE, "--multi_gpu", "--num_processes", str(many), *plain, "--main_process_port", "0", "--module"]
+
+
 def environment(device: str) -> dict[str, str]:
     """What a run's process is given. The device is always said: TRL refuses to see several GPUs."""
     return {
@@ -97,19 +114,21 @@ def environment(device: str) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONSAFEPATH": "1",  # the same as -P, for what `accelerate launch` starts
     }
 
 
 def find(folder: Path) -> Holder | None:
     """The process that works on the run in this folder, though nobody noted which it is."""
+    found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             if "pipeline" in words and "--run" in words and str(folder) in words:
                 holder = Holder(process.pid, process.create_time())
                 if holder.alive():
-                    return holder
-    return None
+                    found.append(holder)
+    return min(found, key=lambda holder: holder.started, default=None)  # the one that started the others
 
 
 @cache

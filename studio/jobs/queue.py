@@ -31,10 +31,24 @@ def move(store: Store, id: str, by: int) -> bool:
     return True
 
 
-def free(store: Reader, devices: tuple[str, ...]) -> list[str]:
-    """The devices that no run works on."""
-    busy = []
+def ready(store: Reader, devices: tuple[str, ...]) -> list[tuple[Run, str]]:
+    """The runs of the line that may start now, each with its device, or the several that it asks for.
+
+    One that waits for a certain device keeps it from those behind it, or it might wait for ever.
+    """
+    taken: set[str] = set()
     for run in runs.in_states(store, ACTIVE):
         process = runs.process(store, run.id)
-        busy.append(process.device if process else devices[0])
-    return [device for device in devices if device not in busy]
+        taken.update(process.device.split(",") if process else devices[:1])
+    found = []
+    for run in waiting(store):
+        wanted = asked_for(run, devices) or [device for device in devices if device not in taken][:1]
+        if wanted and not taken & set(wanted):
+            found.append((run, ",".join(wanted)))
+        taken.update(wanted)
+    return found
+
+
+def asked_for(run: Run, devices: tuple[str, ...]) -> list[str]:
+    """The devices that a run is to work on, of those that are here; none: whichever is free."""
+    return [device for device in devices if device in str(run.config.get("gpus") or "").split(",") and device]

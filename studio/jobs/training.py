@@ -213,7 +213,7 @@ def _enqueue(
         id=runs.new_id(store),
         stage=stage.name,
         name=name,
-        config={**as_json(config), **more},
+        config={**as_json(config), **more, "gpus": ",".join(more["chosen"].get("gpus") or [])},
         constitution=None,
         constitution_name=None,
         total=total,

@@ -14,12 +14,13 @@ from pipeline.errors import UserError
 from pipeline.records import Chain, Judgment, Message, Pair, Source, Step, as_json
 from pipeline.train import sources
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
-from studio.jobs import queue, stages, training
+from studio.jobs import launcher, queue, stages, training
 from studio.jobs.ingest import ingest
 from studio.jobs.training import Choices, Lessons
 from studio.store import judgments, runs, verdicts
 from studio.store import pairs as pair_store
 from studio.store.database import Store
+from studio.store.lock import Holder
 from studio.store.runs import NewRun, Run
 
 
@@ -76,6 +77,29 @@ def test_sft_learns_the_chains_that_nobody_has_rejected(store: Store, folder: Pa
         *("sft", "--chains", str(inputs / "one"), str(inputs / "two")),
         *("--run", str(folder / run.id), "--batch", "2"),
     ]
+
+
+def test_runs_get_the_gpus_that_they_ask_for_and_nobody_waits_for_ever(store: Store, folder: Path) -> None:
+    critique_run(store, folder, "one", ["a", "b", "c"])
+    for name, gpus in (("both", ["0", "1"]), ("any", []), ("last", ["2"])):
+        chosen = {"name": name, "gpus": gpus}
+        training.prepare_sft(store, folder, Lessons(["one"]), Supervised(), chosen, "ann")
+
+    def ready() -> list[tuple[str, str]]:
+        return [(run.name, device) for run, device in queue.ready(store, ("0", "1", "2"))]
+
+    assert ready() == [("both", "0,1"), ("any", "2")]
+    [both, *_] = queue.waiting(store)
+    with store.tx() as tx:
+        runs.set_state(tx, both.id, "running", ["waiting"])
+        runs.add_process(tx, both.id, Holder(1, 0.0), "0,1")
+    assert ready() == [("any", "2")]
+
+
+def test_several_gpus_are_a_process_each() -> None:
+    assert launcher.together("") == launcher.together("1") == []
+    words = launcher.together("0,1")
+    assert (words[0], words[2:4], words[-1]) == (launcher.ACCELERATE, ["--num_processes", "2"], "--module")
 
 
 def test_only_accepted_chains_where_that_is_asked(store: Store, folder: Path, tmp_path: Path) -> None:

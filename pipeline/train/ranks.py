@@ -1,0 +1,50 @@
+"""Several processes that train one model together, as `accelerate launch` starts them on several GPUs.
+
+The first works on the run. The others compute the same steps in a scratch folder of their own, so that they
+write nothing of the run, and read of it only the checkpoint to go on from.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pipeline.rundir import RunDir
+
+
+def follows() -> bool:
+    """Whether this process is not the first."""
+    return os.environ.get("RANK", "0") != "0"
+
+
+def many() -> int:
+    """How many processes there are."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def open_run(folder: Path, *arguments: Any, **more: Any) -> RunDir:
+    """The run's directory, or a follower's scratch one. As `RunDir.open`; raises UserError."""
+    if not follows():
+        return RunDir.open(folder, *arguments, **more)
+    scratch = Path(tempfile.mkdtemp(prefix="cai-follower-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    run = RunDir.open(scratch, *arguments, **more)
+    run.leader = folder
+    return run
+
+
+def any_of(asked: bool) -> bool:
+    """Whether any of the processes was asked: they stop at the same step, or they would wait for ever."""
+    import torch
+    from torch import distributed
+
+    if many() == 1 or not distributed.is_initialized():
+        return asked
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    told = torch.tensor([int(asked)], device=device)
+    distributed.all_reduce(told, distributed.ReduceOp.MAX)
+    return bool(told.item())
