@@ -16,7 +16,7 @@ from pipeline.events import complete, metrics
 
 pytestmark = pytest.mark.training
 
-TOGETHER = ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", "--module", "--"]
+TOGETHER = ["torch.distributed.run", "--nproc_per_node", "2", "--standalone", "--module", "--"]
 """What `accelerate launch` does on GPUs; on a processor it starts one process only."""
 
 
