@@ -47,12 +47,25 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
     labels = gr.Dropdown(
         [], multiselect=True, label="AI labels", info="finished runs of this session", elem_id=f"{of}-labels"
     )
+    calibrated = gr.Checkbox(
+        label="Use the calibration that is kept for these labels",
+        info="Agreement learns one from your judgments; without it probabilities are as labelled",
+        elem_id=f"{of}-calibrated",
+    )
     imports = gr.Dropdown(
         [],
         multiselect=True,
         label="People's comparisons",
         info="imported on the Labels page",
         elem_id=f"{of}-imports",
+    )
+    measured = gr.Dropdown(
+        [],
+        multiselect=True,
+        visible=stage is PM,
+        label="Measure on",
+        info="comparisons that it does not learn from; its card says how well it knows them",
+        elem_id=f"{of}-measured",
     )
     with gr.Accordion("Comparisons from files", open=False), gr.Row():
         files = gr.File(
@@ -86,7 +99,9 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
     sources = {
         "again": again,
         "labels": labels,
+        "calibrated": calibrated,
         "imports": imports,
+        "measured": measured,
         "files": files,
         "axis": axis,
         "written": written,
@@ -97,6 +112,7 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
 
     def offers() -> dict[str, Any]:
         found = {"labels": label_options(studio), "imports": import_options(studio)}
+        found["measured"] = found["imports"]
         return {**found, "model": [("bundled", "bundled")] if stage is PM else model_options(studio)}
 
     def begin(values: Values, who: str) -> str:
@@ -131,7 +147,9 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
         choices = _choices(studio, values, labelled)
         human = [*(f"{axis}=HUMAN" for _, axis in choices.imports), *(["HUMAN"] * len(choices.files))]
         found = ["--labels", *(["LABELS"] * len(labelled))] if labelled else []
+        found += ["--calibration", "CALIBRATION"] if labelled and choices.calibrated else []
         found += ["--human", *human] if human else []
+        found += ["--eval", *(f"{axis}=HUMAN" for _, axis in choices.measured)] if choices.measured else []
         found += ["--written", *choices.written] if choices.written else []
         found += ["--reserved"] if choices.written and choices.reserved else []
         if labelled and (state := gate.worst(one.gate for one in labelled)):
@@ -160,4 +178,7 @@ def _choices(studio: Studio, values: Values, labelled: list[LabelRun]) -> Choice
     axis: Axis = "helpful" if values["axis"] == "helpful" else "harmless"
     imports = [import_of(value) for value in values["imports"] or ()]
     own: list[Axis] = [one for one in get_args(Axis) if one in (values["written"] or ())]
-    return Choices([one.run.id for one in labelled], imports, files, axis, own, bool(values["reserved"]))
+    measured = [import_of(value) for value in values["measured"] or ()]
+    runs = [one.run.id for one in labelled]
+    calibrated = bool(values["calibrated"])
+    return Choices(runs, imports, files, axis, own, bool(values["reserved"]), measured, calibrated)

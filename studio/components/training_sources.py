@@ -19,7 +19,6 @@ from studio.jobs.training import CHAINS, EVERY, LABELS, Choices
 from studio.progress import plural
 from studio.store import gates, judgments, reading, runs
 from studio.store.chains import ChainFilter
-from studio.store.labels import Labeller
 from studio.store.runs import Run
 
 Options = list[tuple[str, str]]
@@ -90,8 +89,7 @@ def label_runs(studio: Studio, ids: Iterable[str]) -> list[LabelRun]:
     """The chosen runs of labels with their gates, as far as they are there."""
     found = []
     for run in filter(None, (runs.load(studio.store, id) for id in ids)):
-        axis: Axis = "helpful" if run.config.get("axis") == "helpful" else "harmless"
-        labeller = Labeller(str(run.config["model"]), run.config["method"], run.constitution or "")
+        labeller, axis = training.labelled_by(run)
         pairs = training.count_choices(studio.store, studio.jobs.folder, Choices(labels=[run.id]))
         found.append(LabelRun(run, pairs, axis, gates.gate_for(studio.store, labeller, axis).state))
     return found

@@ -103,7 +103,16 @@ def together(device: str) -> list[str]:
         return []
     plain = ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_machines", "1"]  # training chooses
     # Any free port: two such runs may be on one machine.
-    return [ACCELERATE, "--multi_gpu", "--num_processes", str(many), *plain, "--main_process_port", "0", "--module"]
+    return [
+        ACCELERATE,
+        "--multi_gpu",
+        "--num_processes",
+        str(many),
+        *plain,
+        "--main_process_port",
+        "0",
+        "--module",
+    ]
 
 
 def environment(device: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ C = TypeVar("C", Drawing, Answering, Labelling, Supervised, Preferring, Reinforc
 CONSTITUTION = "constitution.yaml"
 PROMPTS = "prompts.*"
 PAIRS_FILE = "pairs.jsonl"
+CALIBRATION = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ LABEL = Stage(
 )
 # A step of training, and the checkpoint after it, may take a processor minutes.
 SAVES = 600.0
-LABELLED = {"--labels": "labels/*", "--human": "human/*/*"}
+LABELLED = {"--labels": "labels/*", "--human": "human/*/*", "--calibration": CALIBRATION}
 GATED = ("written", "reserved", "gate", "override_gate")
 SFT = Stage(
     "sft",
@@ -82,7 +83,7 @@ SFT = Stage(
     several={"--chains": "chains/*", "--demos": "demos.*", "--helpful": "helpful.*"},
     grace=SAVES,
 )
-PM = Stage("pm", Preferring, "step", "training", {}, GATED, LABELLED, SAVES)
+PM = Stage("pm", Preferring, "step", "training", {}, GATED, {**LABELLED, "--eval": "eval/*/*"}, SAVES)
 RL = Stage("rl", Reinforcing, "step", "training", {"--prompts": PROMPTS}, extra=("pm", "judge"), grace=SAVES)
 DPO = Stage("dpo", Direct, "step", "training", {}, GATED, LABELLED, SAVES)
 TRAINING: tuple[Stage[Any], ...] = (SFT, PM, RL, DPO)

@@ -18,19 +18,21 @@ from typing import Any
 
 from pipeline import pairs as pair_files
 from pipeline import prompts, written
+from pipeline.calibration import Calibration
 from pipeline.errors import UserError
 from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import read_rows, write_atomically
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
 from studio.exports import Accepted, record
 from studio.jobs import batch
-from studio.jobs.stages import CONSTITUTION, PAIRS_FILE, RL, SFT, Stage
-from studio.store import judgments, pairs, reading, runs
+from studio.jobs.stages import CALIBRATION, CONSTITUTION, PAIRS_FILE, RL, SFT, Stage
+from studio.store import calibrations, judgments, pairs, reading, runs
 from studio.store.chains import ChainFilter
 from studio.store.database import Reader, Store
 from studio.store.judgments import Whose
+from studio.store.labels import Labeller
 from studio.store.pairs import Judge, PairFilter
-from studio.store.runs import NewRun
+from studio.store.runs import NewRun, Run
 
 CHAINS = "outputs/chains.jsonl"
 LABELS = "outputs/labels.jsonl"
@@ -53,7 +55,8 @@ class Choices:
     """What a reward or DPO learns from: label runs, imported judgments (name, axis), and uploaded files.
 
     `axis` is that of the files. `written` are the project's own pairs on these axes, of which a judge learns
-    the `reserved` ones.
+    the `reserved` ones. `measured` are imported judgments that nothing is learnt from: a PM is
+    measured on them. `calibrated`: the labels' probabilities by the calibration that is kept for them.
     """
 
     labels: Sequence[str] = ()
@@ -62,6 +65,8 @@ class Choices:
     axis: Axis = "harmless"
     written: Sequence[Axis] = ()
     reserved: bool = False
+    measured: Sequence[tuple[str, Axis]] = ()
+    calibrated: bool = False
 
 
 def chain_rows(store: Reader, folder: Path, run: str, accepted_only: bool) -> list[dict[str, Any]]:
@@ -127,12 +132,22 @@ def prepare_choices(
     if not (choices.labels or choices.imports or choices.files or choices.written):
         raise UserError("nothing to learn from: choose labels, or comparisons that people made")
 
+    if both := set(choices.measured) & set(choices.imports):
+        names = " and ".join(name for name, _ in sorted(both))
+        raise UserError(f"{names}: chosen to learn from and to measure on: choose other comparisons for one")
+
+    calibration = _calibration(store, choices.labels) if choices.calibrated else None
+
     def write(inputs: Path) -> None:
+        if calibration:
+            inputs.mkdir(parents=True, exist_ok=True)
+            write_atomically(inputs / CALIBRATION, json.dumps(as_json(calibration)) + "\n")
         for run in choices.labels:
             for name in ("config.yaml", f"inputs/{PAIRS_FILE}", f"inputs/{CONSTITUTION}", LABELS):
                 _copy(folder / run / name, inputs / "labels" / run / name)
-        for place, (name, axis) in enumerate(choices.imports, 1):
-            _put_judgments(store, inputs / "human" / axis / f"{place}-{_safe(name)}", name, axis)
+        for goal, imports in (("human", choices.imports), ("eval", choices.measured)):
+            for place, (name, axis) in enumerate(imports, 1):
+                _put_judgments(store, inputs / goal / axis / f"{place}-{_safe(name)}", name, axis)
         for path in choices.files:
             _copy(path, inputs / "human" / choices.axis / _safe(path.name))
 
@@ -196,6 +211,29 @@ def count_rows(path: Path) -> int:
             return sum(1 for line in file if line.strip())
     except (OSError, EOFError):  # broken: its run says so
         return 0
+
+
+def labelled_by(run: Run) -> tuple[Labeller, Axis]:
+    """Who made the labels of a run, and by what their pairs are judged."""
+    axis: Axis = "helpful" if run.config.get("axis") == "helpful" else "harmless"
+    return Labeller(str(run.config["model"]), run.config["method"], run.constitution or ""), axis
+
+
+def _calibration(store: Reader, labelled: Sequence[str]) -> Calibration | None:
+    """The calibration that is kept for these runs' labels. Raises UserError where it is not one."""
+    found: dict[str, Calibration] = {}
+    for run in filter(None, (runs.load(store, id) for id in labelled)):
+        kept = calibrations.kept(store, *labelled_by(run))
+        if kept is None:
+            raise UserError(
+                f"no calibration is kept for {run.name}: keep one on the Agreement page, or untick it"
+            )
+        found[run.name] = kept
+    if len(set(map(json.dumps, map(as_json, found.values())))) > 1:
+        raise UserError(
+            f"{' and '.join(found)} have calibrations of their own: train on one of them, or untick it"
+        )
+    return next(iter(found.values()), None)
 
 
 def _enqueue(

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from pipeline import pairs, prompts
-from pipeline.configs import Drawing
+from pipeline.calibration import Calibration, calibrate
+from pipeline.configs import Drawing, Labelling
 from pipeline.errors import UserError
-from pipeline.records import Chain, Judgment, Message, Pair, Source, Step, as_json
+from pipeline.records import Axis, Chain, Judgment, Message, Pair, Source, Step, as_json, parse
 from pipeline.train import sources
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
 from studio.jobs import launcher, queue, stages, training
 from studio.jobs.ingest import ingest
 from studio.jobs.training import Choices, Lessons
-from studio.store import judgments, runs, verdicts
+from studio.store import calibrations, judgments, runs, verdicts
 from studio.store import pairs as pair_store
 from studio.store.database import Store
 from studio.store.lock import Holder
@@ -151,6 +153,29 @@ def test_a_preference_model_learns_what_people_chose(store: Store, folder: Path,
     assert not {"--gate", "--written", "--reserved"} & set(words)
 
 
+def test_what_a_pm_is_measured_on_is_apart_from_what_it_learns(store: Store, folder: Path) -> None:
+    learnt: tuple[str, Axis] = ("theirs.jsonl", "helpful")
+    other: tuple[str, Axis] = ("others.jsonl", "helpful")
+    with store.tx() as tx:
+        for name, axis in (learnt, other):
+            one = pair(name)
+            pair_store.add(tx, [one], None)
+            judged = Judgment(one.id, axis, name, "imported", "a", picked_by="imported")
+            judgments.add_imported(tx, [judged], None)
+
+    def put(measured: tuple[str, Axis]) -> None:
+        choices = Choices(imports=[learnt], measured=[measured])
+        training.prepare_choices(store, folder, stages.PM, choices, Preferring(), ("", ""), {}, "ann")
+
+    with pytest.raises(UserError, match="chosen to learn from and to measure on"):
+        put(learnt)
+    put(other)
+    run = queued(store)
+    kept = folder / run.id / "inputs" / "eval" / "helpful" / "1-others.jsonl"
+    assert len(sources.from_people(kept, "helpful")[0]) == 1
+    assert f"helpful={kept}" in stages.words(run, folder / run.id)
+
+
 def test_labels_are_copied_and_the_gate_is_told(store: Store, folder: Path) -> None:
     label = folder / "label-1"
     for name in ("config.yaml", "inputs/pairs.jsonl", "inputs/constitution.yaml", "outputs/labels.jsonl"):
@@ -169,6 +194,39 @@ def test_labels_are_copied_and_the_gate_is_told(store: Store, folder: Path) -> N
     assert words[at : at + 4] == ["--written", "harmless", "helpful", "--reserved"]
     assert words[words.index("--gate") + 1] == "opposed"
     assert words[words.index("--override-gate") + 1] == "to see what happens"
+
+
+def test_labels_are_calibrated_where_that_is_asked_and_a_calibration_is_kept(
+    store: Store, folder: Path
+) -> None:
+    config = {**as_json(Labelling()), "axis": "harmless"}
+    run = NewRun(
+        id="label-1",
+        stage="label",
+        name="mine",
+        config=config,
+        constitution="c1",
+        constitution_name="test",
+        total=1,
+        author="ann",
+    )
+    with store.tx() as tx:
+        runs.add(tx, run, "done")
+    stored = runs.load(store, "label-1")
+    assert stored is not None
+    choices = Choices(labels=["label-1"], calibrated=True)
+
+    def put() -> list[str]:
+        training.prepare_choices(store, folder, stages.PM, choices, Preferring(), ("agrees", ""), {}, "ann")
+        return stages.words(queued(store), folder / queued(store).id)
+
+    with pytest.raises(UserError, match="no calibration is kept for mine"):
+        put()
+    made = calibrate(np.tile([0.6, 0.7, 0.4], 20), np.tile([1.0, 1.0, 0.0], 20), np.arange(60))
+    calibrations.keep(store, *training.labelled_by(stored), made)
+    words = put()
+    kept = Path(words[words.index("--calibration") + 1])
+    assert parse(Calibration, json.loads(kept.read_text())) == made
 
 
 def test_rl_names_its_models(store: Store, folder: Path) -> None:
