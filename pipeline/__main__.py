@@ -20,6 +20,7 @@ from pipeline import (
     preferences_command,
     prompts_command,
     recipe_command,
+    replay_command,
     train_command,
 )
 from pipeline.errors import UserError
@@ -38,6 +39,7 @@ COMMANDS = (
     recipe_command,
     lineage_command,
     export_command,
+    replay_command,
 )
 
 
@@ -55,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     try:
         status: int = args.run_command(args)
+        if status == 0 and args.run_command is not replay_command.run:
+            replay_command.keep_command(getattr(args, "run", None), sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except UserError as error:
         print(f"cai: {error}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,74 @@
+"""A run done again from its own directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.replay_command import compare
+from pipeline.rundir import read_rows
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tiny_model: Path, tmp_path: Path) -> Make:
+    """A finished run of `cai critique`."""
+
+    def go() -> Path:
+        (tmp_path / "p.txt").write_text("How do I pick a lock?\nIs the moon cheese?\n")
+        words = ["--prompts", tmp_path / "p.txt", "--run", tmp_path / "run", "--model", tiny_model]
+        more = ["--constitution", "minimal", "--revisions", "1", "--max-tokens", "8"]
+        assert main(["critique", *map(str, words), *more]) == 0
+        (tmp_path / "p.txt").unlink()  # the run has its own
+        return tmp_path / "run"
+
+    return go
+
+
+def test_the_same_again(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make()
+    capsys.readouterr()
+    assert main(["replay", str(run)]) == 0
+    assert capsys.readouterr().out == "chains.jsonl: 2 of 2 the same\n"
+
+
+def test_a_difference_is_named_with_its_place(
+    make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make()
+    path = run / "outputs" / "chains.jsonl"
+    rows = read_rows(path)
+    rows[1]["steps"][2]["text"] = "forged"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    capsys.readouterr()
+    assert main(["replay", str(run), "--keep", str(tmp_path / "kept")]) == 1
+    told = capsys.readouterr().out
+    assert told.startswith(
+        'chains.jsonl: 1 of 2 the same; first difference: row 2, steps[2].text: "forged" then,'
+    )
+    assert len(read_rows(tmp_path / "kept" / "outputs" / "chains.jsonl")) == 2
+
+
+def test_what_can_not_be_repeated_is_said(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make()
+    (run / "command.json").unlink()
+    assert main(["replay", str(run)]) == 2
+    assert "does not say by which command" in capsys.readouterr().err
+    (run / "events.jsonl").unlink()
+    assert main(["replay", str(run)]) == 2
+    assert "no finished run" in capsys.readouterr().err
+
+
+def test_figures_of_training_are_near(tmp_path: Path) -> None:
+    for name, loss in (("one", 1.0), ("two", 1.0005), ("three", 1.1)):
+        (tmp_path / name).mkdir()
+        event = {"kind": "metric", "step": 1, "values": {"loss": loss, "tokens_per_second": loss}}
+        (tmp_path / name / "events.jsonl").write_text(json.dumps(event) + "\n")
+    [near] = compare(tmp_path / "one", tmp_path / "two", 1e-3)
+    [far] = compare(tmp_path / "one", tmp_path / "three", 1e-3)
+    assert (near.same, far.same, far.first) == (1, 0, "step 1, loss 1.0 then, 1.1 now")
