@@ -89,11 +89,10 @@ def run(args: argparse.Namespace) -> int:
 def compare(run: Path, again: Path, tolerance: float) -> Iterator[Compared]:
     """Each output of rows, and the figures of training step by step."""
     for path in sorted((run / "outputs").glob("*.jsonl")):
-        before, after = read_rows(path), read_rows(again / "outputs" / path.name)
-        yield _rows(path.name, before, after)
-    before, after = (dict(metrics(folder / "events.jsonl")) for folder in (run, again))
-    if before or after:
-        yield _steps(before, after, tolerance)
+        yield _rows(path.name, read_rows(path), read_rows(again / "outputs" / path.name))
+    old, new = (dict(metrics(folder / "events.jsonl")) for folder in (run, again))
+    if old or new:
+        yield _steps(old, new, tolerance)
 
 
 def _rows(name: str, before: Sequence[Any], after: Sequence[Any]) -> Compared:
