@@ -87,6 +87,7 @@ def test_labels_that_nobody_was_shown_to_agree_with_need_a_reason(
     shot("training-gate")
 
 
+@pytest.mark.training  # five minutes: two presets' steps of the bundled model, and a resume
 @pytest.mark.timeout(900)
 def test_a_run_is_watched_left_stopped_and_resumed(training: Page, shot: Callable[[str], None]) -> None:
     page = training
