@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse
@@ -262,3 +262,16 @@ def _warnings(ratings: Sequence[Rating], base: str) -> Iterable[str]:
         yield f"too few prompts for an interval to be relied on, below {FEW}: {', '.join(few)}"
     if open_ := [r.model for r in rated if r.low is None or r.high is None]:
         yield f"too few votes: the interval has no end on one side or on both: {', '.join(open_)}"
+
+
+def as_rows(group: Group, table: Table) -> list[dict[str, Any]]:
+    """The rows of ratings.json (DESIGN section 4), each with what it rests on."""
+    about = {"axis": group.axis, "judge": group.judge}
+    rests = {
+        "kind": group.kind,
+        "constitution": group.constitution,
+        "base": table.base,
+        "rule": table.rule,
+        "warnings": list(table.warnings),
+    }
+    return [{**about, **asdict(rating), **rests} for rating in table.ratings]
