@@ -46,10 +46,15 @@ def matches(models: Sequence[str], prompts: Sequence[str], samples: int) -> list
     ]
 
 
+def core_size(budget: int) -> int:
+    """How many of a budget's matches are of the core."""
+    return math.ceil(CORE * budget)
+
+
 def core(every: Sequence[Match], budget: int, seed: int) -> list[Match]:
     """The part of the budget that is drawn at random, each match as likely as any other."""
     random = np.random.default_rng([seed, 1])
-    return [every[i] for i in random.permutation(len(every))[: math.ceil(CORE * budget)]]
+    return [every[i] for i in random.permutation(len(every))[: core_size(budget)]]
 
 
 def spend(

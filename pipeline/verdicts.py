@@ -1,4 +1,4 @@
-"""What a judge holds of pairs in a tournament: a feedback model under the constitution, or a preference model.
+"""What a judge holds of pairs in a tournament: a feedback model by a constitution, or a preference model.
 
 Both keep what they computed in the run's folder (labels, scores), so that nothing is judged twice: a stopped
 run goes on, and two models that said the same are one pair.
