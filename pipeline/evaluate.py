@@ -218,5 +218,8 @@ def rate(play: Tournament, work: Work, folder: RunDir, core: Sequence[str], abou
             say("all matchups" if name == "all" else "the random core of them, alone")
             for line in elo_command.lines(group, table):
                 say(f"  {line}")
+    if found := about.get("judge_heldout"):
+        share = f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}], n = {found['n']:,}"
+        say(f"{play.judge} agrees with held-out labels: {share}")
     write_atomically(folder.outputs / RATINGS, json.dumps(rows, indent=2) + "\n")
     work.log.emit("artifact", path=f"outputs/{RATINGS}", rows=len(rows))

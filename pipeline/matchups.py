@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -178,8 +179,14 @@ def _prompt(row: dict[str, Any]) -> str:
     if id := _text(row, "prompt_id"):
         return id
     if asked := _text(row, "prompt") or _first_turn(row.get("conversation_a")):
-        return content_id([{"role": "user", "content": asked}])
+        return _id(asked)
     return _text(row, "question_id")
+
+
+@lru_cache(maxsize=100_000)
+def _id(asked: str) -> str:
+    """The id that a prompt file gives this text. Kept, for the rows of a large file repeat their prompts."""
+    return content_id([{"role": "user", "content": asked}])
 
 
 def _first_turn(conversation: object) -> str:
@@ -195,6 +202,9 @@ def _first_turn(conversation: object) -> str:
 def _text(row: dict[str, Any], name: str) -> str:
     """A cell as text; a number is one too, as Parquet and JSON may have it."""
     value = row.get(name)
+    if value is None or value == "":
+        return ""
     if isinstance(value, list | dict):
         value = json.dumps(value, ensure_ascii=False)
-    return "" if value is None else well_formed(str(value)).strip()
+    text = str(value)
+    return (text if text.isascii() else well_formed(text)).strip()

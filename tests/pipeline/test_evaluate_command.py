@@ -77,6 +77,7 @@ def test_two_models_judged_by_a_preference_model(
     out, err = capsys.readouterr()
     assert out.strip() == str(outputs / "matchups.jsonl")
     assert f"harmless, judged by {tiny_pm} (a model)" in err
+    assert f"{tiny_pm} agrees with held-out labels: 0.600 [0.500, 0.700], n = 100" in err
     assert [len(row["responses"]) for row in rows(outputs / "answers.jsonl")] == [1] * 4
     matchups = rows(outputs / "matchups.jsonl")
     assert [m["p_ab"] == m["p_ba"] == m["p_a"] for m in matchups] == [True, True]

@@ -93,6 +93,13 @@ def test_what_its_base_learnt_from_is_seen_too(run: Make) -> None:
     assert "base/prompts.jsonl" in refused(run("rl", {}, base=str(base)), "Of the base?")
 
 
+def test_a_snapshot_has_seen_what_its_run_has(run: Make) -> None:
+    rl = run("rl", {}, inputs__prompts=[{"messages": asked("How?")}])
+    (rl / "snapshots").mkdir()
+    (rl / "checkpoint").rename(rl / "snapshots" / "step-10")
+    assert "step-10: " in refused(rl / "snapshots" / "step-10", "How?")
+
+
 def test_what_its_reward_learnt_from_is_not_its_own(run: Make, tmp_path: Path) -> None:
     human = lines(tmp_path / "human", [as_json(pair("Of the reward?"))])
     pm = run("pm", {"sources": [{"human": str(human), "axis": "helpful"}]})
