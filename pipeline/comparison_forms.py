@@ -27,7 +27,7 @@ from pipeline.records import Message, Pair, Source, content_id, parse, well_form
 
 _CHOSEN = {"chosen", "rejected"}
 _ARENA = {"response_a", "response_b", "model_a", "model_b", "winner"}
-_FLAGS = ("winner_model_a", "winner_model_b", "winner_tie")
+FLAGS = ("winner_model_a", "winner_model_b", "winner_tie")
 _ICAI = {"text_a", "text_b", "preferred_text"}
 _CONVERSATIONS = {"conversation_a", "conversation_b"}
 _PROMPTED = TEXT_COLUMNS - {"chosen", "input", "system"} | {
@@ -37,7 +37,7 @@ _PROMPTED = TEXT_COLUMNS - {"chosen", "input", "system"} | {
     "turns",
 }
 _SIGNS = frozenset({"chosen", "response_a", "text_a"})
-_TEXTS = TEXT_COLUMNS | _CHOSEN | _ARENA | {*_FLAGS} | _ICAI
+_TEXTS = TEXT_COLUMNS | _CHOSEN | _ARENA | {*FLAGS} | _ICAI
 _OURS = {field.name for field in fields(Pair)}
 
 PAIRS = Columns(
@@ -153,7 +153,7 @@ def _arena(row: dict[str, Any]) -> Comparison:
         rest = {name: value for name, value in row.items() if name not in _ARENA}
         asked_in = _json_list(rest.get("prompt"))
         before = messages_of(rest if asked_in is None else rest | {"prompt": _questions(asked_in)})
-    return Comparison(before, first.text, second.text, _winner(row), _models(row))
+    return Comparison(before, first.text, second.text, winner(row), _models(row))
 
 
 @dataclass(frozen=True)
@@ -233,17 +233,18 @@ def _questions(asked: Iterable[Any]) -> list[dict[str, Any]]:
     return [turn if isinstance(turn, dict) else {"role": "user", "content": turn} for turn in asked]
 
 
-def _winner(row: dict[str, Any]) -> Chosen | None:
+def winner(row: dict[str, Any]) -> Chosen | None:
+    """Which side an arena row says has won; None where nobody said. Raises ValueError."""
     if "winner" in row:
         for side, name in (("first", row.get("model_a")), ("second", row.get("model_b"))):
             if name and row["winner"] == name and row.get("model_a") != row.get("model_b"):
                 return "first" if side == "first" else "second"
         return _named(row["winner"], _WINNERS, "winner")
-    if not any(flag in row for flag in _FLAGS):
+    if not any(flag in row for flag in FLAGS):
         return None
-    won = [str(row.get(flag, "")).strip().lower() in ("1", "1.0", "true") for flag in _FLAGS]
+    won = [str(row.get(flag, "")).strip().lower() in ("1", "1.0", "true") for flag in FLAGS]
     if sum(won) != 1:
-        raise ValueError(f"not just one of {', '.join(_FLAGS)} is 1")
+        raise ValueError(f"not just one of {', '.join(FLAGS)} is 1")
     sides: tuple[Chosen, ...] = ("first", "second", "tie")
     return sides[won.index(True)]
 

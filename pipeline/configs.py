@@ -92,6 +92,28 @@ class Labelling:
         return None if self.principles == "all" else int(self.principles)
 
 
+@dataclass(frozen=True)
+class Evaluating:
+    """How models answer held-out prompts, and how their answers are judged (figures 2 and 3)."""
+
+    samples: int = knob(1, "answers of each model to each prompt", low=1, high=64)
+    budget: int = knob(
+        0, "matchups to judge, where the intervals are widest; 0: all pairs of models", low=0, high=10**9
+    )
+    seed: int = knob(0, "the same seed draws the same answers and matchups", low=0, high=2**63 - 1)
+    temperature: float = knob(1.0, "of the answers; 0 is greedy; the paper samples at 1", low=0, high=2)
+    top_p: float = knob(1.0, "keep the most likely tokens up to this mass", low=0.01, high=1)
+    max_tokens: int = knob(256, "the longest that an answer may get, in tokens", low=1, high=8192)
+    form: Form | None = knob(None, "chat template, or plain Human/Assistant text; empty: the model's own")
+    method: Method = knob("choice", "how a feedback model judges, as in `cai label`")
+    principles: str = knob("1", "how many principles judge each matchup, drawn by weight: a number, or all")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.samples > 1 and not self.temperature:
+            raise UserError("temperature 0 makes all answers of a model alike: raise it, or take 1 sample")
+
+
 def check(config: Any) -> None:
     """Raise UserError for a value outside its field's range."""
     for f in fields(config):

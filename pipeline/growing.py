@@ -35,7 +35,10 @@ class Growing:
         self.name = name
         self._folder, self._key = folder, key
         part = folder.part(name)
-        self.rows: dict[str, Row] = {key(row): row for row in read_rows(part)}
+        # What was whole already counts too: a second output may be so while the run is not.
+        self.rows: dict[str, Row] = {
+            key(row): row for row in (*read_rows(folder.outputs / name), *read_rows(part))
+        }
         self._file = part.open("a", encoding="utf-8")
 
     def keep(self, row: Row) -> None:
@@ -93,28 +96,31 @@ def grow(
     key: Key,
     keys: Sequence[str],
     work: Callable[[Work], None],
+    total: int | None = None,
 ) -> int:
     """Have `work` make the rows of `keys` that are not there yet; then the output `name` is whole.
 
-    `noun` is what a row is called, in the plural. Returns 0 when whole, 130 when stopped before. Raises
-    UserError where the run was complete already, or nothing at all could be made.
+    `noun` is what a row is called, in the plural. `total` says how many there are to be where `work` itself
+    finds the keys, on its way. Returns 0 when whole, 130 when stopped before. Raises UserError where the
+    run was complete already, or nothing at all could be made.
     """
+    total = len(keys) if total is None else total
     with EventLog(folder.events) as log, Stop.on_signals() as stop:
         if (folder.outputs / name).exists():
             return _ended(folder, log, name)
         try:
             with Growing(folder, name, key) as output:
                 done = len(output.rows)
-                log.emit("started", stage=stage, total=len(keys), done=done)
+                log.emit("started", stage=stage, total=total, done=done)
                 if done:
-                    say(f"going on: {done} of {len(keys)} {noun} are there")
-                meter = Meter(log, len(keys), done, noun)
+                    say(f"going on: {done} of {total} {noun} are there")
+                meter = Meter(log, total, done, noun)
                 work(Work(output, meter, stop, log, keys))
                 meter.show(force=True)
-                if stop.is_set() and len(output.rows) < len(keys):
+                if stop.is_set() and len(output.rows) < total:
                     log.emit("finished", status="stopped", rows=len(output.rows))
                     say(
-                        f"stopped: {len(output.rows)} of {len(keys)} {noun} kept; "
+                        f"stopped: {len(output.rows)} of {total} {noun} kept; "
                         "the same command goes on from here"
                     )
                     return 130

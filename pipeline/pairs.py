@@ -13,11 +13,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pipeline import templates
-from pipeline.configs import Answering
-from pipeline.engines import Cancelled, Completion, Engine, OnText, Request, Sampling, TooLong, ignore, never
+from pipeline.engines import (
+    Cancelled,
+    Completion,
+    Engine,
+    Form,
+    OnText,
+    Request,
+    Sampling,
+    TooLong,
+    ignore,
+    never,
+)
 from pipeline.records import STRICT, Message, Pair, Prompt, PromptKind, Source, as_json, content_id
 from pipeline.rundir import write_atomically
 
@@ -42,6 +52,23 @@ class Answers:
     messages: tuple[Message, ...]
     kind: PromptKind
     responses: tuple[Response, ...]
+
+
+class Answering(Protocol):
+    """How responses are sampled: what the settings of `cai pairs` and of `cai evaluate` share."""
+
+    @property
+    def samples(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def top_p(self) -> float: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def form(self) -> Form | None: ...
 
 
 @dataclass(frozen=True)

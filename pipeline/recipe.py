@@ -24,7 +24,7 @@ import yaml
 from pipeline.errors import InputError, UserError
 
 SHIPPED = Path(__file__).parent / "recipes"
-STAGES = ("critique", "pairs", "label", "sft", "pm", "rl", "dpo")
+STAGES = ("critique", "pairs", "label", "sft", "pm", "rl", "dpo", "evaluate")
 _REFERENCE = re.compile(r"\$(\w+)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

@@ -113,7 +113,7 @@ def require_apart(learnt: Sequence[Preference], sets: Mapping[str, Sequence[Pref
 
 def apart(reward: str, judge: str) -> None:
     """Raise UserError where a judge was trained on pairs that the reward was trained on, naming how many."""
-    shared = _trained_on(reward) & _trained_on(judge)
+    shared = trained_on(reward) & trained_on(judge)
     if shared:
         raise UserError(
             f"{judge}: shares {len(shared):,} training pairs with {reward}, and so can't judge what that one "
@@ -121,7 +121,8 @@ def apart(reward: str, judge: str) -> None:
         )
 
 
-def _trained_on(name: str) -> set[str]:
+def trained_on(name: str) -> set[str]:
+    """The ids of the pairs that a preference model learnt from; none where its folder does not say."""
     path = models.resolve(name).folder / TRAINED_ON
     return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
 

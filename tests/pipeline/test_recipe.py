@@ -29,6 +29,21 @@ def test_a_run_takes_what_an_earlier_one_made(tmp_path: Path) -> None:
     assert commands["sl"] == ["sft", "--run", "out/sl", "--chains", "out/chains", "--checkpointing"]
 
 
+def test_a_recipe_may_end_in_a_tournament(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = {
+        "prompts": "red-team:heldout",
+        "judge": "bundled",
+        "constitution": "harmless",
+        "axis": "harmless",
+    }
+    stages = {
+        "sl": {"stage": "sft", "written": "harmless"},
+        "elo": {"stage": "evaluate", "models": ["bundled", "$sl"], **asked},
+    }
+    assert main(["run", write(tmp_path, stages=stages), "--run", "out", "--dry-run"]) == 0
+    assert "cai evaluate --run out/elo --models bundled out/sl --prompts" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", list(recipe.shipped()))
 def test_each_shipped_recipe_is_made_of_commands_that_exist(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
