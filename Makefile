@@ -32,7 +32,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 training: $(VENV)
-	$(BIN)/pytest -m 'training and not soak' tests/pipeline/train tests/browser/test_training.py $(ARGS)
+	$(BIN)/pytest -m 'training and not soak' tests/pipeline/train tests/pipeline/test_tour_quick.py tests/browser/test_training.py $(ARGS)
 
 lint: $(VENV)
 	$(BIN)/ruff format --check .

@@ -23,6 +23,7 @@ from pipeline import (
     prompts_command,
     recipe_command,
     replay_command,
+    tour_command,
     train_command,
 )
 from pipeline.errors import UserError
@@ -44,6 +45,7 @@ COMMANDS = (
     lineage_command,
     export_command,
     replay_command,
+    tour_command,
 )
 
 

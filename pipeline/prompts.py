@@ -119,10 +119,11 @@ def starter(kind: Kind) -> tuple[Prompt, ...]:
 def find(name_or_path: str | Path) -> Iterator[Path]:
     """A prompt file: a file as it is, or a shipped set's split as a file for as long as it is used.
 
-    `red-team` and `red-team:train` are its training prompts, `red-team:heldout` the others. Raises
-    UserError that lists the sets.
+    `red-team` and `red-team:train` are its training prompts, `red-team:heldout` the others, and
+    `red-team:train:20` twenty of them, spread evenly. Raises UserError that lists the sets.
     """
-    name, _, split = str(name_or_path).partition(":")
+    name, _, part = str(name_or_path).partition(":")
+    split, _, many = part.partition(":")
     if os.path.isfile(name_or_path) or (name not in SETS and {os.sep, "."} & set(str(name_or_path))):
         yield Path(name_or_path)
         return
@@ -131,7 +132,12 @@ def find(name_or_path: str | Path) -> Iterator[Path]:
     split = split or "train"
     if split not in SPLITS:
         raise UserError(f"{name_or_path}: {name} has the splits {' and '.join(SPLITS)}, as {name}:heldout")
+    some = [p for p in starter(SETS[name]) if p.split == split]
+    if many:
+        if not many.isdecimal() or not 0 < int(many) <= len(some):
+            raise UserError(f"{name_or_path}: {many!r} is no number from 1 to {len(some)}")
+        some = [some[i * len(some) // int(many)] for i in range(int(many))]
     with tempfile.TemporaryDirectory(prefix="cai-") as folder:
         path = Path(folder) / f"{name}-{split}.jsonl"
-        write((p for p in starter(SETS[name]) if p.split == split), path)
+        write(some, path)
         yield path

@@ -8,7 +8,7 @@
       pm: {stage: pm, labels: $labels, human: helpful=$helpful}
 
 Each line is a run: the words of a `cai` command, where `$name` is an earlier run's folder or a file that the
-recipe needs.
+recipe needs. A line's `says` is told to people before it runs.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 @dataclass(frozen=True)
 class Step:
-    """One run of a recipe: its name, its stage and the options as written."""
+    """One run of a recipe: its name, its stage, the options as written, and in words what it does."""
 
     name: str
     stage: str
     options: Mapping[str, Any]
+    says: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,12 @@ def load(name_or_path: str) -> Recipe:
         {str(k): str(v) for k, v in (found.get("needs") or {}).items()},
         tuple(str(line) for line in found.get("deviations") or ()),
         tuple(
-            Step(name, options["stage"], {k: v for k, v in options.items() if k != "stage"})
+            Step(
+                name,
+                options["stage"],
+                {k: v for k, v in options.items() if k not in ("stage", "says")},
+                " ".join(str(options.get("says") or "").split()),
+            )
             for name, options in found["stages"].items()
         ),
     )

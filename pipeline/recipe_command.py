@@ -48,26 +48,32 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the stages. Raises UserError; returns 0 when all are whole, else what the last one returned."""
     found = recipe.load(args.recipe)
-    commands = plan(found, args.files, args.run)
+    return follow(found, plan(found, args.files, args.run), args.run, args.dry_run)
+
+
+def follow(found: Recipe, commands: Mapping[str, list[str]], folder: Path, dry_run: bool = False) -> int:
+    """Run a recipe's commands below a folder. Raises UserError; returns as `run` does."""
     _require_known(commands)
     for line in found.deviations:
         say(f"differs from the paper: {line}")
-    if args.dry_run:
+    if dry_run:
         for words in commands.values():
             print("cai", *words)  # noqa: T201
         return 0
-    args.run.mkdir(parents=True, exist_ok=True)
-    write_atomically(args.run / "commands.txt", "".join(f"cai {' '.join(w)}\n" for w in commands.values()))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "commands.txt", "".join(f"cai {' '.join(w)}\n" for w in commands.values()))
+    says = {step.name: step.says for step in found.steps}
     with Stop.on_signals() as stop:
         for number, (name, words) in enumerate(commands.items(), 1):
             if stop.is_set():
                 return 130
-            say(f"[{number} of {len(commands)}] {name}: cai {' '.join(words)}")
-            status = _run(words, args.run / name, stop)
+            say(f"[{number} of {len(commands)}] {name}: {says[name]}".rstrip(": "))
+            say(f"  cai {' '.join(words)}")
+            status = _run(words, folder / name, stop)
             if status:
                 say(f"{name}: stopped" if status == 130 else f"{name}: failed; mend it and run this again")
                 return status
-    print(args.run / list(commands)[-1])  # noqa: T201
+    print(folder / list(commands)[-1])  # noqa: T201
     return 0
 
 

@@ -64,6 +64,7 @@ def test_what_is_there_is_replaced_only_by_force(
         (["import", "nothing", "-o", "{dir}/out.jsonl"], "neither a file nor a shipped prompt set"),
         (["import", "{dir}/folder.jsonl", "-o", "{dir}/out.jsonl"], "folder.jsonl: is not a file"),
         (["show", "red-team:best"], "red-team has the splits train and heldout"),
+        (["show", "red-team:train:0"], "'0' is no number from 1 to "),
         (["show", "{in}", "--split", "heldout"], "no prompt of the split heldout"),
     ],
 )
@@ -137,3 +138,11 @@ def test_critique_takes_a_set_by_name(tmp_path: Path, monkeypatch: pytest.Monkey
     assert drawn == [len(kept)] * 2
     assert main([*words, "--prompts", "red-team"]) == 2
     assert Drawing().revisions >= 1
+
+
+def test_some_prompts_of_a_set_are_spread_over_it() -> None:
+    every = [p for p in prompts.starter("red_team") if p.split == "train"]
+    with prompts.find("red-team:train:5") as path:
+        some = prompts.read(path).prompts
+    places = [[p.id for p in every].index(p.id) for p in some]
+    assert places == [i * len(every) // 5 for i in range(5)]

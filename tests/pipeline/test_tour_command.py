@@ -1,0 +1,31 @@
+"""The tour: what it says at its end. That its stages run is in `test_tour_quick.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline import recipe, tour_command
+
+ROW: dict[str, Any] = {"model": "bundled", "elo": 0.0, "low": 0.0, "high": 0.0, "n": 9, "standing": "rated"}
+
+
+def test_the_outcome_is_told_as_it_is(tmp_path: Path) -> None:
+    trained = {**ROW, "model": "x/rl/snapshots/step-5", "elo": 112.4, "low": -20.2, "high": None}
+    above = {**ROW, "model": "x/rl", "elo": None, "standing": "above"}
+    heldout = {"judge_heldout": {"value": 0.61, "n": 40}}
+    for axis, rows in (("harmless", [ROW, trained]), ("helpful", [{**ROW, **heldout}, above])):
+        (tmp_path / axis / "outputs").mkdir(parents=True)
+        (tmp_path / axis / "outputs" / "ratings.json").write_text(json.dumps(rows))
+    told = list(tour_command.outcome(tmp_path))
+    assert told[0] == "harmless: Elo against the plain model, by a judge"
+    assert told[2] == "  rl at step-5  +112, its interval has no end (n=9)"
+    assert told[3].endswith("which agrees with 61% of 40 held-out pairs")
+    assert told[5].split(maxsplit=1)[1] == "above the plain model in all 9 matchups: no number"
+
+
+def test_both_tours_have_the_same_stages_each_with_a_word() -> None:
+    long, short = recipe.load("tour"), recipe.load("tour-quick")
+    assert [step.name for step in long.steps] == [step.name for step in short.steps]
+    assert all(step.says for step in (*long.steps, *short.steps))
