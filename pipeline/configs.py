@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from pipeline.bundled import CRITIC
 from pipeline.engines import Form
 from pipeline.errors import UserError
 from pipeline.records import Method
@@ -25,9 +24,7 @@ class Drawing:
     """How chains are made (paper section 3.1), on a page or headless."""
 
     model: str = knob("bundled", "who answers: bundled, a hub id, a folder, an adapter or a run")
-    critic: str = knob(
-        "", "who critiques and revises; empty: the same model, and the bundled critic for the bundled one"
-    )
+    critic: str = knob("", "who critiques and revises; empty: the same model")
     revisions: int = knob(2, "rounds of critique and revision", low=0, high=16)
     seed: int = knob(0, "the same seed draws the same principles and texts", low=0, high=2**63 - 1)
     temperature: float = knob(0.7, "0 is greedy; the paper samples at 1", low=0, high=2)
@@ -40,7 +37,7 @@ class Drawing:
 
     @property
     def critic_name(self) -> str:
-        return self.critic or (CRITIC if self.model == "bundled" else self.model)
+        return self.critic or self.model
 
 
 @dataclass(frozen=True)

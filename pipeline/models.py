@@ -1,8 +1,8 @@
 """What a model name means.
 
-`bundled`, `bundled-critic`, a hub id (`org/name`), a local folder, a PEFT adapter folder, or a run
-directory: each resolves to a folder of safetensors, or to a `UserError` that says what to do. Nothing
-here loads a model; weights are never unpickled and repository code is never run.
+`bundled`, a hub id (`org/name`), a local folder, a PEFT adapter folder, or a run directory: each
+resolves to a folder of safetensors, or to a `UserError` that says what to do. Nothing here loads a
+model; weights are never unpickled and repository code is never run.
 """
 
 from __future__ import annotations
@@ -81,9 +81,6 @@ def _resolve(name: str, download: bool, adapted: bool = False) -> ModelFiles:
         raise UserError("no model named: try `bundled`, a hub id such as `org/name`, or a folder")
     if name == "bundled":
         return ModelFiles(name, "bundled", bundled.folder(), f"gguf-{bundled.SHA256[:16]}", note=bundled.CARD)
-    if name == bundled.CRITIC:
-        found = _adapter(name, bundled.CRITIC_FOLDER, download)
-        return replace(found, kind="bundled", note=bundled.CRITIC_CARD)
     if name.startswith(("http://", "https://")):
         raise UserError(f"{name}: servers are not supported yet; name a hub id, a folder or `bundled`")
     path = Path(name).expanduser()

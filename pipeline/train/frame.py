@@ -7,9 +7,10 @@ Both are written under another name and renamed when whole.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,13 @@ def renaming(trainer: type) -> type:
 
     Renaming.__name__ = trainer.__name__
     return Renaming
+
+
+def ends(values: Sequence[float], name: str) -> dict[str, float]:
+    """The means of a figure's first and last tenth of the steps: one step says what was in its batch."""
+    many = math.ceil(len(values) / 10)
+    parts = {"first": values[:many], "last": values[-many:]} if values else {}
+    return {f"{name}_{which}": sum(some) / len(some) for which, some in parts.items()}
 
 
 @contextmanager

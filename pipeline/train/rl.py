@@ -53,7 +53,7 @@ def train(
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
         rewards = [row["reward"] for row in trainer.state.log_history if "reward" in row]
-        figures = {"reward_first": rewards[0], "reward_last": rewards[-1]} if rewards else {}
+        figures = frame.ends(rewards, "reward")
         origin = Origin(config.algorithm, trainer.state.global_step, lineage, figures)
         save_policy(trainer.model, loaded[0], to, origin)
         return figures

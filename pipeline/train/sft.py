@@ -46,8 +46,7 @@ def train(folder: RunDir, config: Supervised, lessons: Sequence[Lesson], lineage
         )
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
-        losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-        figures = {"loss_first": losses[0], "loss_last": losses[-1]} if losses else {}
+        figures = frame.ends([row["loss"] for row in trainer.state.log_history if "loss" in row], "loss")
         save_policy(trainer.model, loaded[0], to, Origin("sft", trainer.state.global_step, lineage, figures))
         return figures
 

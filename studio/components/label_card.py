@@ -71,7 +71,7 @@ def label_card(studio: Studio) -> LabelCard:
             0, label="At most", info="0: all; the same ones for each labeller", step=1, elem_id="most"
         )
     constitution = version_choice()
-    suggested = {"model": ["bundled", "bundled-critic"], "principles": ["1", "2", "4", "all"]}
+    suggested = {"model": ["bundled"], "principles": ["1", "2", "4", "all"]}
     with gr.Row():
         knobs = forms.controls(Labelling, MAIN[:2], suggested, "label")
     with gr.Row():

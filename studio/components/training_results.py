@@ -12,10 +12,10 @@ from studio.store.metrics import Answer
 from studio.store.runs import Run
 
 PLAIN = (
-    ("loss, first step", "loss_first", "{:.4g}"),
-    ("loss, last step", "loss_last", "{:.4g}"),
-    ("reward, first step", "reward_first", "{:.3f}"),
-    ("reward, last step", "reward_last", "{:.3f}"),
+    ("loss, first tenth of the steps", "loss_first", "{:.4g}"),
+    ("loss, last tenth", "loss_last", "{:.4g}"),
+    ("reward, first tenth of the steps", "reward_first", "{:.3f}"),
+    ("reward, last tenth", "reward_last", "{:.3f}"),
     ("accuracy, last step", "accuracy_last", "{:.1%}"),
     ("pairs learnt", "pairs", "{:,}"),
     ("too long, left out", "too_long", "{:,}"),

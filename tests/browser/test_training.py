@@ -112,7 +112,7 @@ def test_a_run_is_watched_left_stopped_and_resumed(training: Page, shot: Callabl
     expect(second.locator("#run")).to_contain_text(f"{STEPS} of {STEPS}")
     second.wait_for_function(f"({DRAWN})()[0]?.length === {STEPS}", timeout=PATIENT)
     assert second.evaluate(DRAWN) == [list(range(1, STEPS + 1))]
-    expect(second.locator("#samples")).to_contain_text("loss, last step")
+    expect(second.locator("#samples")).to_contain_text("loss, last tenth")
     expect(second.locator("header")).to_contain_text("1 trained", timeout=PATIENT)
 
 

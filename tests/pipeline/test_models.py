@@ -85,10 +85,12 @@ def test_an_adapter_lies_on_its_base(tmp_path: Path) -> None:
     assert found.revision.startswith(models.resolve(str(base)).revision + "+")
 
 
-def test_the_bundled_critic_is_an_adapter_on_the_bundled_model(bundled_folder: Path) -> None:
-    found = models.resolve("bundled-critic")
-    assert (found.folder, found.kind, found.unaided) == (bundled_folder, "bundled", True)
-    assert not models.resolve("bundled").unaided
+def test_who_learnt_a_critics_requests_is_known_by_its_card(tmp_path: Path) -> None:
+    base = model(tmp_path / "base", "model.safetensors")
+    critic = adapter(tmp_path / "critic", str(base))
+    assert not models.resolve(str(critic)).unaided
+    (critic / "checkpoint.json").write_text('{"lineage": {"sources": [{"written": "critic"}]}}')
+    assert models.resolve(str(critic)).unaided
 
 
 def test_adapters_of_adapters_and_circles_are_refused(tmp_path: Path) -> None:

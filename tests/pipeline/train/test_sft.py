@@ -37,3 +37,8 @@ def test_the_loss_of_the_answers_alone_is_trls_own(
     assert ours == pytest.approx(losses(tiny_model, tmp_path / "trl"), rel=1e-4)
     assert len(ours) == 5
     assert ours[-1] < ours[0]
+
+
+def test_a_cards_figures_are_of_a_tenth_of_the_steps_and_not_of_one() -> None:
+    assert frame.ends([float(i) for i in range(20)], "loss") == {"loss_first": 0.5, "loss_last": 18.5}
+    assert frame.ends([], "loss") == {}
