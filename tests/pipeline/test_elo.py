@@ -85,6 +85,15 @@ def test_the_fit_equals_a_logistic_regression() -> None:
     assert elo.fitted(votes, 0)[0][1:] == pytest.approx(oracle.coef_[0], abs=1e-5)
 
 
+ARENA_RANK = (1030.4432837, 1001.70772623, 980.54837412, 974.40401298, 1012.89660296)
+"""What arena-rank 0.1.1, which pins jax, makes of `random_votes()`: around a mean of 1000."""
+
+
+def test_the_ratings_are_arena_ranks() -> None:
+    found = SCALE * elo.fitted(random_votes(), 0)[0]
+    assert found - found.mean() + 1000 == pytest.approx(ARENA_RANK, abs=1e-3)
+
+
 def test_a_long_thin_chain_of_models_comes_to_an_end() -> None:
     wins = np.zeros((30, 30))
     for i in range(29):
