@@ -73,6 +73,13 @@ def test_our_fit_is_evalicas_in_each_resample_too() -> None:
     assert bradley_terry.relative(wins, 2) == pytest.approx(library, abs=1e-7)
 
 
+def test_where_the_fit_begins_changes_nothing() -> None:
+    votes = random_votes()
+    point, wins = elo.fitted(votes, 0)
+    for start in (point, -5 * point, np.array([0, 9, -9, np.inf, np.nan])):
+        assert bradley_terry.relative(wins[None], 0, start)[0] == pytest.approx(point, abs=1e-7)
+
+
 def test_the_fit_equals_a_logistic_regression() -> None:
     from sklearn.linear_model import LogisticRegression
 
