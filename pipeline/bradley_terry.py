@@ -50,10 +50,11 @@ def _reach(beat: Bools) -> Bools:
     return result
 
 
-def relative(wins: Floats, base: int) -> Floats:
+def relative(wins: Floats, base: int, start: Floats | None = None) -> Floats:
     """θ less the base's, float[n, m], for each win matrix of float[n, m, m].
 
-    ±inf for models that stand above or below, NaN for those apart.
+    ±inf for models that stand above or below, NaN for those apart. `start` (float[m]) is where the fits
+    begin: near the end they take few steps. What is not finite in it counts as 0.
     """
     stands = standings(wins, base)
     theta = np.select([stands == ABOVE, stands == BELOW, stands == APART], [np.inf, -np.inf, np.nan], 0.0)
@@ -62,21 +63,22 @@ def relative(wins: Floats, base: int) -> Floats:
         rows, members = np.flatnonzero(which.reshape(-1) == number), np.flatnonzero(kind == RATED)
         if len(members) > 1:
             among = wins[rows][:, members][:, :, members]
-            theta[np.ix_(rows, members)] = fit(among, int(np.flatnonzero(members == base)[0]))
+            near = None if start is None else np.nan_to_num(start, posinf=0, neginf=0)[members]
+            theta[np.ix_(rows, members)] = fit(among, int(np.flatnonzero(members == base)[0]), near)
     return theta
 
 
-def fit(wins: Floats, base: int) -> Floats:
+def fit(wins: Floats, base: int, start: Floats | None = None) -> Floats:
     """θ less the base's, float[n, m], where every model is connected to every other both ways.
 
-    Newton's method from 0, all matrices at once. A step is shortened to log(1 + d)/d of itself, d its
-    largest change of a difference, so that the likelihood rises each time (Bach 2010, self-concordance).
+    Newton's method from `start`, or 0, all matrices at once. A step is shortened to log(1 + d)/d of itself,
+    d its largest change of a difference, so that the likelihood rises each time (self-concordance, Bach 2010).
     """
     n, m = wins.shape[0], wins.shape[-1]
     games = wins + np.swapaxes(wins, -1, -2)
     won = wins.sum(-1)
     others = np.flatnonzero(np.arange(m) != base)
-    theta = np.zeros((n, m))
+    theta = np.zeros((n, m)) if start is None else np.tile(start - start[base], (n, 1))
     for _ in range(MOST_STEPS):
         # tanh and not exp, which overflows.
         p = 0.5 + 0.5 * np.tanh((theta[:, :, None] - theta[:, None, :]) / 2)

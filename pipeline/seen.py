@@ -67,6 +67,8 @@ def of(name: str) -> Seen:
                 _source(seen, below, lineage.run_of(node.folder))
             elif below.missing and below.kind in ("base", "pm"):
                 seen.unknown.append(f"{below.kind} {below.title} is not here")
+    if not seen.prompts and not seen.unknown:
+        seen.unknown.append("its card names no prompts")
     return seen
 
 

@@ -73,6 +73,13 @@ def test_our_fit_is_evalicas_in_each_resample_too() -> None:
     assert bradley_terry.relative(wins, 2) == pytest.approx(library, abs=1e-7)
 
 
+def test_where_the_fit_begins_changes_nothing() -> None:
+    votes = random_votes()
+    point, wins = elo.fitted(votes, 0)
+    for start in (point, -5 * point, np.array([0, 9, -9, np.inf, np.nan])):
+        assert bradley_terry.relative(wins[None], 0, start)[0] == pytest.approx(point, abs=1e-7)
+
+
 def test_the_fit_equals_a_logistic_regression() -> None:
     from sklearn.linear_model import LogisticRegression
 
@@ -83,6 +90,15 @@ def test_the_fit_equals_a_logistic_regression() -> None:
     weight = np.concatenate([votes.won, 1 - votes.won])
     oracle = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10, max_iter=1000).fit(x, y, weight)
     assert elo.fitted(votes, 0)[0][1:] == pytest.approx(oracle.coef_[0], abs=1e-5)
+
+
+ARENA_RANK = (1030.4432837, 1001.70772623, 980.54837412, 974.40401298, 1012.89660296)
+"""What arena-rank 0.1.1, which pins jax, makes of `random_votes()`: around a mean of 1000."""
+
+
+def test_the_ratings_are_arena_ranks() -> None:
+    found = SCALE * elo.fitted(random_votes(), 0)[0]
+    assert found - found.mean() + 1000 == pytest.approx(ARENA_RANK, abs=1e-3)
 
 
 def test_a_long_thin_chain_of_models_comes_to_an_end() -> None:

@@ -114,6 +114,7 @@ def test_what_is_not_here_is_said(run: Make, tmp_path: Path) -> None:
     assert "is not wholly known: its chains gone are not here" in note
     (tmp_path / "bare").mkdir()
     assert seen.of(str(tmp_path / "bare")).unknown == ["it has no checkpoint.json"]
+    assert seen.of(str(run("silent", {}))).unknown == ["its card names no prompts"]
     assert seen.of("bundled").unknown == seen.of("org/name").unknown == []
 
 
