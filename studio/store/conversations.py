@@ -1,0 +1,295 @@
+"""Conversations: trees of turns, each reply with all that made it.
+
+Nothing is overwritten. A retry or an edit is another child of the same parent, an undo another place to be
+shown up to. A reply's text is stored in pieces as it comes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pipeline.chat import Chatting
+from pipeline.errors import UserError
+from pipeline.records import Finish, parse
+from studio.store.database import Reader, Store, Tx, moment
+
+Status = Literal["writing", "finished", "stopped", "failed", "interrupted"]
+Role = Literal["user", "assistant"]
+LISTED = 120  # characters of a conversation's name in the list
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class NewTurn:
+    """What is settled before the first token. `chatting` is None for what a person typed."""
+
+    id: str
+    conversation: str
+    parent: str | None
+    role: Role
+    author: str
+    chatting: Chatting | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a reply stands: how it ended or was cut, by which weights, and at what cost."""
+
+    status: Status = "finished"
+    detail: str = ""
+    revision: str | None = None
+    form: str | None = None
+    finish: Finish | None = None
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Turn(NewTurn):
+    """One turn as it stands."""
+
+    text: str = ""
+    outcome: Outcome = Outcome()
+    created: datetime = datetime.min
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A tree of turns, the oldest first; `at` is the turn that it is shown up to, None for its beginning."""
+
+    id: str
+    name: str
+    at: str | None
+    turns: tuple[Turn, ...]
+
+    def turn(self, id: str | None) -> Turn | None:
+        """The turn of this id."""
+        return next((turn for turn in self.turns if turn.id == id), None)
+
+    def path(self, id: str | None) -> tuple[Turn, ...]:
+        """The turns from the first words up to this one."""
+        found: list[Turn] = []
+        turn = self.turn(id)
+        while turn is not None:
+            found.append(turn)
+            turn = self.turn(turn.parent)
+        return tuple(reversed(found))
+
+    @property
+    def shown(self) -> tuple[Turn, ...]:
+        """The turns that are on the page."""
+        return self.path(self.at)
+
+    def after(self, id: str | None) -> tuple[Turn, ...]:
+        """The tries that follow a turn, or for None the tries of the first words."""
+        return tuple(turn for turn in self.turns if turn.parent == id)
+
+    def tries(self, turn: Turn) -> tuple[Turn, ...]:
+        """The turn among those in its place, the oldest first."""
+        return self.after(turn.parent)
+
+    def newest_end(self, id: str | None) -> str | None:
+        """The end of the path that goes on from a turn by the newest try each time."""
+        while following := self.after(id):
+            id = following[-1].id
+        return id
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A conversation in a list. `changed` is when its newest turn began."""
+
+    id: str
+    name: str
+    author: str
+    turns: int
+    models: tuple[str, ...]
+    changed: datetime
+
+
+# The statements below are put together from constants only; values go in as parameters.
+THERE = """
+SELECT s.name, p.turn FROM conversation_status s
+LEFT JOIN current_conversation_places p ON p.conversation = s.conversation
+WHERE s.conversation = ? AND NOT s.deleted
+"""
+TURNS = """
+SELECT t.id, t.conversation, t.parent, t.role, t.author, t.chatting, coalesce(x.text, ''),
+    s.status, s.detail, s.revision, s.form, s.finish, s.tokens, s.seconds, epoch_us(t.created)
+FROM turns t LEFT JOIN turn_texts x ON x.turn = t.id LEFT JOIN turn_status s ON s.turn = t.id
+WHERE t.conversation = ? ORDER BY t.seq
+"""
+LIST = """
+WITH found AS (
+    SELECT t.conversation, count(*) AS turns, max(t.created) AS changed, max(t.seq) AS newest,
+        list(DISTINCT t.chatting ->> 'model') FILTER (t.chatting IS NOT NULL) AS models,
+        arg_min(x.text, t.seq) FILTER (t.parent IS NULL) AS first
+    FROM turns t LEFT JOIN turn_texts x ON x.turn = t.id
+    WHERE t.conversation IN (SELECT conversation FROM conversation_status WHERE NOT deleted)
+      AND ($text = '' OR t.conversation IN (
+        SELECT conversation FROM turns JOIN turn_texts ON turn = id WHERE contains(lower(text), lower($text))
+        UNION SELECT conversation FROM conversation_status WHERE contains(lower(name), lower($text))))
+    GROUP BY t.conversation)
+SELECT f.conversation, s.name, f.first, c.author, f.turns, f.models, epoch_us(f.changed)
+FROM found f JOIN conversation_status s ON s.conversation = f.conversation
+JOIN conversations c ON c.id = f.conversation ORDER BY f.newest DESC LIMIT $limit
+"""
+
+
+def new_id(store: Reader) -> str:
+    """An id for a conversation or a turn: a UUIDv7."""
+    return str(store.query("SELECT uuidv7()")[0][0])
+
+
+def begin(tx: Tx, id: str, author: str) -> None:
+    """Add an empty conversation."""
+    tx.query("INSERT INTO conversations (id, author) VALUES (?, ?)", [id, author])
+    _state(tx, id, None, False, author)
+
+
+def add_turn(tx: Tx, turn: NewTurn, text: str = "") -> None:
+    """Add a turn under its parent, and show the conversation up to it; a reply is being written from now on.
+
+    Raises UserError where the conversation, or the parent in it, is not there.
+    """
+    _require(tx, turn.conversation)
+    known = "SELECT 1 FROM turns WHERE id = ? AND conversation = ? LIMIT 1"
+    if turn.parent is not None and not tx.query(known, [turn.parent, turn.conversation]):
+        raise UserError("there is no such turn in this conversation")
+    chatting = json.dumps(asdict(turn.chatting), ensure_ascii=False) if turn.chatting else None
+    tx.query(
+        "INSERT INTO turns (id, conversation, parent, role, author, chatting) VALUES (?, ?, ?, ?, ?, ?)",
+        [turn.id, turn.conversation, turn.parent, turn.role, turn.author, chatting],
+    )
+    if text:
+        _piece(tx, turn.id, text)
+    if turn.role == "assistant":
+        _event(tx, turn.id, Outcome("writing"))
+    _place(tx, turn.conversation, turn.id)
+
+
+def add_piece(store: Store, turn: str, text: str) -> None:
+    """Keep what a reply has grown by."""
+    with store.tx() as tx:
+        _piece(tx, turn, text)
+
+
+def end_turn(store: Store, turn: str, text: str, outcome: Outcome) -> None:
+    """Keep the last piece of a reply, and how it ended."""
+    with store.tx() as tx:
+        if text:
+            _piece(tx, turn, text)
+        _event(tx, turn, outcome)
+
+
+def show_up_to(store: Store, conversation: str, turn: str | None) -> None:
+    """Show a conversation up to a turn from now on."""
+    with store.tx() as tx:
+        _require(tx, conversation)
+        _place(tx, conversation, turn)
+
+
+def load(store: Reader, id: str) -> Conversation | None:
+    """A conversation with all its turns; None if there is none of that id, or it was deleted."""
+    there = store.query(THERE, [id])
+    if not there:
+        return None
+    [(name, at)] = there
+    turns = tuple(_turn(row) for row in store.query(TURNS, [id]))
+    return Conversation(id, name or _first_words(turns[0].text if turns else ""), at, turns)
+
+
+def listed(store: Reader, text: str = "", limit: int = 30) -> list[Listed]:
+    """The conversations that hold a text, literally, whatever its case; what was said last comes first."""
+    return [
+        Listed(
+            id, name or _first_words(first or ""), author, turns, tuple(sorted(models or ())), moment(time)
+        )
+        for id, name, first, author, turns, models, time in store.query(LIST, {"text": text, "limit": limit})
+    ]
+
+
+def rename(store: Store, id: str, name: str, author: str) -> None:
+    """Call a conversation something; empty: by its first words again. Raises UserError if it isn't there."""
+    with store.tx() as tx:
+        _require(tx, id)
+        _state(tx, id, " ".join(name.split())[:LONGEST_NAME] or None, False, author)
+
+
+def delete(store: Store, id: str, author: str) -> None:
+    """Take a conversation from the list and its link. Raises UserError if it isn't there."""
+    with store.tx() as tx:
+        _require(tx, id)
+        _state(tx, id, None, True, author)
+
+
+def mark_interrupted(store: Store) -> int:
+    """At the studio's start: no reply is being written yet, so those said to be were cut. Returns how many."""
+    with store.tx() as tx:
+        rows = tx.query(
+            "INSERT INTO turn_events (turn, status, detail, revision, form, tokens, seconds) "
+            "SELECT turn, 'interrupted', 'The studio stopped while this reply was written.', revision, form, "
+            "tokens, seconds FROM turn_status WHERE status = 'writing' RETURNING turn"
+        )
+    return len(rows)
+
+
+def add_scores(store: Store, pm: str, revision: str, scores: Mapping[str, float]) -> None:
+    """Keep what a preference model, by its run, says of replies."""
+    with store.tx() as tx:
+        for turn, score in scores.items():
+            tx.query(
+                "INSERT INTO turn_scores (turn, pm, revision, score) VALUES (?, ?, ?, ?)",
+                [turn, pm, revision, score],
+            )
+
+
+def scores(store: Reader, pm: str, turns: Iterable[str]) -> dict[str, float]:
+    """What a preference model said of those of these replies that it has scored."""
+    rows = store.query(
+        "SELECT turn, score FROM current_turn_scores WHERE pm = ? AND turn IN (SELECT unnest(?::VARCHAR[]))",
+        [pm, list(turns)],
+    )
+    return dict(rows)
+
+
+def _turn(row: tuple[Any, ...]) -> Turn:
+    id, conversation, parent, role, author, chatting, text, *outcome, created = row
+    asked = parse(Chatting, json.loads(chatting)) if chatting else None
+    stands = Outcome(*outcome) if outcome[0] else Outcome()
+    return Turn(id, conversation, parent, role, author, asked, text, stands, moment(created))
+
+
+def _first_words(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LISTED else line[: LISTED - 1] + "…"
+
+
+def _require(tx: Tx, id: str) -> None:
+    if not tx.query(THERE, [id]):
+        raise UserError("there is no such conversation in this session")
+
+
+def _piece(tx: Tx, turn: str, text: str) -> None:
+    tx.query("INSERT INTO turn_pieces (turn, text) VALUES (?, ?)", [turn, text])
+
+
+def _event(tx: Tx, turn: str, outcome: Outcome) -> None:
+    row = {"turn": turn, **asdict(outcome)}
+    marks = ", ".join("?" for _ in row)
+    tx.query(f"INSERT INTO turn_events ({', '.join(row)}) VALUES ({marks})", list(row.values()))  # noqa: S608
+
+
+def _place(tx: Tx, conversation: str, turn: str | None) -> None:
+    tx.query("INSERT INTO conversation_places (conversation, turn) VALUES (?, ?)", [conversation, turn])
+
+
+def _state(tx: Tx, id: str, name: str | None, deleted: bool, author: str) -> None:
+    tx.query(
+        "INSERT INTO conversation_states (conversation, name, deleted, author) VALUES (?, ?, ?, ?)",
+        [id, name, deleted, author],
+    )
