@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipeline import prompts
 from pipeline.chat import conversation as asked
 from pipeline.configs import Drawing
 from pipeline.engines.rewarding import rewards
 from pipeline.errors import UserError
 from pipeline.pairs import make_pair
+from pipeline.prompt_forms import from_messages
 from pipeline.records import Message, Prompt, Source, Step
 from studio.chatting import messages
 from studio.context import Studio
@@ -70,21 +70,23 @@ def to_audit(studio: Studio, there: Conversation, reply: str, other: str) -> str
     return pair.id
 
 
-def score_shown(studio: Studio, there: Conversation, pm: str) -> int:
-    """Have a preference model, by its run, score the finished replies on the page; returns how many it did.
+def unscored(studio: Studio, there: Conversation, pm: str) -> list[Turn]:
+    """The whole replies on the page that a preference model, by its run, has not scored."""
+    replies = scorable(there.shown)
+    known = conversations.scores(studio.store, pm, [turn.id for turn in replies])
+    return [turn for turn in replies if turn.id not in known]
+
+
+def score(studio: Studio, there: Conversation, pm: str, replies: Sequence[Turn]) -> None:
+    """Have a preference model score replies, and keep what it says.
 
     It is asked about what was said, not about what the system prompt said before: it has learnt from
     conversations without one. Raises UserError.
     """
-    replies = scorable(there.shown)
-    known = conversations.scores(studio.store, pm, [turn.id for turn in replies])
-    new = [turn for turn in replies if turn.id not in known]
-    if new:
-        answers = [(messages(there.path(turn.parent)), turn.text.strip()) for turn in new]
-        found = rewards(studio.live.worker, str(studio.jobs.of(pm)), answers)
-        by_turn = {turn.id: score for turn, score in zip(new, found.scores, strict=True)}
-        conversations.add_scores(studio.store, pm, found.revision, by_turn)
-    return len(new)
+    answers = [(messages(there.path(turn.parent)), turn.text.strip()) for turn in replies]
+    found = rewards(studio.live.worker, str(studio.jobs.of(pm)), answers)
+    by_turn = {turn.id: score for turn, score in zip(replies, found.scores, strict=True)}
+    conversations.add_scores(studio.store, pm, found.revision, by_turn)
 
 
 def scorable(path: Sequence[Turn]) -> list[Turn]:
@@ -102,7 +104,7 @@ def _finished(there: Conversation, reply: str) -> Turn:
 def _prompt(there: Conversation, reply: Turn) -> Prompt:
     """The conversation before a reply, with what the model was told."""
     said: tuple[Message, ...] = messages(there.path(reply.parent))
-    return prompts.from_messages(asked(reply.chatting, said) if reply.chatting else said)
+    return from_messages(asked(reply.chatting, said) if reply.chatting else said)
 
 
 def _told(turn: Turn) -> str:

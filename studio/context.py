@@ -65,7 +65,7 @@ class Studio:
         return studio
 
     def close(self) -> None:
-        """Stop the live chains and chats, free the model, and close the store; runs go on in their own processes.
+        """Stop what is written live, free the model, and close the store; runs go on in their processes.
 
         Twice is harmless.
         """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 
 class Serial(Protocol):
     """A frozen dataclass whose `serial` grows with every change."""
 
-    __dataclass_fields__: Any  # what makes it a dataclass
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def serial(self) -> int: ...

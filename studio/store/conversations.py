@@ -228,7 +228,7 @@ def delete(store: Store, id: str, author: str) -> None:
 
 
 def mark_interrupted(store: Store) -> int:
-    """At the studio's start: no reply is being written yet, so those said to be were cut. Returns how many."""
+    """At the studio's start: no reply is written yet, so those said to be were cut. Returns how many."""
     with store.tx() as tx:
         rows = tx.query(
             "INSERT INTO turn_events (turn, status, detail, revision, form, tokens, seconds) "
