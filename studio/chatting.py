@@ -129,7 +129,7 @@ class LiveChats:
         text = well_formed(text).strip()
         if not text:
             raise UserError("type a message first")
-        there = self._idle(id) if id else Conversation("", "", None, ())
+        there = self._idle(id) if id else Conversation("", "")
         return self._answered(there, there.at, text, chatting, author)
 
     def edit(self, id: str, turn: str, text: str, chatting: Chatting, author: str) -> None:
@@ -163,9 +163,9 @@ class LiveChats:
         return said.text
 
     def step(self, id: str, turn: str) -> None:
-        """Show a try, and what came after it last."""
+        """Show a try, and what came after it, as it was left."""
         there = self._idle(id)
-        conversations.show_up_to(self._store, id, there.newest_end(_require(there, turn).id))
+        conversations.show_up_to(self._store, id, there.left_at(_require(there, turn)))
 
     def delete(self, id: str, author: str) -> None:
         """Take a conversation from the list."""

@@ -58,7 +58,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
                 message = gr.Textbox(
                     label="Message",
                     placeholder="Enter sends, Shift+Enter begins a new line, Esc stops",
-                    lines=2,
+                    lines=1,  # with more, Gradio would take Shift+Enter for itself
                     max_lines=12,
                     elem_id="message",
                     autofocus=True,

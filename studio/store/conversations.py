@@ -59,12 +59,17 @@ class Turn(NewTurn):
 
 @dataclass(frozen=True)
 class Conversation:
-    """A tree of turns, the oldest first; `at` is the turn that it is shown up to, None for its beginning."""
+    """A tree of turns, the oldest first; `places` are where it was shown up to, the newest first."""
 
     id: str
     name: str
-    at: str | None
-    turns: tuple[Turn, ...]
+    places: tuple[str | None, ...] = ()
+    turns: tuple[Turn, ...] = ()
+
+    @property
+    def at(self) -> str | None:
+        """The turn that it is shown up to; None for its beginning, where all was undone."""
+        return self.places[0] if self.places else None
 
     def turn(self, id: str | None) -> Turn | None:
         """The turn of this id."""
@@ -92,11 +97,10 @@ class Conversation:
         """The turn among those in its place, the oldest first."""
         return self.after(turn.parent)
 
-    def newest_end(self, id: str | None) -> str | None:
-        """The end of the path that goes on from a turn by the newest try each time."""
-        while following := self.after(id):
-            id = following[-1].id
-        return id
+    def left_at(self, turn: Turn) -> str:
+        """The end of the path through a turn that was shown last; the turn itself where none was."""
+        paths = (self.path(place) for place in self.places)
+        return next((path[-1].id for path in paths if turn in path), turn.id)
 
 
 @dataclass(frozen=True)
@@ -112,11 +116,8 @@ class Listed:
 
 
 # The statements below are put together from constants only; values go in as parameters.
-THERE = """
-SELECT s.name, p.turn FROM conversation_status s
-LEFT JOIN current_conversation_places p ON p.conversation = s.conversation
-WHERE s.conversation = ? AND NOT s.deleted
-"""
+THERE = "SELECT name FROM conversation_status WHERE conversation = ? AND NOT deleted"
+PLACES = "SELECT turn FROM conversation_places WHERE conversation = ? ORDER BY seq DESC"
 TURNS = """
 SELECT t.id, t.conversation, t.parent, t.role, t.author, t.chatting, coalesce(x.text, ''),
     s.status, s.detail, s.revision, s.form, s.finish, s.tokens, s.seconds, epoch_us(t.created)
@@ -198,9 +199,10 @@ def load(store: Reader, id: str) -> Conversation | None:
     there = store.query(THERE, [id])
     if not there:
         return None
-    [(name, at)] = there
+    [(name,)] = there
+    places = tuple(turn for (turn,) in store.query(PLACES, [id]))
     turns = tuple(_turn(row) for row in store.query(TURNS, [id]))
-    return Conversation(id, name or _first_words(turns[0].text if turns else ""), at, turns)
+    return Conversation(id, name or _first_words(turns[0].text if turns else ""), places, turns)
 
 
 def listed(store: Reader, text: str = "", limit: int = 30) -> list[Listed]:

@@ -147,7 +147,24 @@ def test_undo_goes_back_by_one_message_and_step_brings_it_back(
     there = conversations.load(studio.store, id)
     assert there
     chats.step(id, there.after(None)[-1].id)
+    assert texts(studio, id) == [FIRE, "one"]
+    chats.step(id, there.after(there.turns[1].id)[-1].id)
     assert texts(studio, id) == [FIRE, "one", "more", "two"]
+
+
+def test_a_branch_is_shown_again_as_it_was_left(studio: Studio, speak: Any, scripted: Any) -> None:
+    chats = speak(scripted("one", "two", "three", "four"))
+    id = chats.say("", FIRE, ASKED, "ana")
+    old, first = shown(studio, id)
+    chats.retry(id, first.id, ASKED, "ana")
+    shown(studio, id)
+    chats.step(id, first.id)
+    chats.say(id, "more", ASKED, "ana")
+    shown(studio, id)
+    chats.edit(id, old.id, "how do I put a fire out?", ASKED, "ana")
+    shown(studio, id)
+    chats.step(id, old.id)
+    assert texts(studio, id) == [FIRE, "one", "more", "three"]  # and not the newer try of the reply
 
 
 def test_stop_keeps_the_text_and_nothing_else_is_done_meanwhile(

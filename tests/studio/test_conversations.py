@@ -55,8 +55,8 @@ def test_tries_stand_beside_each_other_and_the_newest_is_shown(store: Store) -> 
     there = load(store)
     assert [turn.id for turn in there.shown] == ["1", "4"]
     assert [turn.id for turn in there.tries(there.shown[-1])] == ["2", "4"]
-    assert there.newest_end("2") == "3"
-    conversations.show_up_to(store, "c", there.newest_end("2"))
+    assert there.left_at(there.turns[1]) == "3"
+    conversations.show_up_to(store, "c", "3")
     assert [turn.id for turn in load(store).shown] == ["1", "2", "3"]
     conversations.show_up_to(store, "c", None)
     assert load(store).shown == ()

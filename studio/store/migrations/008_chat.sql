@@ -24,17 +24,14 @@ CREATE VIEW conversation_status AS
 SELECT * FROM conversation_states
 QUALIFY row_number() OVER (PARTITION BY conversation ORDER BY seq DESC) = 1;
 
--- The turn that a conversation is shown up to; NULL: its beginning, where all was undone.
+-- The turn that a conversation is shown up to; NULL: its beginning, where all was undone. The newest holds;
+-- those before say where each branch was left.
 CREATE SEQUENCE conversation_places_seq;
 CREATE TABLE conversation_places (
     seq BIGINT NOT NULL DEFAULT nextval('conversation_places_seq'),
     conversation VARCHAR NOT NULL,
     turn VARCHAR
 );
-
-CREATE VIEW current_conversation_places AS
-SELECT * FROM conversation_places
-QUALIFY row_number() OVER (PARTITION BY conversation ORDER BY seq DESC) = 1;
 
 CREATE SEQUENCE turns_seq;
 CREATE TABLE turns (
