@@ -34,12 +34,12 @@ Send = Callable[[dict[str, Any]], None]
 class Models:
     """The loaded models, the least recently used one dropped first.
 
-    Each is known by its name and the revision of its files: a folder may be trained anew under its name.
-    No name is both an engine's and a preference model's: their weights differ in the last layer.
+    Each is known by what it does, its name and the revision of its files: a folder may be trained anew under
+    its name.
     """
 
     def __init__(self) -> None:
-        self._loaded: dict[tuple[str, str], Any] = {}
+        self._loaded: dict[tuple[str, str, str], Any] = {}
 
     def load(self, name: str) -> Engine:
         """The model whose files the name means now."""
@@ -48,8 +48,9 @@ class Models:
 
     def get(self, name: str, revision: str) -> Engine:
         """The model that was loaded then; what a text is recorded with must be what wrote it."""
-        if (name, revision) in self._loaded:
-            engine: Engine = self._kept((name, revision), lambda: None)
+        key = ("writes", name, revision)
+        if key in self._loaded:
+            engine: Engine = self._kept(key, lambda: None)
             return engine
         files = models.resolve(name, download=False)
         if files.revision != revision:
@@ -63,16 +64,18 @@ class Models:
         from pipeline.preference_model import PreferenceModel
 
         files = models.resolve(name, download=False)
-        pm: PreferenceModel = self._kept((name, files.revision), lambda: PreferenceModel(name, files=files))
+        key = ("scores", name, files.revision)
+        pm: PreferenceModel = self._kept(key, lambda: PreferenceModel(name, files=files))
         return pm
 
     def _engine(self, name: str, files: models.ModelFiles) -> Engine:
         from pipeline.engines.transformers import TransformersEngine
 
-        engine: Engine = self._kept((name, files.revision), lambda: TransformersEngine(name, files=files))
+        key = ("writes", name, files.revision)
+        engine: Engine = self._kept(key, lambda: TransformersEngine(name, files=files))
         return engine
 
-    def _kept(self, key: tuple[str, str], load: Callable[[], Any]) -> Any:
+    def _kept(self, key: tuple[str, str, str], load: Callable[[], Any]) -> Any:
         model = self._loaded.pop(key, None)
         if model is None:
             while len(self._loaded) >= KEPT:
