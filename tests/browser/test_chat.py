@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.usefixtures("bundled_folder")]
 
+PATIENT = 20_000
 SLOW = 120_000  # ms: the first reply loads the model
+SEEDING = Path(__file__).with_name("seeding_chat.py")
+SEEDED = "/chat?conversation=00000000-0000-7000-a000-000000000001"
 HOSTILE = "<b>Hello</b> & <img src=x onerror=alert(1)> [a](http://b.c) **c**"
+
+
+@pytest.fixture(scope="module")
+def studio_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session with a conversation, and with checkpoints that it was had with."""
+    home = tmp_path_factory.mktemp("home")
+    subprocess.run([sys.executable, SEEDING, home / "sessions" / "test"], check=True)
+    return home
 
 
 def goto(page: Page, address: str = "/chat") -> None:
     page.add_init_script("localStorage.setItem('cai-notice', 'read')")
     page.goto(address)
-    expect(page.locator("#thread")).to_contain_text(re.compile(r"Talk to any model|tokens?,"))
+    expect(page.locator("#thread")).to_contain_text(
+        re.compile(r"Talk to any model|tokens?,"), timeout=PATIENT
+    )
 
 
 def write(page: Page, text: str) -> None:
@@ -135,3 +151,39 @@ def test_a_conversation_is_renamed_and_deleted_after_a_question(page: Page) -> N
     expect(renamed).to_have_count(0)
     expect(page.locator("#thread")).to_contain_text("Talk to any model")
     expect(page).to_have_url(re.compile(r"/chat$"))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [{"scheme": scheme, "width": width} for scheme in ("light", "dark") for width in (1280, 1920)],
+    indirect=True,
+    ids=["light-1280", "light-1920", "dark-1280", "dark-1920"],
+)
+def test_a_conversation_opens_by_link_with_its_scores_and_nothing_in_it_is_live(
+    page: Page, shot: Callable[[str], None], request: pytest.FixtureRequest
+) -> None:
+    goto(page, SEEDED)
+    expect(replies(page)).to_have_count(2)
+    page.locator("#pm input").click()
+    page.get_by_role("option", name=re.compile("PM of bundled")).click()
+    expect(page.locator("#thread")).to_contain_text("PM +0.94")
+    assert page.locator("#thread :is(img, .cai-text em, .cai-text a)").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    shot(f"chat-{request.node.callspec.id}")
+    page.get_by_role("button", name="previous reply").click()
+    expect(page.locator("#thread")).to_contain_text("PM -1.28")
+    expect(replies(page)).to_have_count(1)
+    page.get_by_role("button", name="next reply").click()
+    expect(replies(page)).to_have_count(2)
+
+
+def test_two_tries_are_sent_to_the_audit_and_a_reply_to_the_chains(page: Page) -> None:
+    goto(page, SEEDED)
+    page.get_by_role("button", name="Send to audit").first.click()
+    expect(page.get_by_role("link", name="Judge it")).to_have_attribute(
+        "href", re.compile(r"audit\?pair=[0-9a-f]{16}$")
+    )
+    page.locator("#thread .cai-model").get_by_role("button", name="Send to chains").first.click()
+    page.get_by_role("link", name="Watch the critique").click()
+    expect(page.locator("#steps .cai-step").first).to_contain_text("Response")
+    page.get_by_role("button", name="Stop").click(timeout=SLOW)
