@@ -8,8 +8,8 @@ from pathlib import Path
 from studio.components.chat_models import called
 from studio.components.training_sources import Options
 from studio.progress import plural
-from studio.store import conversations
-from studio.store.conversations import Listed
+from studio.store import conversation_list
+from studio.store.conversation_list import Listed
 from studio.store.database import Reader
 
 PAGE = 30
@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 def chat_list(store: Reader, text: str, shown: int, current: str, models: Options) -> tuple[str, bool]:
     """The first `shown` that hold a text, `current` marked, and whether there are more."""
-    rows = conversations.listed(store, text.strip(), shown + 1)
+    rows = conversation_list.listed(store, text.strip(), shown + 1)
     if not rows:
         return (
             f'<p class="cai-muted">{"No conversation matches." if text.strip() else "None yet."}</p>',

@@ -76,12 +76,13 @@ def _turn(turn: Turn, there: Conversation, knowing: Knowing, writing: bool) -> s
     model = turn.role == "assistant"
     label = _reply_label(turn, knowing) if model else escape(_who(turn))
     acts = "" if writing else (_reply_acts(turn, there) if model else _own_acts(turn, there))
-    why = f'<div class="cai-error" role="status">{escape(turn.outcome.detail)}</div>'
+    told = turn.outcome.status == "failed"  # why another one was cut, its mark says
+    why = f'<div class="cai-error" role="status">{escape(turn.outcome.detail)}</div>' if told else ""
     facts = _facts(turn) if model else ""
     return (
         f'<section class="cai-step cai-{"model" if model else "person"}" data-turn="{escape(turn.id)}">'
         f'<div class="cai-label">{label}{_tries(turn, there, writing)}{acts}</div>'
-        f"{plain(turn.text)}{why if turn.outcome.detail else ''}{facts}</section>"
+        f"{plain(turn.text)}{why}{facts}</section>"
     )
 
 

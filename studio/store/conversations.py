@@ -19,7 +19,7 @@ from studio.store.database import Reader, Store, Tx, moment
 
 Status = Literal["writing", "finished", "stopped", "failed", "interrupted"]
 Role = Literal["user", "assistant"]
-LISTED = 120  # characters of a conversation's name in the list
+FIRST_WORDS = 120  # characters of a message that a conversation is called by
 LONGEST_NAME = 200
 
 
@@ -103,41 +103,19 @@ class Conversation:
         return next((path[-1].id for path in paths if turn in path), turn.id)
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A conversation in a list. `changed` is when its newest turn began."""
-
-    id: str
-    name: str
-    author: str
-    turns: int
-    models: tuple[str, ...]
-    changed: datetime
-
-
-# The statements below are put together from constants only; values go in as parameters.
 THERE = "SELECT name FROM conversation_status WHERE conversation = ? AND NOT deleted"
 PLACES = "SELECT turn FROM conversation_places WHERE conversation = ? ORDER BY seq DESC"
 TURNS = """
+WITH mine AS (SELECT * FROM turns WHERE conversation = $id),
+texts AS (
+    SELECT turn, string_agg(text, '' ORDER BY seq) AS text FROM turn_pieces
+    WHERE turn IN (SELECT id FROM mine) GROUP BY turn),
+ends AS (
+    SELECT * FROM turn_events WHERE turn IN (SELECT id FROM mine)
+    QUALIFY row_number() OVER (PARTITION BY turn ORDER BY seq DESC) = 1)
 SELECT t.id, t.conversation, t.parent, t.role, t.author, t.chatting, coalesce(x.text, ''),
     s.status, s.detail, s.revision, s.form, s.finish, s.tokens, s.seconds, epoch_us(t.created)
-FROM turns t LEFT JOIN turn_texts x ON x.turn = t.id LEFT JOIN turn_status s ON s.turn = t.id
-WHERE t.conversation = ? ORDER BY t.seq
-"""
-LIST = """
-WITH found AS (
-    SELECT t.conversation, count(*) AS turns, max(t.created) AS changed, max(t.seq) AS newest,
-        list(DISTINCT t.chatting ->> 'model') FILTER (t.chatting IS NOT NULL) AS models,
-        arg_min(x.text, t.seq) FILTER (t.parent IS NULL) AS first
-    FROM turns t LEFT JOIN turn_texts x ON x.turn = t.id
-    WHERE t.conversation IN (SELECT conversation FROM conversation_status WHERE NOT deleted)
-      AND ($text = '' OR t.conversation IN (
-        SELECT conversation FROM turns JOIN turn_texts ON turn = id WHERE contains(lower(text), lower($text))
-        UNION SELECT conversation FROM conversation_status WHERE contains(lower(name), lower($text))))
-    GROUP BY t.conversation)
-SELECT f.conversation, s.name, f.first, c.author, f.turns, f.models, epoch_us(f.changed)
-FROM found f JOIN conversation_status s ON s.conversation = f.conversation
-JOIN conversations c ON c.id = f.conversation ORDER BY f.newest DESC LIMIT $limit
+FROM mine t LEFT JOIN texts x ON x.turn = t.id LEFT JOIN ends s ON s.turn = t.id ORDER BY t.seq
 """
 
 
@@ -201,18 +179,8 @@ def load(store: Reader, id: str) -> Conversation | None:
         return None
     [(name,)] = there
     places = tuple(turn for (turn,) in store.query(PLACES, [id]))
-    turns = tuple(_turn(row) for row in store.query(TURNS, [id]))
-    return Conversation(id, name or _first_words(turns[0].text if turns else ""), places, turns)
-
-
-def listed(store: Reader, text: str = "", limit: int = 30) -> list[Listed]:
-    """The conversations that hold a text, literally, whatever its case; what was said last comes first."""
-    return [
-        Listed(
-            id, name or _first_words(first or ""), author, turns, tuple(sorted(models or ())), moment(time)
-        )
-        for id, name, first, author, turns, models, time in store.query(LIST, {"text": text, "limit": limit})
-    ]
+    turns = tuple(_turn(row) for row in store.query(TURNS, {"id": id}))
+    return Conversation(id, name or first_words(turns[0].text if turns else ""), places, turns)
 
 
 def rename(store: Store, id: str, name: str, author: str) -> None:
@@ -259,16 +227,17 @@ def scores(store: Reader, pm: str, turns: Iterable[str]) -> dict[str, float]:
     return dict(rows)
 
 
+def first_words(text: str) -> str:
+    """What a conversation is called that nobody has named: the beginning of its first message, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= FIRST_WORDS else line[: FIRST_WORDS - 1] + "…"
+
+
 def _turn(row: tuple[Any, ...]) -> Turn:
     id, conversation, parent, role, author, chatting, text, *outcome, created = row
     asked = parse(Chatting, json.loads(chatting)) if chatting else None
     stands = Outcome(*outcome) if outcome[0] else Outcome()
     return Turn(id, conversation, parent, role, author, asked, text, stands, moment(created))
-
-
-def _first_words(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LISTED else line[: LISTED - 1] + "…"
 
 
 def _require(tx: Tx, id: str) -> None:

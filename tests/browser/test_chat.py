@@ -185,5 +185,7 @@ def test_two_tries_are_sent_to_the_audit_and_a_reply_to_the_chains(page: Page) -
     )
     page.locator("#thread .cai-model").get_by_role("button", name="Send to chains").first.click()
     page.get_by_role("link", name="Watch the critique").click()
-    expect(page.locator("#steps .cai-step").first).to_contain_text("Response")
-    page.get_by_role("button", name="Stop").click(timeout=SLOW)
+    # Its model is only a card here, so that the critique fails; what was sent is there all the same.
+    expect(page.locator("#steps .cai-step")).to_contain_text(
+        "First make sure that a fire is allowed", timeout=SLOW
+    )

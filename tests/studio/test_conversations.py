@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.chat import Chatting
 from pipeline.errors import UserError
-from studio.store import conversations
+from studio.store import conversation_list, conversations
 from studio.store.conversations import NewTurn, Outcome
 from studio.store.database import Store
 
@@ -77,18 +77,18 @@ def test_the_list_is_found_renamed_and_deleted(store: Store) -> None:
     say(store, "1", None, FIRE)
     answer(store, "2", "1", "Gather dry wood.")
     say(store, "3", None, HOSTILE, "d")
-    assert [(row.id, row.name, row.turns, row.models) for row in conversations.listed(store)] == [
+    assert [(row.id, row.name, row.turns, row.models) for row in conversation_list.listed(store)] == [
         ("d", HOSTILE, 1, ()),
         ("c", FIRE, 2, ("bundled",)),
     ]
-    assert [row.id for row in conversations.listed(store, "DRY")] == ["c"]
-    assert [row.id for row in conversations.listed(store, "drop table")] == ["d"]
+    assert [row.id for row in conversation_list.listed(store, "DRY")] == ["c"]
+    assert [row.id for row in conversation_list.listed(store, "drop table")] == ["d"]
     conversations.rename(store, "c", "  Fires \n in woods ", "ana")
     assert load(store).name == "Fires in woods"
-    assert [row.id for row in conversations.listed(store, "in woods")] == ["c"]
+    assert [row.id for row in conversation_list.listed(store, "in woods")] == ["c"]
     conversations.delete(store, "c", "ana")
     assert conversations.load(store, "c") is None
-    assert [row.id for row in conversations.listed(store)] == ["d"]
+    assert [row.id for row in conversation_list.listed(store)] == ["d"]
     with pytest.raises(UserError, match="no such conversation"):
         conversations.rename(store, "c", "again", "ana")
 
