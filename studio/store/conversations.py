@@ -228,7 +228,7 @@ def scores(store: Reader, pm: str, turns: Iterable[str]) -> dict[str, float]:
 
 
 def first_words(text: str) -> str:
-    """What a conversation is called that nobody has named: the beginning of its first message, on one line."""
+    """What a conversation without a name is called: the beginning of its first message, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= FIRST_WORDS else line[: FIRST_WORDS - 1] + "…"
 
