@@ -17,8 +17,11 @@ TOKENS_AT_ONCE = 16384
 class PreferenceModel:
     """One preference model in this process. `score` is the log-odds scale: differences mean something."""
 
-    def __init__(self, name: str) -> None:
-        """Load it, in fp32. Raises UserError where the name has no model or it is no preference model."""
+    def __init__(self, name: str, *, files: models.ModelFiles | None = None) -> None:
+        """Load it, in fp32. `files` is what the name means, where that is known already.
+
+        Raises UserError where the name has no model or it is no preference model.
+        """
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
         from transformers.utils.logging import disable_progress_bar
@@ -26,7 +29,7 @@ class PreferenceModel:
         from pipeline.engines.transformers import LOCAL
 
         disable_progress_bar()
-        self.files = models.resolve(name)
+        self.files = files or models.resolve(name)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(

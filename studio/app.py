@@ -19,6 +19,7 @@ from studio.pages import (
     agreement,
     audit,
     chains,
+    chat,
     checkpoints,
     constitution,
     labels,
@@ -53,6 +54,7 @@ PAGES = (
     Page("agreement", "Agreement", agreement.build),
     Page("training", "Training", training.build),
     Page("checkpoints", "Checkpoints", checkpoints.build),
+    Page("chat", "Chat", chat.build),
     Page("sessions", "Sessions", sessions.build),
 )
 
@@ -105,7 +107,7 @@ def _mount(app: FastAPI, blocks: gr.Blocks, root_path: str, logged_in: bool) -> 
 
 def _head() -> str:
     """Our style sheets, as they are: Gradio rewrites what it takes as `css` to reach below its root only."""
-    names = ("studio.css", "audit.css", "training.css", "checkpoints.css")
+    names = ("studio.css", "audit.css", "training.css", "checkpoints.css", "chat.css")
     sheets = (HERE / name for name in names)
     return "".join(f"<style>{sheet.read_text(encoding='utf-8')}</style>" for sheet in sheets)
 

@@ -10,13 +10,14 @@ from pipeline import constitution
 from pipeline.engines.remote import Worker
 from pipeline.errors import UserError
 from studio.bundled_fetch import BundledFetch
+from studio.chatting import LiveChats
 from studio.jobs.exporting import Exports
 from studio.jobs.importing import RUNS
 from studio.jobs.jobs import Jobs
 from studio.live import LiveChains
 from studio.moving import Mover
 from studio.progress import progress
-from studio.store import chains, constitutions
+from studio.store import chains, constitutions, conversations
 from studio.store.database import Store
 from studio.store.migrate import FILE
 from studio.store.sessions import session_folder
@@ -35,6 +36,7 @@ class Studio:
     folder: Path
     mover: Mover = field(default_factory=Mover)
     live: LiveChains = field(init=False)
+    chats: LiveChats = field(init=False)
     jobs: Jobs = field(init=False)
     bundled: BundledFetch = field(init=False)
     exports: Exports = field(init=False)
@@ -42,6 +44,8 @@ class Studio:
     def __post_init__(self) -> None:
         log = self.folder / "inference.log"
         self.live = LiveChains(self.store, Worker(log))
+        # Looked up at each use: a test puts a scripted one in its place.
+        self.chats = LiveChats(self.store, lambda *asked: self.live.load(*asked))
         self.bundled = BundledFetch(log)
         # The store's own path: it is absolute, and a run's process is known by it.
         self.jobs = Jobs(self.store, self.store.folder / RUNS, release=self.live.worker.release)
@@ -52,6 +56,7 @@ class Studio:
         """Open a session: its store, with the shipped constitutions in it and nothing left running."""
         store = Store.open(folder)
         chains.mark_interrupted(store)
+        conversations.mark_interrupted(store)
         constitutions.seed_shipped(
             store, [constitution.load(path) for path in constitution.shipped().values()]
         )
@@ -60,13 +65,14 @@ class Studio:
         return studio
 
     def close(self) -> None:
-        """Stop the live chains, free the model, and close the store; runs go on in their own processes.
+        """Stop what is written live, free the model, and close the store; runs go on in their processes.
 
         Twice is harmless.
         """
         self.jobs.close()
         self.bundled.stop()
         self.exports.stop()
+        self.chats.close()
         self.live.close()
         if self.store.closed:
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from pipeline.configs import Drawing
 from pipeline.critique import Draft, Engines, Plan, extend, plan
@@ -21,6 +21,7 @@ from pipeline.records import Constitution, Prompt, Step, well_formed
 from studio.store import chains, constitutions
 from studio.store.chains import NewChain, StoredChain
 from studio.store.database import Store
+from studio.watched import Watched
 
 Load = Callable[[str, Cancelled, Doing], Engine]
 """Loads a model by its name, until it is no longer wanted; tells what it is doing."""
@@ -54,8 +55,8 @@ class Writing:
         self._draft, self._constitution, self._drawing = draft, constitution, drawing
         self._load, self._keep, self._end = load, keep, end
         self._stopped = threading.Event()
-        self._changed = threading.Condition()
-        self._moment = Moment(steps=draft.steps)
+        self._watched = Watched(Moment(steps=draft.steps))
+        self._show, self.moment = self._watched.show, self._watched.moment
         self._thread = threading.Thread(target=self._run, name="writing", daemon=True)
 
     def start(self) -> None:
@@ -71,12 +72,6 @@ class Writing:
         """Wait for the end."""
         self._thread.join(timeout)
 
-    def moment(self, seen: int = -1, timeout: float = 0.0) -> Moment:
-        """The present state; waits up to `timeout` seconds for one later than `seen`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._moment.serial > seen, timeout)
-            return self._moment
-
     def _run(self) -> None:
         status: chains.Status = "failed"
         detail = "the studio failed here: its terminal shows why"
@@ -91,8 +86,9 @@ class Writing:
                 on_text=self._append,
                 cancelled=self._stopped.is_set,
             ):
-                self._keep(len(self._moment.steps), step)
-                self._show(steps=(*self._moment.steps, step), plan=None, text="", doing="")
+                steps = self.moment().steps
+                self._keep(len(steps), step)
+                self._show(steps=(*steps, step), plan=None, text="", doing="")
             status, detail = ("stopped" if self._stopped.is_set() else "finished"), ""
         except StoppedError:
             status, detail = "stopped", ""
@@ -113,19 +109,14 @@ class Writing:
 
     def _loaded(self, name: str) -> Engine:
         def doing(what: str) -> None:
-            if not self._stopped.is_set() and what != self._moment.doing:
+            if not self._stopped.is_set() and what != self.moment().doing:
                 self._show(doing=what)
 
         doing(f"loading {name}")
         return self._load(name, self._stopped.is_set, doing)
 
     def _append(self, index: int, text: str) -> None:
-        self._show(text=self._moment.text + text, doing="")
-
-    def _show(self, **changes: object) -> None:
-        with self._changed:
-            self._moment = replace(self._moment, serial=self._moment.serial + 1, **changes)  # type: ignore[arg-type]
-            self._changed.notify_all()
+        self._show(text=self.moment().text + text, doing="")
 
 
 class LiveChains:
@@ -143,8 +134,15 @@ class LiveChains:
         """A model in the worker. Raises UserError."""
         return RemoteEngine(self.worker, model, cancelled, doing)
 
-    def start(self, prompt: Prompt, constitution: Constitution, drawing: Drawing, author: str) -> str:
-        """Begin a chain and return its id."""
+    def start(
+        self,
+        prompt: Prompt,
+        constitution: Constitution,
+        drawing: Drawing,
+        author: str,
+        steps: tuple[Step, ...] = (),
+    ) -> str:
+        """Begin a chain, with the steps that it has already, and return its id."""
         chain = NewChain(
             id=chains.new_id(self._store),
             prompt_id=prompt.id,
@@ -161,8 +159,8 @@ class LiveChains:
             form=drawing.form or "",
             author=author,
         )
-        chains.start_chain(self._store, chain)
-        self._write(chain, (), constitution)
+        chains.start_chain(self._store, chain, steps)
+        self._write(chain, steps, constitution)
         return chain.id
 
     def go_on(self, id: str) -> None:

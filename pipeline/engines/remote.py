@@ -241,11 +241,14 @@ def _start(log: Path) -> subprocess.Popen[str]:
 def _how(code: int) -> str:
     if code == -signal.SIGKILL:
         return (
-            "the model process was killed (released, or out of memory). Continue starts it again; "
+            "the model process was killed (released, or out of memory). Continue or Retry starts it again; "
             "if it keeps dying, choose a smaller model"
         )
     how = f"signal {-code}" if code < 0 else f"status {code}"
-    return f"the model process ended ({how}); the reason is at the end of its log. Continue starts it again"
+    return (
+        f"the model process ended ({how}); the reason is at the end of its log. "
+        "Continue or Retry starts it again"
+    )
 
 
 class RemoteEngine:

@@ -15,27 +15,31 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pipeline import models
 from pipeline.engines import Context, Engine, EngineError, Request
 from pipeline.errors import UserError
-from pipeline.records import parse
+from pipeline.records import Message, parse
 
-KEPT = 2
-"""Models held at once: a policy and a critic."""
+if TYPE_CHECKING:
+    from pipeline.preference_model import PreferenceModel
+
+KEPT = 3
+"""Models held at once: a policy and a critic; or in the chat two to compare, and a preference model."""
 
 Send = Callable[[dict[str, Any]], None]
 
 
 class Models:
-    """The loaded engines, the least recently used one dropped first.
+    """The loaded models, the least recently used one dropped first.
 
-    Each is known by its name and the revision of its files: a folder may be trained anew under its name.
+    Each is known by what it does, its name and the revision of its files: a folder may be trained anew under
+    its name.
     """
 
     def __init__(self) -> None:
-        self._loaded: dict[tuple[str, str], Engine] = {}
+        self._loaded: dict[tuple[str, str, str], Any] = {}
 
     def load(self, name: str) -> Engine:
         """The model whose files the name means now."""
@@ -44,26 +48,42 @@ class Models:
 
     def get(self, name: str, revision: str) -> Engine:
         """The model that was loaded then; what a text is recorded with must be what wrote it."""
-        engine = self._loaded.pop((name, revision), None)
-        if engine is not None:
-            self._loaded[name, revision] = engine
+        key = ("writes", name, revision)
+        if key in self._loaded:
+            engine: Engine = self._kept(key, lambda: None)
             return engine
         files = models.resolve(name, download=False)
         if files.revision != revision:
-            raise EngineError(f"the files of {name} changed since it was loaded. Continue loads them anew")
+            raise EngineError(
+                f"the files of {name} changed since it was loaded. Continue or Retry loads them anew"
+            )
         return self._engine(name, files)
+
+    def preference_model(self, name: str) -> PreferenceModel:
+        """The preference model whose files the name means now."""
+        from pipeline.preference_model import PreferenceModel
+
+        files = models.resolve(name, download=False)
+        key = ("scores", name, files.revision)
+        pm: PreferenceModel = self._kept(key, lambda: PreferenceModel(name, files=files))
+        return pm
 
     def _engine(self, name: str, files: models.ModelFiles) -> Engine:
         from pipeline.engines.transformers import TransformersEngine
 
-        engine = self._loaded.pop((name, files.revision), None)
-        if engine is None:
+        key = ("writes", name, files.revision)
+        engine: Engine = self._kept(key, lambda: TransformersEngine(name, files=files))
+        return engine
+
+    def _kept(self, key: tuple[str, str, str], load: Callable[[], Any]) -> Any:
+        model = self._loaded.pop(key, None)
+        if model is None:
             while len(self._loaded) >= KEPT:
                 del self._loaded[next(iter(self._loaded))]
             free()  # before the next one comes, or both would need room
-            engine = TransformersEngine(name, files=files)
-        self._loaded[name, files.revision] = engine
-        return engine
+            model = load()
+        self._loaded[key] = model
+        return model
 
 
 def free() -> None:
@@ -101,6 +121,10 @@ def perform(job: dict[str, Any], loaded: Models, cancels: Cancels, send: Send) -
         return None  # while it waited: not even its model is loaded
     if job["op"] == "load":
         return asdict(loaded.load(job["model"]).info)
+    if job["op"] == "reward":
+        asked = [(parse(tuple[Message, ...], messages), answer) for messages, answer in job["answers"]]
+        pm = loaded.preference_model(job["model"])
+        return {"revision": pm.files.revision, "scores": pm.score(asked)}
     engine = loaded.get(job["model"], job["revision"])
     if job["op"] == "generate":
         requests = [parse(Request, r) for r in job["requests"]]

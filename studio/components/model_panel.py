@@ -72,7 +72,7 @@ def _state(studio: Studio, seconds: float | None, here: bool) -> str:
         return _line("The bundled model is not on this machine yet.")
     worker = studio.live.worker
     if worker.pid is None:
-        return _line("No model is loaded; the next chain loads one.")
+        return _line("No model is loaded; the next chain or reply loads one.")
     # In steps of 50 MB, so that the line does not flicker with every token.
     held = f"{_megabytes(worker.memory)} of memory"
     if worker.gpu_memory:

@@ -18,6 +18,7 @@ import pytest
 
 from pipeline.engines import Context, EngineError, Request, Sampling, StoppedError
 from pipeline.engines.remote import RemoteEngine, Worker
+from pipeline.engines.rewarding import rewards
 from pipeline.records import Message
 
 LONG = 400
@@ -54,6 +55,27 @@ def test_it_writes_and_scores_as_an_engine_here(remote: RemoteEngine, tiny_model
     contexts = [Context(prefill="a b"), Context(prefill="c")]
     assert remote.score(contexts, [" x", " y"]) == local.score(contexts, [" x", " y"])
     assert remote.choose(contexts, ["x", "y"]) == local.choose(contexts, ["x", "y"])
+
+
+def test_a_preference_model_scores_there_as_here_beside_the_models_that_write(
+    worker: Worker, remote: RemoteEngine, tiny_model: Path, tmp_path: Path
+) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from pipeline.preference_model import PreferenceModel
+
+    folder = tmp_path / "pm"
+    AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=1).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
+    asked = [((Message("user", "Hi"),), "Hello."), ((Message("user", "Hi"),), "Go away.")]
+    local = PreferenceModel(str(folder))
+    there = rewards(worker, str(folder), asked)
+    assert there.revision == local.files.revision
+    assert list(there.scores) == pytest.approx(local.score(asked), abs=1e-4)
+    assert there.scores[0] != there.scores[1]
+    assert remote.generate(say("Hi"))[0].text  # it is still there
+    with pytest.raises(EngineError, match="is no preference model"):
+        rewards(worker, str(tiny_model), asked)
 
 
 def test_a_mistake_is_told_and_the_process_lives_on(worker: Worker, remote: RemoteEngine) -> None:

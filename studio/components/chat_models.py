@@ -1,0 +1,28 @@
+"""Who can be talked to in a session, by the names that people know them by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from studio.components.checkpoint_view import METHODS
+from studio.components.training_sources import Options
+from studio.context import Studio
+from studio.store import checkpoints
+
+PM = "pm"
+
+
+def speakers(studio: Studio) -> Options:
+    """The bundled model, and each checkpoint that writes text: results of training, and RL's snapshots."""
+    found: Options = [("bundled", "bundled")]
+    for one in checkpoints.listed(studio.store, studio.jobs.folder):
+        method = str(one.card.get("method") or "")
+        if method != PM and one.card:
+            found.append((f"{one.name} · {METHODS.get(method, method)}", str(one.source)))
+    return found
+
+
+def called(model: str, known: Options) -> str:
+    """A model's name for people: a checkpoint's own, a folder's last part."""
+    of = {value: label for label, value in known}
+    return of.get(model) or (Path(model).name if model.startswith(("/", "~")) else model)

@@ -1,0 +1,240 @@
+"""Replies in the making: what a tab sees, what the store keeps, and how tries stand beside each other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import chat
+from pipeline.chat import Chatting
+from pipeline.engines import EngineError
+from pipeline.errors import UserError
+from pipeline.records import Message
+from studio import chatting
+from studio.chatting import LiveChats
+from studio.context import Studio
+from studio.store import conversations
+from studio.store.conversations import Turn
+
+FIRE = "how can I light a fire in the forest?"
+ASKED = Chatting(model="scripted", seed=10)
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    studio = Studio.open(tmp_path / "s", "s")
+    yield studio
+    studio.close()
+
+
+@pytest.fixture
+def speak(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], LiveChats]:
+    """Let an engine, or what `load` does instead, stand where the model process would."""
+
+    def use(engine: Any) -> LiveChats:
+        monkeypatch.setattr(studio.live, "load", engine if callable(engine) else lambda *_: engine)
+        return studio.chats
+
+    return use
+
+
+def shown(studio: Studio, id: str) -> tuple[Turn, ...]:
+    """The turns on the page, once nothing is written any more."""
+    if reply := studio.chats.reply(id):
+        reply.join(10)
+    found = conversations.load(studio.store, id)
+    assert found
+    return found.shown
+
+
+def texts(studio: Studio, id: str) -> list[str]:
+    return [turn.text for turn in shown(studio, id)]
+
+
+class Paused:
+    """An engine that says one word, then waits until it is stopped."""
+
+    def __init__(self, engine: Any) -> None:
+        self.engine, self.info, self.said = engine, engine.info, threading.Event()
+
+    def generate(self, requests: Any, on_text: Any, cancelled: Any) -> Any:
+        def wait() -> bool:
+            self.said.set()
+            while not cancelled():
+                pass
+            return True
+
+        first = iter([False])
+        return self.engine.generate(requests, on_text, lambda: next(first, None) is None and wait())
+
+
+def test_a_message_is_answered_and_the_next_one_after_it(studio: Studio, speak: Any, scripted: Any) -> None:
+    engine = scripted("Gather wood.", "Then put it out.")
+    chats = speak(engine)
+    id = chats.say("", f"  {FIRE}\n", ASKED, "ana")
+    assert texts(studio, id) == [FIRE, "Gather wood."]
+    assert chats.say(id, "And after?", Chatting(model="scripted", system="Be brief."), "ana") == id
+    assert texts(studio, id) == [FIRE, "Gather wood.", "And after?", "Then put it out."]
+    assert engine.requests[1].context.messages == (
+        Message("system", "Be brief."),
+        Message("user", FIRE),
+        Message("assistant", "Gather wood."),
+        Message("user", "And after?"),
+    )
+    last = shown(studio, id)[-1]
+    assert last.chatting
+    assert (last.outcome.status, last.outcome.revision, last.outcome.form) == ("finished", "r1", "chat")
+    assert (last.outcome.finish, last.outcome.tokens, last.chatting.system) == ("stop", 4, "Be brief.")
+
+
+def test_each_try_has_the_next_seed_and_the_one_before_stays(
+    studio: Studio, speak: Any, scripted: Any
+) -> None:
+    engine = scripted("one", "two", "three")
+    chats = speak(engine)
+    id = chats.say("", FIRE, ASKED, "ana")
+    for _ in range(2):
+        chats.retry(id, shown(studio, id)[-1].id, ASKED, "ana")
+    assert texts(studio, id) == [FIRE, "three"]
+    assert [request.sampling.seed for request in engine.requests] == [10, 11, 12]
+    there = conversations.load(studio.store, id)
+    assert there
+    tries = there.tries(there.shown[-1])
+    assert [turn.text for turn in tries] == ["one", "two", "three"]
+    chats.step(id, tries[0].id)
+    assert texts(studio, id) == [FIRE, "one"]
+
+
+def test_an_edit_goes_on_from_there_and_keeps_what_was_said(
+    studio: Studio, speak: Any, scripted: Any
+) -> None:
+    engine = scripted("one", "two", "three")
+    chats = speak(engine)
+    id = chats.say("", FIRE, ASKED, "ana")
+    old = shown(studio, id)[0]
+    chats.say(id, "more", ASKED, "ana")
+    shown(studio, id)
+    chats.edit(id, old.id, "how do I put a fire out?", ASKED, "ana")
+    assert texts(studio, id) == ["how do I put a fire out?", "three"]
+    assert engine.requests[-1].context.messages == (Message("user", "how do I put a fire out?"),)
+    chats.step(id, old.id)
+    assert texts(studio, id) == [FIRE, "one", "more", "two"]
+    for text, why in (("", "is empty"), (FIRE, "nothing was changed")):
+        with pytest.raises(UserError, match=why):
+            chats.edit(id, old.id, text, ASKED, "ana")
+    with pytest.raises(UserError, match="not edited here"):
+        chats.edit(id, shown(studio, id)[1].id, "mine", ASKED, "ana")
+
+
+def test_undo_goes_back_by_one_message_and_step_brings_it_back(
+    studio: Studio, speak: Any, scripted: Any
+) -> None:
+    chats = speak(scripted("one", "two"))
+    id = chats.say("", FIRE, ASKED, "ana")
+    shown(studio, id)
+    chats.say(id, "more", ASKED, "ana")
+    shown(studio, id)
+    assert chats.undo(id) == "more"
+    assert texts(studio, id) == [FIRE, "one"]
+    assert chats.undo(id) == FIRE
+    assert texts(studio, id) == []
+    with pytest.raises(UserError, match="nothing to undo"):
+        chats.undo(id)
+    there = conversations.load(studio.store, id)
+    assert there
+    chats.step(id, there.after(None)[-1].id)
+    assert texts(studio, id) == [FIRE, "one"]
+    chats.step(id, there.after(there.turns[1].id)[-1].id)
+    assert texts(studio, id) == [FIRE, "one", "more", "two"]
+
+
+def test_a_branch_is_shown_again_as_it_was_left(studio: Studio, speak: Any, scripted: Any) -> None:
+    chats = speak(scripted("one", "two", "three", "four"))
+    id = chats.say("", FIRE, ASKED, "ana")
+    old, first = shown(studio, id)
+    chats.retry(id, first.id, ASKED, "ana")
+    shown(studio, id)
+    chats.step(id, first.id)
+    chats.say(id, "more", ASKED, "ana")
+    shown(studio, id)
+    chats.edit(id, old.id, "how do I put a fire out?", ASKED, "ana")
+    shown(studio, id)
+    chats.step(id, old.id)
+    assert texts(studio, id) == [FIRE, "one", "more", "three"]  # and not the newer try of the reply
+
+
+def test_stop_keeps_the_text_and_nothing_else_is_done_meanwhile(
+    studio: Studio, speak: Any, scripted: Any
+) -> None:
+    paused = Paused(scripted("Gather dry wood."))
+    chats = speak(paused)
+    id = chats.say("", FIRE, ASKED, "ana")
+    assert paused.said.wait(5)
+    for act in (
+        lambda: chats.say(id, "more", ASKED, "ben"),
+        lambda: chats.undo(id),
+        lambda: chats.delete(id, "ben"),
+    ):
+        with pytest.raises(UserError, match="stop it first"):
+            act()
+    chats.stop(id)
+    reply = shown(studio, id)[-1]
+    assert (reply.text, reply.outcome.status, reply.outcome.finish) == ("Gather", "stopped", "cancelled")
+
+
+def test_what_has_come_is_in_the_store_before_the_end(
+    studio: Studio, speak: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chatting, "KEEP", 0.0)
+    paused = Paused(scripted("Gather dry wood."))
+    chats = speak(paused)
+    id = chats.say("", FIRE, ASKED, "ana")
+    assert paused.said.wait(5)
+    there = conversations.load(studio.store, id)
+    assert there
+    assert (there.shown[-1].text, there.shown[-1].outcome.status) == ("Gather", "writing")
+    assert chats.reply(id).moment().text == "Gather"
+    chats.stop(id)
+    assert texts(studio, id) == [FIRE, "Gather"]
+
+
+def test_a_model_that_fails_is_told_and_the_message_can_be_answered_again(
+    studio: Studio, speak: Any, scripted: Any
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise EngineError("the model process was killed")
+
+    chats = speak(fail)
+    id = chats.say("", FIRE, ASKED, "ana")
+    failed = shown(studio, id)[-1]
+    assert (failed.outcome.status, failed.outcome.detail) == ("failed", "the model process was killed")
+    with pytest.raises(UserError, match="the last reply is empty"):
+        chats.say(id, "more", ASKED, "ana")
+    speak(scripted("one"))
+    chats.retry(id, failed.id, ASKED, "ana")
+    assert texts(studio, id) == [FIRE, "one"]
+
+
+def test_a_studio_that_died_marks_the_reply_that_it_was_writing(tmp_path: Path) -> None:
+    first = Studio.open(tmp_path / "s", "s")
+    with first.store.tx() as tx:
+        conversations.begin(tx, "c", "ana")
+        conversations.add_turn(tx, conversations.NewTurn("1", "c", None, "user", "ana"), FIRE)
+        conversations.add_turn(tx, conversations.NewTurn("2", "c", "1", "assistant", "ana", ASKED))
+    conversations.add_piece(first.store, "2", "Gather")
+    first.close()
+    again = Studio.open(tmp_path / "s", "s")
+    reply = shown(again, "c")[-1]
+    assert (reply.text, reply.outcome.status) == ("Gather", "interrupted")
+    again.close()
+
+
+def test_the_plain_form_writes_labels_and_stops_at_the_next(scripted: Any) -> None:
+    asked = chat.request(Chatting(system="Be kind.", seed=4), [Message("user", FIRE)], "plain")
+    assert asked.context.prefill == f"\n\nSystem: Be kind.\n\nHuman: {FIRE}\n\nAssistant:"
+    assert "\n\nHuman:" in asked.sampling.stop
+    assert asked.sampling.seed == 4
