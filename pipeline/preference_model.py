@@ -26,7 +26,7 @@ class PreferenceModel:
         from pipeline.engines.transformers import LOCAL
 
         disable_progress_bar()
-        self.files = models.resolve(name)
+        self.files = models.weights(name)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(

@@ -19,8 +19,11 @@ from typing import IO, Any
 
 from pipeline import models
 from pipeline.engines import Context, Engine, EngineError, Request
+from pipeline.engines.opening import open_engine
+from pipeline.engines.spending import Purse
 from pipeline.errors import UserError
 from pipeline.records import parse
+from pipeline.servers import ServerModel
 
 KEPT = 2
 """Models held at once: a policy and a critic."""
@@ -36,6 +39,7 @@ class Models:
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, str], Engine] = {}
+        self._purse: Purse | None = None
 
     def load(self, name: str) -> Engine:
         """The model whose files the name means now."""
@@ -53,15 +57,15 @@ class Models:
             raise EngineError(f"the files of {name} changed since it was loaded. Continue loads them anew")
         return self._engine(name, files)
 
-    def _engine(self, name: str, files: models.ModelFiles) -> Engine:
-        from pipeline.engines.transformers import TransformersEngine
-
+    def _engine(self, name: str, files: models.ModelFiles | ServerModel) -> Engine:
         engine = self._loaded.pop((name, files.revision), None)
         if engine is None:
             while len(self._loaded) >= KEPT:
                 del self._loaded[next(iter(self._loaded))]
             free()  # before the next one comes, or both would need room
-            engine = TransformersEngine(name, files=files)
+            # One limit for all, as long as this process lives.
+            self._purse = self._purse or Purse.from_environment()
+            engine = open_engine(name, self._purse, files=files)
         self._loaded[name, files.revision] = engine
         return engine
 

@@ -122,7 +122,7 @@ def apart(reward: str, judge: str) -> None:
 
 
 def _trained_on(name: str) -> set[str]:
-    path = models.resolve(name).folder / TRAINED_ON
+    path = models.weights(name).folder / TRAINED_ON
     return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
 
 
