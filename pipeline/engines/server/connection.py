@@ -67,7 +67,7 @@ class Connection:
     def __init__(
         self, server: ServerModel, key: Key, patience: Patience, client: httpx.AsyncClient, reached: bool
     ) -> None:
-        self.server, self._key, self._patience = server, key, patience
+        self.server, self.key, self._patience = server, key, patience
         self._client = client
         self.reached = reached
 
@@ -177,11 +177,11 @@ class Connection:
             reason += data
             if len(reason) > REASON:
                 break
-        words = said(self._key.hide(bytes(reason)))
+        words = said(self.key.hide(bytes(reason)))
         if (status in PASSING or status >= 500) and status not in ((500, 501) if trying else (501,)):
             wait = _wait(response.headers.get("retry-after", ""))
             raise PassingError(f"{self.server.host} is not able to answer ({status}{words})", wait)
-        raise refused(self.server, self._key, status, words)
+        raise refused(self.server, self.key, status, words)
 
     async def _whole(self, response: httpx.Response, most: int) -> Any:
         body = bytearray()
@@ -190,7 +190,7 @@ class Connection:
             if len(body) > most:
                 raise EngineError(f"{self.server.host} sends without end: more than {most >> 20} MB")
         try:
-            reply = reading.parsed(self._key.hide(bytes(body)))
+            reply = reading.parsed(self.key.hide(bytes(body)))
         except ValueError as error:
             raise EngineError(
                 f"{self.server.url} answers with something else than JSON: is this the address of its API? "
@@ -201,7 +201,7 @@ class Connection:
 
     def _event(self, data: bytes) -> Any:
         try:
-            event = reading.parsed(self._key.hide(data))
+            event = reading.parsed(self.key.hide(data))
         except ValueError as error:
             raise EngineError(f"{self.server.host} streams something else than JSON") from error
         self._failed(event)

@@ -77,7 +77,7 @@ def prompt_tokens(reply: Any) -> list[Token] | None:
     `prompt_logprobs`.
     """
     listed = dig(reply, "prompt_logprobs") or dig(reply, "choices", 0, "prompt_logprobs")
-    if isinstance(listed, list):
+    if isinstance(listed, list) and len(listed) > 1:
         return _all([Token("", 0.0), *map(_vllm, listed[1:])])
     texts, logprobs = (dig(reply, "choices", 0, "logprobs", name) for name in ("tokens", "token_logprobs"))
     if not isinstance(texts, list) or not isinstance(logprobs, list) or len(texts) != len(logprobs):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.engines import EngineError
+from pipeline.engines.server.keys import HIDDEN
 from pipeline.records import Finish, well_formed
 
 LONGEST = 1 << 22
@@ -53,9 +54,13 @@ class Events:
 
 @dataclass
 class Written:
-    """The text of one request on its way. `sent` characters of it were shown; `tokens` counts pieces."""
+    """The text of one request on its way. `sent` characters of it were shown; `tokens` counts pieces.
+
+    A server that knows a `secret` may repeat it, in several pieces: it is hidden here too.
+    """
 
     stops: Sequence[str]
+    secret: str = ""
     text: str = ""
     sent: int = 0
     tokens: int = 0
@@ -69,6 +74,8 @@ class Written:
         self.tokens += bool(piece)
         before = len(self.text)
         self.text += well_formed(piece)
+        if self.secret and self.secret in self.text:
+            self.text = self.text.replace(self.secret, HIDDEN)
         begins = ((stop, max(0, before - len(stop))) for stop in self.stops)
         cuts = [at for stop, begin in begins if (at := self.text.find(stop, begin)) >= 0]
         if cuts:
@@ -91,7 +98,7 @@ class Written:
     def _pending(self) -> int:
         ends = (
             size
-            for stop in self.stops
+            for stop in (*self.stops, *([self.secret] if self.secret else []))
             for size in range(min(len(stop) - 1, len(self.text)), 0, -1)
             if self.text.endswith(stop[:size])
         )

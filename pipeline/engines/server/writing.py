@@ -34,7 +34,7 @@ class Writing:
     """Whether the server is asked to count tokens at a stream's end. Some know no such option."""
 
     def __post_init__(self) -> None:
-        self.written = Written(self.request.sampling.stop)
+        self.written = Written(self.request.sampling.stop, self.exchange.connection.key.secret)
 
     def ask(self) -> Ask:
         """What is posted. Raises EngineError where the server can't be asked so."""
