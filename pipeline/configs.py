@@ -23,7 +23,9 @@ def knob(default: Any, help: str, *, low: float | None = None, high: float | Non
 class Drawing:
     """How chains are made (paper section 3.1), on a page or headless."""
 
-    model: str = knob("bundled", "who answers: bundled, a hub id, a folder, an adapter or a run")
+    model: str = knob(
+        "bundled", "who answers: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL"
+    )
     critic: str = knob("", "who critiques and revises; empty: the same model")
     revisions: int = knob(2, "rounds of critique and revision", low=0, high=16)
     seed: int = knob(0, "the same seed draws the same principles and texts", low=0, high=2**63 - 1)
@@ -44,7 +46,9 @@ class Drawing:
 class Answering:
     """How the responses of pairs are sampled (section 4.1)."""
 
-    model: str = knob("bundled", "who answers: bundled, a hub id, a folder, an adapter or a run")
+    model: str = knob(
+        "bundled", "who answers: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL"
+    )
     model_b: str = knob("", "a second model that answers too; empty: all answers are the first one's")
     samples: int = knob(2, "responses to each prompt; of more than two, each pair is taken", low=2, high=9)
     seed: int = knob(0, "the same seed samples the same texts", low=0, high=2**63 - 1)
@@ -63,7 +67,10 @@ class Answering:
 class Labelling:
     """How a feedback model judges pairs (section 4.1)."""
 
-    model: str = knob("bundled", "the feedback model: bundled, a hub id, a folder, an adapter or a run")
+    model: str = knob(
+        "bundled",
+        "the feedback model: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL",
+    )
     method: Method = knob(
         "choice", "a multiple choice, the same after reasoning, or likelihoods against examples"
     )

@@ -12,6 +12,8 @@ from typing import Any
 from pipeline import constitution as constitutions
 from pipeline import critique, prompts
 from pipeline.configs import Drawing, add_arguments, from_arguments
+from pipeline.engines.opening import open_engine
+from pipeline.engines.spending import Purse
 from pipeline.growing import EXCERPT, Row, Work, grow, say
 from pipeline.records import Chain, Constitution, Prompt, as_json
 from pipeline.rundir import RunDir
@@ -72,7 +74,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _draw(work: Work, todo: Sequence[Prompt], constitution: Constitution, drawing: Drawing) -> None:
-    engines = _load(drawing)
+    engines = _load(drawing, work.purse)
 
     def keep(chain: Chain) -> None:
         tokens = sum(step.tokens for step in chain.steps)
@@ -93,13 +95,11 @@ def _draw(work: Work, todo: Sequence[Prompt], constitution: Constitution, drawin
     _tell_of_empty(work.output.rows.values())
 
 
-def _load(drawing: Drawing) -> critique.Engines:
+def _load(drawing: Drawing, purse: Purse) -> critique.Engines:
     say(f"loading {drawing.model}")
-    from pipeline.engines.transformers import TransformersEngine
-
-    policy = TransformersEngine(drawing.model)
+    policy = open_engine(drawing.model, purse)
     same = drawing.critic_name == drawing.model
-    return critique.Engines(policy, policy if same else TransformersEngine(drawing.critic_name))
+    return critique.Engines(policy, policy if same else open_engine(drawing.critic_name, purse))
 
 
 def _sample(chain: Chain) -> dict[str, str]:

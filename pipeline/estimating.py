@@ -116,7 +116,7 @@ def foresee(config: Training, lengths: Sequence[float], steps: int) -> tuple[Tra
     `lengths` are the examples' in tokens. Where a model can't be looked at, the words say why.
     """
     try:
-        sizes = shape(models.resolve(config.model))
+        sizes = shape(models.weights(config.model))
     except (OSError, ValueError, KeyError) as error:
         words = [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
         return replace(config, at_once=config.at_once or 1), words

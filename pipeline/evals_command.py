@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from pipeline import evals, models
 from pipeline.engines import Engine, Form
+from pipeline.engines.opening import open_engine
 from pipeline.errors import UserError
 from pipeline.growing import Stop, say
 from pipeline.intervals import Figure
@@ -32,7 +33,9 @@ def register(subparsers: Any) -> None:
     )
     parser.add_argument("--file", required=True, type=Path, help="JSONL or a JSON array")
     parser.add_argument(
-        "--model", default="bundled", help="bundled, a hub id, a folder, an adapter or a run (%(default)s)"
+        "--model",
+        default="bundled",
+        help="bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL (%(default)s)",
     )
     parser.add_argument("--form", choices=get_args(Form), help="chat template or plain; else the model's own")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
@@ -76,9 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _load(name: str) -> Engine:
     say(f"loading {name}")
-    from pipeline.engines.transformers import TransformersEngine
-
-    return TransformersEngine(name)
+    return open_engine(name)
 
 
 def _lines(engine: Engine, report: evals.Report, left_out: int) -> list[str]:

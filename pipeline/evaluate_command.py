@@ -14,11 +14,14 @@ from pipeline import constitution as constitutions
 from pipeline import evaluate, feedback, models, prompts, seen
 from pipeline.configs import Evaluating, Labelling, add_arguments, from_arguments
 from pipeline.engines import Engine
+from pipeline.engines.opening import open_engine
+from pipeline.engines.spending import Purse
 from pipeline.errors import UserError
 from pipeline.evaluate import ANSWERS, MATCHUPS, Playing, Tournament
 from pipeline.growing import Growing, Row, Work, grow, say
 from pipeline.records import Axis, Constitution, as_json
 from pipeline.rundir import RunDir
+from pipeline.servers import ServerModel
 from pipeline.stage_inputs import add_inputs, read_prompts
 from pipeline.verdicts import FeedbackJudge, Judge, PreferenceJudge, Scorer, label_key
 
@@ -114,6 +117,8 @@ def _constitution(args: argparse.Namespace, settings: Evaluating) -> Constitutio
 def is_preference_model(name: str) -> bool:
     """Whether a model scores, and does not write. Raises UserError where there is no such model."""
     files = models.resolve(name)
+    if isinstance(files, ServerModel):
+        return False
     try:
         config = json.loads((files.folder / "config.json").read_text("utf-8"))
         kinds = config.get("architectures") or []
@@ -129,9 +134,12 @@ def _labelling(judge: str, settings: Evaluating) -> Labelling:
 def _play(
     work: Work, play: Tournament, constitution: Constitution | None, folder: RunDir, keys: list[str]
 ) -> None:
+    def load(name: str) -> Engine:
+        return _load(name, work.purse)
+
     with ExitStack() as stack:
         answers = stack.enter_context(Growing(folder, ANSWERS, evaluate.answers_key))
-        given = evaluate.answer(play, work, answers, _load)
+        given = evaluate.answer(play, work, answers, load)
         if work.stop.is_set():
             return
         named = [evaluate.answers_key({"model": m, "id": p.id}) for m in play.models for p in play.prompts]
@@ -143,7 +151,7 @@ def _play(
             judge = PreferenceJudge(lambda: _load_scorer(play.judge), kept)
         else:
             labelling = _labelling(play.judge, play.settings)
-            judge = FeedbackJudge(constitution, labelling, lambda: _load(play.judge), kept)
+            judge = FeedbackJudge(constitution, labelling, lambda: load(play.judge), kept)
         played = evaluate.judge_all(Playing(play, work, given, judge), keys)
         if played.whole and work.output.rows:
             kept.finish(list(kept.rows))
@@ -162,18 +170,16 @@ def _about(judge: str) -> dict[str, Any]:
     """A preference model's accuracy on pairs that it did not learn from, and what it did learn from."""
     from pipeline.train.saving import read_card
 
-    card = read_card(models.resolve(judge).folder)
+    card = {} if isinstance(files := models.resolve(judge), ServerModel) else read_card(files.folder)
     heldout = card.get("figures", {}).get("heldout", {}).get("accuracy")
     sources = card.get("lineage", {}).get("sources") or []
     told = [{k: v for k, v in source.items() if k != "config"} for source in sources]
     return {"judge_heldout": heldout, "judge_trained_on": told}
 
 
-def _load(name: str) -> Engine:
+def _load(name: str, purse: Purse) -> Engine:
     say(f"loading {name}")
-    from pipeline.engines.transformers import TransformersEngine
-
-    return TransformersEngine(name)
+    return open_engine(name, purse)
 
 
 def _load_scorer(name: str) -> Scorer:

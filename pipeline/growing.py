@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from pipeline.engines import SpentError
+from pipeline.engines.spending import USAGE, Purse
 from pipeline.errors import UserError
 from pipeline.events import EventLog
 from pipeline.meter import Meter
@@ -65,13 +67,17 @@ class Growing:
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage gets to do its rows with. `output` holds those that are done."""
+    """What a stage gets to do its rows with. `output` holds those that are done.
+
+    `purse` is what models of servers may use in this run.
+    """
 
     output: Growing
     meter: Meter
     stop: Stop
     log: EventLog
     keys: Sequence[str]
+    purse: Purse
 
     def lacks(self, key: str) -> bool:
         """Whether this row is still to be made."""
@@ -115,10 +121,12 @@ def grow(
                 if done:
                     say(f"going on: {done} of {total} {noun} are there")
                 meter = Meter(log, total, done, noun)
-                work(Work(output, meter, stop, log, keys))
+                purse = Purse.from_environment(folder.folder / USAGE)
+                spent = _spent(work, Work(output, meter, stop, log, keys, purse))
                 meter.show(force=True)
-                if stop.is_set() and len(output.rows) < total:
-                    log.emit("finished", status="stopped", rows=len(output.rows))
+                if (stop.is_set() or spent) and len(output.rows) < total:
+                    why = {"reason": spent} if spent else {}
+                    log.emit("finished", status="stopped", rows=len(output.rows), **why)
                     say(
                         f"stopped: {len(output.rows)} of {total} {noun} kept; "
                         "the same command goes on from here"
@@ -132,6 +140,16 @@ def grow(
         except Exception as error:
             log.emit("failed", error=str(error) or type(error).__name__)
             raise
+
+
+def _spent(work: Callable[[Work], None], what: Work) -> str:
+    """Do the work; why it ended where servers' models may use no more, else empty."""
+    try:
+        work(what)
+    except SpentError as error:
+        say(str(error))
+        return str(error)
+    return ""
 
 
 def _ended(folder: RunDir, log: EventLog, name: str) -> int:

@@ -49,7 +49,8 @@ class Tally:
     """What was done. `ties` are labels with p exactly 1/2; `skipped` counts labels that were left out.
 
     Tokens `computed` went through the model (for cot without the prompts of the reasonings); those `saved`
-    would have too if no two sequences shared a beginning.
+    would have too if no two sequences shared a beginning. Where the model gives no probabilities, they were
+    estimated from so many `samples` each; else 0.
     """
 
     labels: int = 0
@@ -58,6 +59,7 @@ class Tally:
     computed: int = 0
     saved: int = 0
     seconds: float = 0.0
+    samples: int = 0
 
     @property
     def labels_per_second(self) -> float:
@@ -118,6 +120,8 @@ class Judge:
                 self.skipped.append((out.pair, str(error)))
                 continue
             self._count(sum(s.computed for s in scores), sum(s.saved for s in scores))
+            samples = max((s.samples for s in scores), default=0)
+            self.tally = replace(self.tally, samples=max(self.tally.samples, samples))
             read = _from_likelihoods if self.labelling.method == "contrast" else _from_letters
             return [(task, read(*scores[4 * i : 4 * i + 4])) for i, task in enumerate(left)]
         return []

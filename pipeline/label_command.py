@@ -17,6 +17,8 @@ from pipeline import comparisons, feedback
 from pipeline import constitution as constitutions
 from pipeline.configs import Labelling, add_arguments, from_arguments
 from pipeline.engines import Engine
+from pipeline.engines.opening import open_engine
+from pipeline.engines.spending import Purse
 from pipeline.growing import EXCERPT, Row, Work, grow, say
 from pipeline.judging import Tally
 from pipeline.records import Axis, Constitution, Label, Pair, Principle, as_json
@@ -104,7 +106,7 @@ def _key(row: Row) -> str:
 
 
 def _label(work: Work, pairs: Sequence[Pair], constitution: Constitution, labelling: Labelling) -> None:
-    engine = _load(labelling)
+    engine = _load(labelling, work.purse)
     of = {pair.id: pair for pair in pairs}
 
     def lacks(pair: Pair, principle: Principle) -> bool:
@@ -128,11 +130,9 @@ def _label(work: Work, pairs: Sequence[Pair], constitution: Constitution, labell
     _summarise(work, tally)
 
 
-def _load(labelling: Labelling) -> Engine:
+def _load(labelling: Labelling, purse: Purse) -> Engine:
     say(f"loading {labelling.model}")
-    from pipeline.engines.transformers import TransformersEngine
-
-    return TransformersEngine(labelling.model)
+    return open_engine(labelling.model, purse)
 
 
 def _sample(label: Label, pair: Pair) -> Mapping[str, object]:
@@ -153,6 +153,11 @@ def _summarise(work: Work, tally: Tally) -> None:
         f"{tally.computed:,} tokens computed, {tally.saved:,} saved by shared prefixes; "
         f"{ties} of {len(work.output.rows)} labels are exact ties"
     )
+    if k := tally.samples:
+        say(
+            f"the server gives no probabilities: each is estimated from {k} sampled answers, and so lies "
+            f"between {1 / (k + 2):.2f} and {(k + 1) / (k + 2):.2f}, in steps of {1 / (k + 2):.2f}"
+        )
 
 
 def _ties(rows: Iterable[Row]) -> int:

@@ -1,7 +1,8 @@
 """What a model name means.
 
 `bundled`, a hub id (`org/name`), a local folder, a PEFT adapter folder, or a run directory: each
-resolves to a folder of safetensors, or to a `UserError` that says what to do. Nothing here loads a
+resolves to a folder of safetensors, or to a `UserError` that says what to do. `http(s)://host/v1#model`
+is a model of a server (servers.py), which can be asked but has no weights here. Nothing here loads a
 model; weights are never unpickled and repository code is never run.
 """
 
@@ -18,8 +19,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
-from pipeline import bundled
+from pipeline import bundled, servers
 from pipeline.errors import UserError
+from pipeline.servers import ServerModel
 
 Kind = Literal["bundled", "folder", "adapter", "run", "hub"]
 
@@ -63,11 +65,19 @@ class ModelFiles:
             return False  # no card, or one that is not ours
 
 
-def resolve(name: str, *, download: bool = True) -> ModelFiles:
-    """Find the files behind a model name.
+def resolve(name: str, *, download: bool = True) -> ModelFiles | ServerModel:
+    """Find the files behind a model name, or the server that it is a model of.
 
     With `download` false only what is on this machine counts, and what is wholly here: NotHereError is
     raised for the rest. Raises UserError with what to do.
+    """
+    return servers.read(name) if servers.is_server(name) else weights(name, download=download)
+
+
+def weights(name: str, *, download: bool = True) -> ModelFiles:
+    """Find the files behind a model name whose weights are needed here: to train, merge or copy them.
+
+    Raises UserError as `resolve` does, and for a model of a server.
     """
     try:
         return _resolve(name.strip(), download)
@@ -81,8 +91,11 @@ def _resolve(name: str, download: bool, adapted: bool = False) -> ModelFiles:
         raise UserError("no model named: try `bundled`, a hub id such as `org/name`, or a folder")
     if name == "bundled":
         return ModelFiles(name, "bundled", bundled.folder(), f"gguf-{bundled.SHA256[:16]}", note=bundled.CARD)
-    if name.startswith(("http://", "https://")):
-        raise UserError(f"{name}: servers are not supported yet; name a hub id, a folder or `bundled`")
+    if servers.is_server(name):
+        raise UserError(
+            f"{servers.read(name).name}: a server's model, and its weights are needed here (to train, merge, "
+            "export, or as a preference model): name a hub id, a folder, a run or `bundled`"
+        )
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder(name, path.resolve(), download, adapted)

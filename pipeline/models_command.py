@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline import bundled, models
 from pipeline.errors import UserError
+from pipeline.servers import ServerModel
 
 
 def register(subparsers: Any) -> None:
@@ -33,12 +35,25 @@ def _show(args: argparse.Namespace) -> int:
     return _describe(models.resolve(args.name, download=False))
 
 
-def _describe(files: models.ModelFiles) -> int:
-    rows = {"model": files.name, "kind": files.kind, "folder": files.folder, "revision": files.revision}
+def _describe(files: models.ModelFiles | ServerModel) -> int:
+    if isinstance(files, ServerModel):
+        return _print(
+            {"model": files.model, "kind": files.kind, "url": files.url, "revision": files.revision}
+        )
+    rows: dict[str, object] = {
+        "model": files.name,
+        "kind": files.kind,
+        "folder": files.folder,
+        "revision": files.revision,
+    }
     if files.adapter:
         rows["adapter"] = files.adapter
     if files.note:
         rows["note"] = files.note
+    return _print(rows)
+
+
+def _print(rows: Mapping[str, object]) -> int:
     for name, value in rows.items():
         print(f"{name:9} {value}")  # noqa: T201
     return 0

@@ -11,6 +11,8 @@ from typing import Any
 
 from pipeline import pairs, prompts
 from pipeline.configs import Answering, add_arguments, from_arguments
+from pipeline.engines.opening import open_engine
+from pipeline.engines.spending import Purse
 from pipeline.errors import UserError
 from pipeline.growing import EXCERPT, Growing, Work, grow, say
 from pipeline.pairs import Answers, Engines
@@ -78,7 +80,7 @@ def _sample(work: Work, growing: Growing, every: Sequence[Prompt], answering: An
     todo = [prompt for prompt in every if work.lacks(prompt.id)]
     if not todo:
         return
-    engines = _load(answering)
+    engines = _load(answering, work.purse)
     held = WINDOW if engines.first is engines.second else IN_STEP
     window = max(1, held // answering.samples)
     for start in range(0, len(todo), window):
@@ -108,15 +110,13 @@ def _finish(work: Work, growing: Growing) -> None:
         say(f"{count:,} pairs of the responses to {len(work.output.rows):,} prompts, in outputs/{PAIRS}")
 
 
-def _load(answering: Answering) -> Engines:
+def _load(answering: Answering, purse: Purse) -> Engines:
     say(f"loading {answering.model}")
-    from pipeline.engines.transformers import TransformersEngine
-
-    first = TransformersEngine(answering.model)
+    first = open_engine(answering.model, purse)
     if answering.model_b in ("", answering.model):
         return Engines(first, first)
     say(f"loading {answering.model_b}")
-    return Engines(first, TransformersEngine(answering.model_b))
+    return Engines(first, open_engine(answering.model_b, purse))
 
 
 def _excerpt(answers: Answers) -> dict[str, str]:

@@ -29,7 +29,7 @@ class PreferenceModel:
         from pipeline.engines.transformers import LOCAL
 
         disable_progress_bar()
-        self.files = files or models.resolve(name)
+        self.files = files or models.weights(name)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             model, report = AutoModelForSequenceClassification.from_pretrained(

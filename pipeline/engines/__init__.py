@@ -6,7 +6,8 @@ score     log-probabilities of given continuations
 choose    normalised probabilities over given whole continuations, from fp32 logits
 
 An engine is one loaded model. `studio` talks to a `RemoteEngine` (remote.py), whose model lives in
-a worker process; headless stages use `TransformersEngine` (transformers.py) directly.
+a worker process; headless stages use what `open_engine` (opening.py) gives for a model's name:
+`TransformersEngine` (transformers.py), or `ServerEngine` (server/) for a model of a server.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ class EngineError(UserError):
 
 class StoppedError(EngineError):
     """A model was no longer wanted before it was loaded."""
+
+
+class SpentError(EngineError):
+    """A server's model may use no more tokens. What was made before is kept, and can be gone on with."""
 
 
 class TooLong(EngineError):
@@ -83,13 +88,15 @@ class Score:
     """Sum of the log-probabilities (nats) of a continuation's tokens, and their number.
 
     Of the tokens of context and continuation, `computed` went through the model for this score, and
-    `saved` already had for another one of the same call, that begins alike.
+    `saved` already had for another one of the same call, that begins alike. Where a model gives no
+    log-probabilities, they are estimated from `samples` answers; 0: computed.
     """
 
     logprob: float
     tokens: int
     computed: int = 0
     saved: int = 0
+    samples: int = 0
 
 
 @dataclass(frozen=True)

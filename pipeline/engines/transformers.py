@@ -58,7 +58,7 @@ class TransformersEngine:
         Raises UserError where the name has no model, EngineError where it can't be loaded.
         """
         disable_progress_bar()  # a bar for the second that loading takes only litters the log
-        files = files or models.resolve(name)
+        files = files or models.weights(name)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = dtype or (torch.bfloat16 if fast_in_bf16(device) else torch.float32)
         try:

@@ -19,8 +19,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pipeline import models
 from pipeline.engines import Context, Engine, EngineError, Request
+from pipeline.engines.opening import open_engine
+from pipeline.engines.spending import Purse
 from pipeline.errors import UserError
 from pipeline.records import Message, parse
+from pipeline.servers import ServerModel
 
 if TYPE_CHECKING:
     from pipeline.preference_model import PreferenceModel
@@ -40,6 +43,7 @@ class Models:
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, str, str], Any] = {}
+        self._purse: Purse | None = None
 
     def load(self, name: str) -> Engine:
         """The model whose files the name means now."""
@@ -63,16 +67,16 @@ class Models:
         """The preference model whose files the name means now."""
         from pipeline.preference_model import PreferenceModel
 
-        files = models.resolve(name, download=False)
+        files = models.weights(name, download=False)
         key = ("scores", name, files.revision)
         pm: PreferenceModel = self._kept(key, lambda: PreferenceModel(name, files=files))
         return pm
 
-    def _engine(self, name: str, files: models.ModelFiles) -> Engine:
-        from pipeline.engines.transformers import TransformersEngine
-
+    def _engine(self, name: str, files: models.ModelFiles | ServerModel) -> Engine:
+        # One limit for all, as long as this process lives.
+        purse = self._purse = self._purse or Purse.from_environment()
         key = ("writes", name, files.revision)
-        engine: Engine = self._kept(key, lambda: TransformersEngine(name, files=files))
+        engine: Engine = self._kept(key, lambda: open_engine(name, purse, files=files))
         return engine
 
     def _kept(self, key: tuple[str, str, str], load: Callable[[], Any]) -> Any:

@@ -92,7 +92,7 @@ def _merge(name: str, to: Path, tell: Tell) -> None:
     from pipeline.engines.transformers import LOCAL, tokenizer_folder
 
     disable_progress_bar()
-    files = models.resolve(name)
+    files = models.weights(name)
     try:
         tell("loading the base")
         model = AutoModelForCausalLM.from_pretrained(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline import pairs, prompts, templates
 from pipeline.engines import Completion, Request, Sampling, TooLong
+from pipeline.engines.opening import open_engine
 from pipeline.errors import UserError
 from pipeline.growing import Stop, say
 from pipeline.prompt_rows import rows
@@ -55,10 +56,8 @@ def sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int, kept
 
 
 def _sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int) -> list[dict[str, object]]:
-    from pipeline.engines.transformers import TransformersEngine
-
     say(f"{len(every):,} helpful answers, sampled from {model}")
-    engine = TransformersEngine(model)
+    engine = open_engine(model)
     found: dict[int, str] = {}
 
     def take(i: int, outcome: Completion | TooLong) -> None:

@@ -39,7 +39,7 @@ def load(config: Training, head: Head) -> Loaded:
 
     from pipeline.engines.transformers import LOCAL, tokenizer_folder
 
-    files = models.resolve(config.model)
+    files = models.weights(config.model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(files), **LOCAL)
         if tokenizer.pad_token is None:

@@ -123,7 +123,7 @@ def apart(reward: str, judge: str) -> None:
 
 def trained_on(name: str) -> set[str]:
     """The ids of the pairs that a preference model learnt from; none where its folder does not say."""
-    path = models.resolve(name).folder / TRAINED_ON
+    path = models.weights(name).folder / TRAINED_ON
     return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
 
 

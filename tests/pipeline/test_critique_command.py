@@ -172,7 +172,7 @@ def test_policy_and_critic_are_loaded_once_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     engines = Engines(scripted(name="p"), scripted(name="c"))
-    monkeypatch.setattr(critique_command, "_load", lambda drawing: engines)
+    monkeypatch.setattr(critique_command, "_load", lambda *_: engines)
     assert main(command()) == 0
     for chain in rows(tmp_path / "run" / "outputs" / "chains.jsonl"):
         assert [s["model"] for s in chain["steps"]] == ["p", "c", "c"]

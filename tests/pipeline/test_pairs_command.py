@@ -40,7 +40,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 def answer_with(monkeypatch: pytest.MonkeyPatch, first: Any, second: Any = None) -> None:
-    monkeypatch.setattr(pairs_command, "_load", lambda answering: Engines(first, second or first))
+    monkeypatch.setattr(pairs_command, "_load", lambda *_: Engines(first, second or first))
 
 
 @pytest.mark.model

@@ -28,7 +28,7 @@ def headless(
 ) -> Path:
     """A run that `cai critique` has drawn."""
     engine = scripted()
-    monkeypatch.setattr(critique_command, "_load", lambda drawing: Engines(engine, engine))
+    monkeypatch.setattr(critique_command, "_load", lambda *_: Engines(engine, engine))
     (tmp_path / "prompts.txt").write_text("One?\nTwo?\n")
     folder = tmp_path / "headless"
     words = ["--constitution", "minimal", "--prompts", str(tmp_path / "prompts.txt"), "--run", str(folder)]

@@ -57,7 +57,7 @@ def test_a_headless_run_comes_in_once_however_often_it_is_tried(
     say: Say, tmp_path: Path, scripted: Callable[..., Any], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = scripted()
-    monkeypatch.setattr(critique_command, "_load", lambda drawing: Engines(engine, engine))
+    monkeypatch.setattr(critique_command, "_load", lambda *_: Engines(engine, engine))
     (tmp_path / "prompts.txt").write_text("One?\nTwo?\n")
     words = ["--constitution", "minimal", "--prompts", "prompts.txt", "--run", "first"]
     assert cai(["critique", *words, "--model", str(tiny_model), "--revisions", "1"]) == 0

@@ -1,0 +1,29 @@
+"""Which engine runs a model: by its name alone."""
+
+from __future__ import annotations
+
+from pipeline import models
+from pipeline.engines import Engine
+from pipeline.engines.spending import Purse
+from pipeline.servers import ServerModel
+
+
+def open_engine(
+    name: str,
+    purse: Purse | None = None,
+    *,
+    files: models.ModelFiles | ServerModel | None = None,
+) -> Engine:
+    """Load the model, or reach the server that has it. `files` is what the name means, where that is known.
+
+    Models of servers draw on `purse`; engines that belong to one run share it. Raises UserError where the
+    name has no model, EngineError where it can't be loaded or reached.
+    """
+    files = files or models.resolve(name)
+    if isinstance(files, ServerModel):
+        from pipeline.engines.server.engine import ServerEngine
+
+        return ServerEngine(files, purse)
+    from pipeline.engines.transformers import TransformersEngine
+
+    return TransformersEngine(name, files=files)

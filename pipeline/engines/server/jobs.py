@@ -1,0 +1,63 @@
+"""Many exchanges at a time: no more than the server is to have at once, and than may be spent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pipeline.engines import Cancelled
+from pipeline.engines.spending import Purse
+
+T = TypeVar("T")
+
+POLL = 0.05
+"""Seconds between two looks at whether an end was asked for, while a server says nothing."""
+
+
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """An exchange to begin. `tokens`: what it may take, so that those in flight stay within the limit."""
+
+    index: int
+    tokens: int
+    begin: Callable[[], Coroutine[Any, Any, T]]
+
+
+async def work_through(
+    jobs: Sequence[Job[T]],
+    take: Callable[[int, T], Job[T] | None],
+    at_once: int,
+    purse: Purse,
+    cancelled: Cancelled,
+) -> list[int]:
+    """Do the jobs, and those that `take` gives for each outcome, which go before those that wait.
+
+    Everything is called in this one thread. Returns the indices of the jobs that a cancel left undone.
+    Raises SpentError where the next one doesn't fit into what is left, and those in flight have ended.
+    """
+    waiting, running = deque(jobs), dict[asyncio.Task[T], Job[T]]()
+    try:
+        while waiting or running:
+            if cancelled():
+                return sorted(job.index for job in (*waiting, *running.values()))
+            while waiting and len(running) < at_once:
+                reserved = sum(job.tokens for job in running.values())
+                if not purse.holds(reserved + waiting[0].tokens):
+                    break
+                job = waiting.popleft()
+                running[asyncio.create_task(job.begin())] = job
+            if not running:
+                raise purse.empty(waiting[0].tokens)
+            done, _ = await asyncio.wait(running, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                job = running.pop(task)
+                if after := take(job.index, task.result()):
+                    waiting.appendleft(after)
+        return []
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -1,0 +1,49 @@
+"""The key for a server: from the environment only, never written down, and never sent where it may be read.
+
+`CAI_SERVER_KEY_HOST_EXAMPLE` (the host in capitals, `_` for all else) is for `host.example`; `CAI_SERVER_KEY`
+for any server that is named; `OPENAI_API_KEY` for OpenAI's own, so that naming another does not give it away.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+
+from pipeline.errors import UserError
+from pipeline.servers import ServerModel
+
+GENERAL, OPENAI = "CAI_SERVER_KEY", "OPENAI_API_KEY"
+HIDDEN = "[key]"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key and the variable that it is in; an empty one where there is none.
+
+    `withheld`: there is one, but whoever is on the way could read it, so it is not sent.
+    """
+
+    secret: str = field(default="", repr=False)
+    variable: str = GENERAL
+    withheld: bool = False
+
+    def headers(self) -> dict[str, str]:
+        """What a request says of it."""
+        return {"Authorization": f"Bearer {self.secret}"} if self.secret and not self.withheld else {}
+
+    def hide(self, data: bytes) -> bytes:
+        """What a server sent, without the key: some repeat it in their errors."""
+        return data.replace(self.secret.encode(), HIDDEN.encode()) if self.secret else data
+
+
+def find(server: ServerModel) -> Key:
+    """The key for a server. Raises UserError, which does not repeat it, where it can't be one."""
+    own = f"{GENERAL}_{re.sub('[^A-Z0-9]', '_', server.host.upper())}"
+    theirs = server.host == "openai.com" or server.host.endswith(".openai.com")
+    for variable in (own, GENERAL, *([OPENAI] if theirs else [])):
+        if secret := os.environ.get(variable, "").strip():
+            if not re.fullmatch(r"[\x21-\x7e]+", secret):
+                raise UserError(f"{variable}: holds a space or a character that no key has")
+            return Key(secret, variable, withheld=not server.private)
+    return Key()
