@@ -76,7 +76,7 @@ class ModelServer:
     def reply(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """A whole answer."""
         context = self.context_of(path, body)
-        ids = self.engine.encode(context)
+        ids = self.encode(context)
         chat = not path.endswith("/v1/completions")
         about_prompt = (self.echo and body.get("echo")) or (self.prompts and "prompt_logprobs" in body)
         new: list[int] = []
@@ -99,6 +99,10 @@ class ModelServer:
         if chat and self.prompts and "prompt_logprobs" in body:
             reply["prompt_logprobs"] = self.prompt_logprobs(ids)
         return reply
+
+    def encode(self, context: Context) -> list[int]:
+        with self.lock:  # whether special tokens are split is a state of the tokenizer
+            return list(self.engine.encode(context))
 
     def written(
         self, context: Context, body: dict[str, Any], piece: Callable[[str], None]
@@ -211,7 +215,7 @@ class Handler(BaseHTTPRequestHandler):
         if len(body.get("stop", [])) > 4:
             return self.refuse(400, "at most 4 stop strings")
         context = serving.context_of(self.path, body)
-        size = len(serving.engine.encode(context))
+        size = len(serving.encode(context))
         if size + body["max_tokens"] > serving.context:
             return self.refuse(400, f"This model's maximum context length is {serving.context} tokens.")
         if not body["stream"]:
