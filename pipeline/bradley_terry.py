@@ -71,9 +71,8 @@ def relative(wins: Floats, base: int, start: Floats | None = None) -> Floats:
 def fit(wins: Floats, base: int, start: Floats | None = None) -> Floats:
     """θ less the base's, float[n, m], where every model is connected to every other both ways.
 
-    Newton's method from `start`, or 0, all matrices at once. A step is shortened to log(1 + d)/d of
-    itself, d its largest change of a difference, so that the likelihood rises each time (self-
-    concordance, Bach 2010).
+    Newton's method from `start`, or 0, all matrices at once. A step is shortened to log(1 + d)/d of itself,
+    d its largest change of a difference, so that the likelihood rises each time (Bach 2010).
     """
     n, m = wins.shape[0], wins.shape[-1]
     games = wins + np.swapaxes(wins, -1, -2)
