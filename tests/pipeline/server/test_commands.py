@@ -79,9 +79,8 @@ def test_chains_stop_at_the_limit_and_go_on_with_a_higher_one(
     spent = Purse(log=run / "usage.jsonl").spent
     assert 1000 < spent <= 1500
 
-    asked = len(keyed.asked)
-    assert main(critique) == 130  # the limit is the whole run's
-    assert len(keyed.asked) - asked < 3
+    assert main(critique) == 130
+    assert Purse(log=run / "usage.jsonl").spent <= 1500  # the limit is the whole run's
     monkeypatch.setenv("CAI_SERVER_MAX_TOKENS", "20000")
     assert main(critique) == 0
     chains = rows(run / "outputs" / "chains.jsonl")
