@@ -116,6 +116,7 @@ def test_a_run_is_watched_left_stopped_and_resumed(training: Page, shot: Callabl
     expect(second.locator("header")).to_contain_text("1 trained", timeout=PATIENT)
 
 
+@pytest.mark.training  # of the run above
 @pytest.mark.parametrize(
     "page", [{}, {"scheme": "dark"}, {"width": 1920}], indirect=True, ids=["light", "dark", "wide"]
 )
