@@ -22,13 +22,13 @@ def register(subparsers: Any) -> None:
     """Add `tour` to the command line."""
     parser = subparsers.add_parser(
         "tour",
-        help="see the whole loop on the bundled model, in half an hour on two processor cores",
+        help="see the whole loop on the bundled model, each stage explained",
         description="Critique, SL-CAI, AI labels, a preference model, RL and Elo, one after another, each "
         "explained. The same command again goes on where it was.",
     )
     parser.add_argument("--run", required=True, type=Path, metavar="DIR", help="a folder for the runs")
     parser.add_argument(
-        "--quick", action="store_true", help="a three-minute version, too short to learn much"
+        "--quick", action="store_true", help="a short version, too short to learn much"
     )
     parser.add_argument("--seed", type=int, default=0, help="of all draws and samples (default %(default)s)")
     parser.set_defaults(run_command=run)
