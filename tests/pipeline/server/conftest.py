@@ -46,8 +46,6 @@ class ModelServer:
     keys: list[str | None] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     always: Fault | None = None
-    at_once: int = 0
-    most_at_once: int = 0
     lock: Any = field(default_factory=threading.Lock)
     url: str = ""
 
@@ -192,16 +190,11 @@ class Handler(BaseHTTPRequestHandler):
         self.body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         serving.asked.append((self.path, self.body))
         serving.keys.append(self.headers.get("Authorization"))
-        serving.at_once += 1
-        serving.most_at_once = max(serving.at_once, serving.most_at_once)
-        try:
-            if serving.key and self.headers.get("Authorization") != f"Bearer {serving.key}":
-                return self.refuse(401, f"Incorrect API key provided: {self.headers.get('Authorization')}")
-            if fault := serving.always or (serving.faults.pop(0) if serving.faults else None):
-                return fault(self)
-            return self.normal()
-        finally:
-            serving.at_once -= 1
+        if serving.key and self.headers.get("Authorization") != f"Bearer {serving.key}":
+            return self.refuse(401, f"Incorrect API key provided: {self.headers.get('Authorization')}")
+        if fault := serving.always or (serving.faults.pop(0) if serving.faults else None):
+            return fault(self)
+        return self.normal()
 
     def normal(self) -> None:
         serving, body = self.serving, self.body
