@@ -27,9 +27,7 @@ def register(subparsers: Any) -> None:
         "explained. The same command again goes on where it was.",
     )
     parser.add_argument("--run", required=True, type=Path, metavar="DIR", help="a folder for the runs")
-    parser.add_argument(
-        "--quick", action="store_true", help="a short version, too short to learn much"
-    )
+    parser.add_argument("--quick", action="store_true", help="a short version, too short to learn much")
     parser.add_argument("--seed", type=int, default=0, help="of all draws and samples (default %(default)s)")
     parser.set_defaults(run_command=run)
 
