@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import struct
-import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -22,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from pipeline import models
+from pipeline import gpus, models
 from pipeline.models import ModelFiles
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Training
 
@@ -110,13 +109,16 @@ def shape(files: ModelFiles) -> Shape:
     )
 
 
-def foresee(config: Training, lengths: Sequence[float], steps: int) -> tuple[Training, list[str]]:
+def foresee(
+    config: Training, lengths: Sequence[float], steps: int, *, download: bool = True
+) -> tuple[Training, list[str]]:
     """The config with what this machine decides, and what the run is going to take, in words.
 
-    `lengths` are the examples' in tokens. Where a model can't be looked at, the words say why.
+    `lengths` are the examples' in tokens. Where a model can't be looked at, the words say why. Raises
+    UserError where there is none of that name, or without `download` none here.
     """
     try:
-        sizes = shape(models.weights(config.model))
+        sizes = shape(models.weights(config.model, download=download))
     except (OSError, ValueError, KeyError) as error:
         words = [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
         return replace(config, at_once=config.at_once or 1), words
@@ -129,20 +131,16 @@ def foresee(config: Training, lengths: Sequence[float], steps: int) -> tuple[Tra
 
 def memory() -> tuple[float, bool]:
     """Bytes that are free where training runs, and whether that is a CUDA GPU: the freest one."""
-    with suppress(OSError, subprocess.SubprocessError, ValueError):
-        if not version("torch").endswith("+cpu"):
-            allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-            told = subprocess.run(
-                ["nvidia-smi", "--query-gpu=index,memory.free", "--format=csv,noheader,nounits"],  # noqa: S607
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            ).stdout
-            free = dict(line.split(", ") for line in told.splitlines())
-            usable = [mib for gpu, mib in free.items() if allowed is None or gpu in allowed.split(",")]
-            if usable:
-                return max(map(float, usable)) * 2**20, True
+    if not version("torch").endswith("+cpu"):
+        allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+        with suppress(ValueError):
+            free = [
+                float(mib)
+                for gpu, mib in gpus.asked(("index", "memory.free"))
+                if allowed is None or gpu in allowed.split(",")
+            ]
+            if free:
+                return max(free) * 2**20, True
     return float(psutil.virtual_memory().available), False
 
 

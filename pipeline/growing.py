@@ -7,7 +7,6 @@ first Ctrl-C that asks for an end, and the same command again that goes on witho
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from pipeline.errors import UserError
 from pipeline.events import EventLog
 from pipeline.meter import Meter
 from pipeline.rundir import RunDir, read_rows
+from pipeline.train.ranks import follows
 
 Row = Mapping[str, Any]
 Key = Callable[[Row], str]
@@ -195,6 +195,6 @@ class Stop:
 
 def say(text: str) -> None:
     """A line for the person at the terminal, and so in a background run's log; of several processes once."""
-    if os.environ.get("RANK", "0") != "0":
+    if follows():
         return
     print(text, file=sys.stderr)  # noqa: T201

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from pipeline import bundled, estimating, models
+from pipeline import bundled, estimating
 from pipeline.errors import UserError
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio import forms
@@ -134,20 +134,19 @@ def plan(config: Any, many: int) -> str:
 
 
 TYPICAL = 200
-"""Tokens of an example, for the time that a run may take: those of the red-team sets are about so long."""
+"""Tokens of an example, for the time that a run may take: a round guess, as no file is read for it."""
 
 
 def needs(config: Training, many: int) -> str:
     """What a run may take of memory and time, before it is started; empty where nothing goes in."""
     if not many or (config.model == "bundled" and not bundled.ready()):
         return ""
-    try:
-        models.resolve(config.model, download=False)
-    except UserError:  # not here yet, or no model: the run says so
-        return ""
     usual = float(min(TYPICAL, config.max_length))
     lengths = [usual] * 99 + [float(config.max_length)]
-    _, lines = estimating.foresee(config, lengths, config.steps_over(many))
+    try:
+        _, lines = estimating.foresee(config, lengths, config.steps_over(many), download=False)
+    except UserError:  # not here yet, or no model: the run says so
+        return ""
     assumed = f"With examples of {usual:.0f} tokens, the longest of {config.max_length}"
     return f'<p class="cai-muted">{escape(assumed)}: {escape("; ".join(lines))}.</p>'
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from contextlib import suppress
 
 import psutil
 
+from pipeline import gpus
 from studio.jobs.launcher import CPU, devices
 from studio.store.lock import Holder
 
@@ -39,19 +39,8 @@ def _memory(holder: Holder) -> int:
 def _gpus() -> list[str]:
     if devices() == (CPU,):
         return []
-    try:
-        told = subprocess.run(
-            ["nvidia-smi", f"--query-gpu={','.join(GPU)}", "--format=csv,noheader,nounits"],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=2,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
     facts = []
-    for line in told.splitlines():
-        cells = [cell.strip() for cell in line.split(",")]
+    for cells in gpus.asked(GPU, timeout=2):
         with suppress(ValueError):
             index, busy, used, total = cells
             if index in devices():

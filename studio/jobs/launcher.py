@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from pipeline import gpus
 from pipeline.errors import UserError
 from studio.store.lock import Holder
 
@@ -146,17 +147,7 @@ def devices() -> tuple[str, ...]:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         return tuple(name.strip() for name in allowed.split(",") if name.strip()) or (CPU,)
-    try:
-        told = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return (CPU,)
-    return tuple(told.stdout.split()) or (CPU,)
+    return tuple(index for [index] in gpus.asked(("index",))) or (CPU,)
 
 
 def log_tail(folder: Path, size: int = 4000) -> str:
