@@ -84,7 +84,8 @@ def _copy(source: Path, to: Path, tell: Tell) -> None:
 
 
 def _merge(name: str, to: Path, tell: Tell) -> None:
-    """The base with the adapter's matrices added, in the base's own precision."""
+    """The base with the adapter's matrices added, in fp32: rounded to bf16, much of what they add is lost."""
+    import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -96,7 +97,7 @@ def _merge(name: str, to: Path, tell: Tell) -> None:
     try:
         tell("loading the base")
         model = AutoModelForCausalLM.from_pretrained(
-            files.folder, dtype="auto", use_safetensors=True, **LOCAL
+            files.folder, dtype=torch.float32, use_safetensors=True, **LOCAL
         )
         shape = adapter_shape(files)
         tell("adding the adapter")

@@ -72,6 +72,8 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     torch.manual_seed(config.seed)  # the head begins at random
     model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1, **words)
     model.config.pad_token_id = pad
+    # The head is trained itself, as weights of full tuning are, whatever the body's precision.
+    model.score.float().register_forward_pre_hook(lambda head, given: (given[0].to(head.weight.dtype),))
     return model
 
 

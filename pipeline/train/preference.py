@@ -78,7 +78,7 @@ def train(
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
         save_merged(trainer.model, loaded[0], to, Origin("pm", trainer.state.global_step, lineage, told))
         write_atomically(to / TRAINED_ON, json.dumps(sorted({p.pair.id for p in learnt})) + "\n")
-        # On the checkpoint as it will be used: merged, and rounded to bf16.
+        # On the checkpoint as it will be used: merged, and loaded again.
         told.update(_measure(to, sets))
         add_figures(to, told)
         return told

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from pipeline.errors import UserError
 from pipeline.preference_model import PreferenceModel
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
-from pipeline.train import preference
+from pipeline.train import loading, preference, saving
 from pipeline.train.examples import Preference
 from pipeline.training_configs import Preferring
 
@@ -141,3 +142,30 @@ def test_pairs_that_are_learnt_from_are_not_measured_on() -> None:
 
 def test_what_lora_learnt_is_in_the_merged_checkpoint(train: Callable[..., PreferenceModel]) -> None:
     assert difference(train(preferences(1.0), tuning="lora", learning_rate=1e-2)) > 2
+
+
+def test_a_small_change_is_whole_in_the_merged_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
+    from peft import get_peft_model
+
+    start = loading.load(Preferring(model=str(tiny_model)), "reward")
+    model = get_peft_model(start.model, start.adapter).float()
+    with torch.no_grad():
+        for name, matrix in model.named_parameters():
+            if "lora_B" in name:
+                matrix.normal_(std=1e-4)
+    ids = start.encoder.tokenizer("yes, and no", return_tensors="pt").input_ids
+    before = model.eval()(ids).logits
+    saving.save_merged(model, start, tmp_path / "pm", saving.Origin("pm", 1, {}))
+    assert torch.allclose(PreferenceModel(str(tmp_path / "pm")).model(ids).logits, before, atol=1e-6)
+
+
+def test_the_head_is_trained_in_fp32_on_a_body_in_bf16(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peft import get_peft_model
+
+    monkeypatch.setattr("pipeline.engines.transformers.fast_in_bf16", lambda device: True)
+    start = loading.load(Preferring(model=str(tiny_model)), "reward")
+    model = get_peft_model(start.model, start.adapter)
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    assert model(torch.tensor([[1, 2, 3]])).logits.dtype == torch.float32
