@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,18 +92,14 @@ def test_a_whole_run_is_not_drawn_again_and_another_seed_is_another_run(
 
 
 def test_sigterm_keeps_what_is_finished_and_the_same_command_goes_on(
-    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    terminated: Callable[..., list[dict[str, Any]]],
+    command: Callable[..., list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     words = command(asked=[f"Question {i}?" for i in range(192)])
-    process = subprocess.Popen([sys.executable, "-m", "pipeline", *words], stderr=subprocess.PIPE, text=True)
     part = tmp_path / "run" / "outputs" / "chains.jsonl.part"
-    while not part.exists() or not part.stat().st_size:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.communicate()[1].endswith("the same command goes on from here\n")
-    assert process.returncode == 130
-    kept = rows(part)
+    kept = terminated(words, part)
     assert 1 <= len(kept) < 192
     with part.open("a") as file:
         file.write('{"id": "torn')  # as a kill would have left it

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,18 +96,14 @@ def test_two_models_judged_by_a_feedback_model(command: Command, tmp_path: Path,
 
 
 def test_a_stopped_tournament_goes_on_with_what_it_has(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    terminated: Callable[..., list[dict[str, Any]]],
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = command("--samples", "2", prompts=64)
-    process = subprocess.Popen([sys.executable, "-m", "pipeline", *words], stderr=subprocess.PIPE, text=True)
     part = tmp_path / "run" / "outputs" / "answers.jsonl.part"
-    while not part.exists() or not part.stat().st_size:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.communicate()[1].endswith("the same command goes on from here\n")
-    assert process.returncode == 130
-    kept = rows(part)
+    kept = terminated(words, part)
     assert 1 <= len(kept) < 128
     assert main(words) == 0
     answers = rows(tmp_path / "run" / "outputs" / "answers.jsonl")
