@@ -178,7 +178,7 @@ class _Batch:
             input_ids=last,
             attention_mask=self.mask,
             position_ids=self.mask.sum(1, keepdim=True) - 1,
-            past_key_values=self.cache,
+            cache=self.cache,
             use_cache=True,
         )
         self.logits = out.logits[:, -1].float()
@@ -225,7 +225,7 @@ def prefill(
         input_ids=ids,
         attention_mask=mask,
         position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-        past_key_values=cache,
+        cache=cache,
         use_cache=cache is not None,
         logits_to_keep=keep,
     )

@@ -196,7 +196,7 @@ class _Pass:
                 input_ids=ids.to(device),
                 attention_mask=hidden[:, None].to(device),
                 position_ids=positions.to(device),
-                past_key_values=cache,
+                cache=cache,
                 use_cache=cache is not None,
             )
         self._count(rows, places, out.logits[0].float())

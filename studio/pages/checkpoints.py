@@ -36,7 +36,8 @@ LINK = """(id) => {
 EXPLAINED = """<p class="cai-muted"><b>Download</b> is the checkpoint as it is: an adapter needs its base
 beside it. <b>The whole model</b> is a folder on this machine that plain transformers loads, the adapter added
 to its base. Both come with tokenizer, chat template and a model card that states the lineage. To the hub it
-goes from a terminal: the second command below with <code>--push org/name</code>, where HF_TOKEN is set.</p>"""
+goes from a terminal: the second command below with <code>--push org/name</code>, where HF_TOKEN is set.
+</p>"""
 
 
 def build(blocks: gr.Blocks, studio: Studio) -> None:
