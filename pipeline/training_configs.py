@@ -89,9 +89,11 @@ class Preferring(Training):
     )
     clamp: float = knob(0.0, "soft: keep the labels' probabilities this far from 0 and 1", low=0, high=0.5)
     heldout: float = knob(0.1, "the share of prompts kept aside to measure on", low=0, high=0.9)
+    # Of 391 pairs, two epochs at 5e-4 gave 64% on 208 others; one at 1e-4 gave chance.
     learning_rate: float = knob(
-        1e-4, "the highest learning rate; full tuning wants about a tenth", low=0, high=1
+        5e-4, "the highest learning rate; full tuning wants about a tenth", low=0, high=1
     )
+    epochs: float = knob(2.0, "how often each example is seen", low=0.01, high=100)
 
 
 @dataclass(frozen=True)
