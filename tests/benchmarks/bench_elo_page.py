@@ -28,7 +28,8 @@ INSERT INTO matchups (id, run, prompt_id, cluster, kind, axis, side_a, side_b, r
     refuses_a, refuses_b, judge, annotator, annotator_kind, constitution, p_ab, p_ba, p_a, void, time)
 SELECT i, CASE WHEN j < 2 THEN 'run-' || j END, 'prompt-' || p, hash(p) >> 1,
     CASE WHEN h THEN 'red_team' ELSE 'helpful' END, CASE WHEN h THEN 'harmless' ELSE 'helpful' END,
-    1 + a, 1 + (a + 1 + b) % $models, repeat('Here is an answer. ', 15) || i, repeat('Another answer. ', 15) || i,
+    1 + a, 1 + (a + 1 + b) % $models, repeat('Here is an answer. ', 15) || i,
+    repeat('Another answer. ', 15) || i,
     random() < 0.3, random() < 0.3, ['pm', 'bundled', 'arena'][1 + j], 'x',
     CASE WHEN j < 2 THEN 'model' ELSE 'person' END, CASE WHEN j = 1 THEN 'c' END,
     least(1, greatest(0, x + (random() - 0.5) / 5)), x, x, NULL, now()
