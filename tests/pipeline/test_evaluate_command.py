@@ -113,6 +113,9 @@ def test_a_stopped_tournament_goes_on_with_what_it_has(
     assert process.returncode == 130
     kept = rows(part)
     assert 1 <= len(kept) < 128
+    [*_, said] = (e for e in rows(tmp_path / "run" / "events.jsonl") if e["kind"] == "progress")
+    assert (said["done"], said["part"]["noun"], said["part"]["total"]) == (0, "answers", 2 * 64 * 2)
+    assert said["part"]["done"] == 2 * len(kept)
     assert main(words) == 0
     answers = rows(tmp_path / "run" / "outputs" / "answers.jsonl")
     assert [row for row in kept if row in answers] == kept  # not one was made again
