@@ -240,3 +240,6 @@ def rate(play: Tournament, work: Work, folder: RunDir, core: Sequence[str], abou
         say(f"{play.judge} agrees with held-out labels: {share}")
     write_atomically(folder.outputs / RATINGS, json.dumps(rows, indent=2) + "\n")
     work.log.emit("artifact", path=f"outputs/{RATINGS}", rows=len(rows))
+    work.log.emit(
+        "summary", ratings=[{k: v for k, v in row.items() if k != "judge_trained_on"} for row in rows]
+    )

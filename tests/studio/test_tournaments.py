@@ -17,12 +17,12 @@ from pipeline import prompts
 from pipeline.configs import Evaluating
 from pipeline.errors import UserError
 from pipeline.evaluate import Tournament
-from studio.components import run_view
+from studio.components import run_results, run_view
 from studio.components.tournament_card import command_html, filled, goes_html, named, offers, start
 from studio.context import Studio
 from studio.jobs import tournaments
 from studio.jobs.jobs import Jobs
-from studio.store import constitutions, runs
+from studio.store import constitutions, matchups, runs
 from studio.store.runs import ACTIVE, NewRun, Run
 
 HOSTILE = "<img src=x>"
@@ -195,6 +195,7 @@ def asked(studio: Studio, models: list[Path], judge: Path, many: int) -> str:
     return tournaments.prepare(studio.store, studio.jobs.folder, play, None, {}, "", "ann")
 
 
+@pytest.mark.timeout(400)  # three processes of tiny models, on a machine that is busy
 def test_a_tournament_is_stopped_and_resumed_and_computes_nothing_twice(
     studio: Studio, tiny_model: Path, other_model: Path, tiny_pm: Path
 ) -> None:
@@ -217,6 +218,11 @@ def test_a_tournament_is_stopped_and_resumed_and_computes_nothing_twice(
     assert "48 of 48" in html
     assert "models" in html
     assert "method" not in html
+    assert matchups.count(studio.store) == 48
+    results = run_results.results(studio.store, run)
+    for part in ("Elo [95% interval]", "0, the base", "60.0% [50.0%, 70.0%] of 100 held-out labels"):
+        assert part in results
+    assert "better with" in results
     assert tournaments.took(studio.store, run) is None  # two attempts: their sum says nothing of a third
 
 
