@@ -21,7 +21,7 @@ MENUS = ("models", "feedback", "pm")
 SHARED = """<p class="cai-muted">Runs work one at a time on each device and wait for each other. The live
 model of the Chains page shares this machine's memory: release it there first.</p>"""
 EMPTY = """<div class="cai-empty"><h2>No tournaments yet</h2><ol>
-<li>Choose <b>the models</b>: the base first, then what was trained from it. snapshots of RL may too.</li>
+<li>Choose <b>the models</b>: the base first, then what was trained from it, snapshots too.</li>
 <li>Choose <b>a judge</b>: a preference model that rewarded none of them, or a feedback model under a
 constitution.</li>
 <li><b>Start.</b> Every model answers every held-out prompt; prompts that one was trained on are refused.</li>

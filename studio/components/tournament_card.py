@@ -36,7 +36,6 @@ from studio.store import constitutions, runs
 from studio.store.audit import KIND
 from studio.store.runs import Run
 
-QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # A file of many thousand prompts takes seconds to read and to look up.
 READING = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
 PM, FEEDBACK = "a preference model", "a feedback model"
@@ -45,7 +44,11 @@ UPLOADS = ("file", "again")
 ABOUT = """<p class="cai-muted">Every model answers every prompt, and a judge says of each two answers which
 is better, in both orders. Each verdict is a matchup; the ratings follow from all of them. The first model is
 the base, whose Elo is 0.</p>"""
+SHIPPED = """<p class="cai-muted">Prompts: the shipped held-out ones, <code>red-team</code> for harmless and
+<code>helpful</code> for helpful, which no model may have been trained on; or a file.</p>"""
 SETS = {kind: name for name, kind in prompts.SETS.items()}
+
+TOO_FEW = "choose two models or more: checkpoints come from the Training page"
 
 Values = Mapping[str, Any]
 
@@ -79,34 +82,36 @@ def tournament_card(studio: Studio) -> TournamentCard:
         most = gr.Number(
             0, label="Prompts at most", info="0: all; else spread evenly", step=1, elem_id="evaluate-most"
         )
-    file = gr.File(
-        label="Prompts; without a file, the shipped held-out ones of the axis",
-        height=110,
-        elem_id="evaluate-file",
-    )
-    judge = gr.Radio(
-        [PM, FEEDBACK],
-        value=PM,
-        label="Judge",
-        info="a preference model scores each answer; a feedback model compares two under a constitution",
-        elem_id="evaluate-judge",
-    )
-    with gr.Column(elem_classes="cai-plain") as by_pm:
-        pm = gr.Dropdown(
-            [],
-            label="Preference model",
-            info="one that no competing model was rewarded by, trained on other pairs",
-            elem_id="evaluate-pm",
+    gr.HTML(SHIPPED, padding=False)
+    file = gr.File(label="Prompt file", height=140, elem_id="evaluate-file")
+    # Which of the two is shown, the style sheet says by the button that is pressed.
+    with gr.Column(elem_classes="cai-judge-choice"):
+        judge = gr.Radio(
+            [PM, FEEDBACK],
+            value=PM,
+            label="Judge",
+            info="a preference model scores each answer; a feedback model compares two under a constitution",
+            elem_id="evaluate-judge",
         )
-    with gr.Column(visible="hidden", elem_classes="cai-plain") as by_feedback:
-        feedback = gr.Dropdown(
-            [], allow_custom_value=True, value="bundled", label="Feedback model", elem_id="evaluate-feedback"
-        )
-        constitution = version_choice()
-        with gr.Row():
-            judging = forms.controls(
-                Evaluating, SETTINGS[-2:], {"principles": ["1", "2", "4", "all"]}, "evaluate"
+        with gr.Column(elem_classes="cai-by-pm"):
+            pm = gr.Dropdown(
+                [],
+                label="Preference model",
+                info="one that no competing model was rewarded by, trained on other pairs",
+                elem_id="evaluate-pm",
             )
+        with gr.Column(elem_classes="cai-by-feedback"):
+            feedback = gr.Dropdown(
+                [],
+                allow_custom_value=True,
+                value="bundled",
+                label="Feedback model",
+                elem_id="evaluate-feedback",
+            )
+            constitution = version_choice()
+            with gr.Row():
+                principles = {"principles": ["1", "2", "4", "all"]}
+                judging = forms.controls(Evaluating, SETTINGS[-2:], principles, "evaluate")
     with gr.Row():
         main = forms.controls(Evaluating, SETTINGS[:2], {}, "evaluate")
     with gr.Accordion("More settings", open=False):
@@ -127,12 +132,8 @@ def tournament_card(studio: Studio) -> TournamentCard:
         values = dict(zip(form, given, strict=True))
         return [goes_html(studio, values), command_html(studio, values)]
 
-    def show(kind: str) -> list[Any]:
-        return [gr.update(visible=True if kind == one else "hidden") for one in (PM, FEEDBACK)]
-
     every = list(form.values())
     gr.on([c.change for c in every], tell, every, [goes, command], trigger_mode="always_last", **READING)
-    judge.change(show, judge, [by_pm, by_feedback], **QUIET)
     return TournamentCard({**form, "name": name}, start, goes, problem)
 
 
@@ -168,11 +169,18 @@ def asked(studio: Studio, values: Values) -> tuple[Tournament, Constitution | No
     """The tournament that the form asks for, and what its feedback model judges by. Raises UserError."""
     axis: Axis = "helpful" if values["axis"] == "helpful" else "harmless"
     settings = forms.read(Evaluating, {name: values[name] for name in SETTINGS})
-    models = tuple(str(model).strip() for model in values["models"] or ())
+    models = tuple(_model(studio, str(model).strip()) for model in values["models"] or ())
     if len(models) < 2:
-        raise UserError("choose two models or more: checkpoints come from the Training page")
+        raise UserError(TOO_FEW)
     judge, constitution = _judge(studio, values)
     return Tournament(models, tuple(_prompts(studio, values, axis)), axis, judge, settings), constitution
+
+
+def _model(studio: Studio, said: str) -> str:
+    """The checkpoint that begins with what was typed, where it is one alone; else the name itself."""
+    known = speakers(studio)
+    begun = [value for label, value in known if label.casefold().startswith(said.casefold())]
+    return begun[0] if len(begun) == 1 and said not in [value for _, value in known] else said
 
 
 def _judge(studio: Studio, values: Values) -> tuple[str, Constitution | None]:
@@ -185,7 +193,7 @@ def _judge(studio: Studio, values: Values) -> tuple[str, Constitution | None]:
     if not values["constitution"]:
         raise UserError("choose a constitution")
     version = constitutions.load_version(studio.store, str(values["constitution"]))
-    return str(values["feedback"]).strip(), version
+    return _model(studio, str(values["feedback"]).strip()), version
 
 
 def _prompts(studio: Studio, values: Values, axis: Axis) -> Sequence[Prompt]:
@@ -208,6 +216,8 @@ def _file(path: str) -> PromptFile:
 
 def goes_html(studio: Studio, values: Values) -> str:
     """What the form comes to, and what speaks against it."""
+    if len(values["models"] or ()) < 2:
+        return f'<p class="cai-goes cai-muted" role="status">{TOO_FEW.capitalize()}.</p>'
     folder = f"{Path(values['file']).parent}/" if values["file"] else ""
     with told() as mistake:
         play, constitution = asked(studio, values)
@@ -263,6 +273,8 @@ def named(studio: Studio, text: str) -> str:
     for label, path in sorted(known, key=lambda option: -len(option[1])):
         if path.startswith("/"):
             text = text.replace(path, label)
+    for run in runs.listed(studio.store):
+        text = text.replace(run.id, run.name)
     return text
 
 
@@ -270,7 +282,7 @@ def command_html(studio: Studio, values: Values) -> str:
     """The same in a terminal; what is wrong is said above it."""
     with told():
         settings = forms.read(Evaluating, {name: values[name] for name in SETTINGS})
-        names = [str(model) for model in values["models"] or ()] or ["MODEL", "MODEL"]
+        names = [_model(studio, str(model)) for model in values["models"] or ()] or ["MODEL", "MODEL"]
         words = ["--models", *names, "--prompts", _prompt_words(values)]
         words += ["--judge", "JUDGE"] if values["judge"] == PM else _feedback_words(values)
         words += ["--axis", str(values["axis"]), "--run", "DIR", *as_arguments(settings)]

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import constitution as constitutions
-from pipeline import prompts, seen
+from pipeline import models, prompts, seen
 from pipeline.configs import Labelling
 from pipeline.errors import UserError
 from pipeline.evaluate import Tournament
+from pipeline.models import NotHereError
 from pipeline.records import Constitution, as_json
 from pipeline.rundir import write_atomically
 from studio.jobs import batch
@@ -56,10 +57,21 @@ def require(play: Tournament, constitution: Constitution | None) -> list[str]:
     """Raise UserError for what `cai evaluate` would refuse; returns what is not known of the models."""
     if len(play.models) < 2 or len(set(play.models)) < len(play.models):
         raise UserError("choose two models or more, each once")
-    notes = seen.require_heldout(play.models, play.prompts)
+    feedback = [play.judge] if constitution else []
+    notes = [note for name in (*play.models, *feedback) for note in _missing(name)]
+    notes += seen.require_heldout(play.models, play.prompts)
     if constitution is None:
         return notes + seen.require_apart(play.models, play.judge)
     return notes
+
+
+def _missing(name: str) -> list[str]:
+    """What is to be said of a model whose files are not all here. Raises UserError for what is no model."""
+    try:
+        models.resolve(name, download=False)
+    except NotHereError as error:
+        return [f"{error}; without that the run does it"]
+    return []
 
 
 def took(store: Reader, run: Run) -> float | None:

@@ -99,7 +99,8 @@ def test_what_it_comes_to_is_said_before_it_starts(studio: Studio, form: dict[st
 
 def test_what_is_missing_is_said(studio: Studio, form: dict[str, Any]) -> None:
     for changes, said in (
-        ({"models": ["bundled"]}, "choose two models or more"),
+        ({"models": ["bundled"]}, "hoose two models or more"),
+        ({"models": ["bundled", "/no/such"]}, "/no/such: no such folder"),
         ({"models": ["bundled", "bundled"]}, "each once"),
         ({"judge": "a preference model"}, "choose a preference model: train one first"),
         ({"constitution": None}, "choose a constitution"),
