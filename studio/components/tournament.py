@@ -8,7 +8,7 @@ import gradio as gr
 
 from studio.components import tournament_card
 from studio.components.problem import told
-from studio.components.run_controls import LINK, REFRESH, Shelf, run_controls
+from studio.components.run_controls import REFRESH, Shelf, run_controls
 from studio.components.tournament_card import TournamentCard
 from studio.components.training_sources import Options
 from studio.components.version_choice import choices
@@ -17,6 +17,12 @@ from studio.jobs.stages import EVALUATE
 from studio.store import runs
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# What the address says of the ratings stays in it. Gradio's pages have a <base>, so the path must be said.
+LINK = """(id) => {
+  const query = new URLSearchParams(location.search);
+  if (id) query.set("run", id); else query.delete("run");
+  history.replaceState(null, "", location.pathname + (query.size ? `?${query}` : ""));
+}"""
 MENUS = ("models", "feedback", "pm")
 SHARED = """<p class="cai-muted">Runs work one at a time on each device and wait for each other. The live
 model of the Chains page shares this machine's memory: release it there first.</p>"""
@@ -34,7 +40,7 @@ SHELF = Shelf("elo", (EVALUATE,), EMPTY, shows=(EVALUATE,), ask=ASK)
 
 def build(blocks: gr.Blocks, studio: Studio, shelf: Shelf = SHELF) -> None:
     """Put the form and the runs on a page."""
-    with gr.Row(elem_classes="cai-behind-notice cai-columns"):
+    with gr.Row(elem_classes="cai-columns"):
         with gr.Column(scale=2, min_width=400):
             with gr.Column(elem_classes="cai-panel"):
                 card = tournament_card.tournament_card(studio)
