@@ -7,6 +7,7 @@ is better. `answers.jsonl` and `matchups.jsonl` grow: nothing is computed twice.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from pipeline.engines import Engine
 from pipeline.errors import UserError
 from pipeline.growing import EXCERPT, Growing, Row, Work, say
 from pipeline.matchups import Annotator, Matchup
+from pipeline.meter import Part
 from pipeline.pairs import Answers, Engines, Response
 from pipeline.records import Axis, Pair, Prompt, as_json, parse
 from pipeline.rundir import RunDir, write_atomically
@@ -47,8 +49,12 @@ class Tournament:
 
     def total(self) -> int:
         """How many matchups there are to be."""
-        every = len(self.matches())
+        every = len(self.prompts) * self.settings.samples * math.comb(len(self.models), 2)
         return min(self.settings.budget or every, every)
+
+    def answers(self) -> int:
+        """How many answers the models are to give."""
+        return len(self.models) * len(self.prompts) * self.settings.samples
 
 
 Given = dict[tuple[str, str], Answers]
@@ -65,11 +71,15 @@ def answer(play: Tournament, work: Work, kept: Growing, load: Callable[[str], En
 
     What is too long for a model is left out, with a word.
     """
+    samples = play.settings.samples
+    work.meter.begin(Part("answers", play.answers(), samples * len(kept.rows)))
     for model in play.models:
         todo = [p for p in play.prompts if answers_key({"model": model, "id": p.id}) not in kept.rows]
         if todo and not work.stop.is_set():
             say(f"{model} answers {len(todo):,} prompts")
             _answer(model, todo, play.settings, work, kept, load(model))
+    if not work.stop.is_set():
+        work.meter.end_part()
     given: Given = {}
     for row in kept.rows.values():
         answers = parse(Answers, {name: value for name, value in row.items() if name != "model"})
@@ -81,6 +91,13 @@ def _answer(
     model: str, todo: Sequence[Prompt], settings: Evaluating, work: Work, kept: Growing, engine: Engine
 ) -> None:
     window = max(1, WINDOW // settings.samples)
+
+    def keep(answers: Answers, tokens: int) -> None:
+        kept.keep({"model": model, **as_json(answers)})
+        if work.meter.part:
+            work.meter.part.more(settings.samples)
+        work.meter.show()
+
     for start in range(0, len(todo), window):
         pairs.sample_pairs(
             todo[start : start + window],
@@ -89,7 +106,7 @@ def _answer(
             work.meter.text,
             work.stop.is_set,
             lambda prompt, error: work.skip(prompt.id, f"{model}: {error}"),
-            lambda answers, tokens: kept.keep({"model": model, **as_json(answers)}),
+            keep,
         )
 
 
@@ -223,3 +240,6 @@ def rate(play: Tournament, work: Work, folder: RunDir, core: Sequence[str], abou
         say(f"{play.judge} agrees with held-out labels: {share}")
     write_atomically(folder.outputs / RATINGS, json.dumps(rows, indent=2) + "\n")
     work.log.emit("artifact", path=f"outputs/{RATINGS}", rows=len(rows))
+    work.log.emit(
+        "summary", ratings=[{k: v for k, v in row.items() if k != "judge_trained_on"} for row in rows]
+    )

@@ -154,7 +154,7 @@ class _Walk:
             self._run(target, "chains" if kind == "chains" else "labels", source, beside)
         elif kind == "written":
             title = f"the project's own: {_text(source[kind])}"
-            facts = {name: source.get(name) for name in ("count", "reserved")}
+            facts = {name: source.get(name) for name in ("count", "reserved", "skills")}
             id = self._add(target, Node(f"written:{title}", "written", title, _facts(facts)))
             self._constitution(id, source.get("constitution"), "")
         elif kind:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from pipeline.events import EventLog
 
@@ -17,6 +18,28 @@ SHOWN_EVERY = 0.25
 """Seconds between two pictures of the line."""
 
 
+@dataclass
+class Part:
+    """What has to be there before the first row, as the answers of a tournament: `noun` in the plural."""
+
+    noun: str
+    total: int
+    done: int = 0
+    _here: int = 0
+    _began: float = field(default_factory=lambda: time.monotonic())
+
+    def more(self, many: int) -> None:
+        """So many more are done."""
+        self.done += many
+        self._here += many
+
+    def told(self) -> dict[str, object]:
+        """How far it is, and the seconds to go; None until one is done."""
+        passed = time.monotonic() - self._began
+        eta = round((self.total - self.done) * passed / self._here, 1) if self._here else None
+        return {"noun": self.noun, "done": self.done, "total": self.total, "eta_s": eta}
+
+
 class Meter:
     """Counts what is done, of `total`, from `done` on. `noun` is what is counted, in the plural."""
 
@@ -24,8 +47,9 @@ class Meter:
         self.log, self.noun = log, noun
         self.total, self.done = total, done
         self.tokens = 0
+        self.part: Part | None = None
         self._whole = self._whole_tokens = 0
-        self._began = time.monotonic()
+        self._began = self._rows_began = time.monotonic()
         self._told = self._shown = self._sampled = float("-inf")
 
     def text(self, index: int, text: str) -> None:
@@ -48,6 +72,16 @@ class Meter:
             self.log.emit("sample", **sample())
         self.show()
 
+    def begin(self, part: Part) -> None:
+        """This comes before the rows."""
+        self.part = part
+        self.show(force=True)
+
+    def end_part(self) -> None:
+        """Now the rows come: how long they take is measured from here."""
+        self.part = None
+        self._rows_began = time.monotonic()
+
     def rate(self) -> float:
         """Tokens a second, since this attempt began."""
         return self.tokens / max(1e-9, time.monotonic() - self._began)
@@ -61,7 +95,7 @@ class Meter:
         if not self._whole:
             return None
         if not self._whole_tokens:
-            return (self.total - self.done) * (time.monotonic() - self._began) / self._whole
+            return (self.total - self.done) * (time.monotonic() - self._rows_began) / self._whole
         if not self.tokens:
             return None
         there = self.tokens - self._whole_tokens
@@ -81,8 +115,10 @@ class Meter:
                 tokens=self.tokens,
                 tokens_per_second=round(self.rate(), 1),
                 eta_s=None if eta is None else round(eta, 1),
+                **({"part": self.part.told()} if self.part else {}),
             )
         if sys.stderr.isatty() and (force or now - self._shown >= SHOWN_EVERY):
             self._shown = now
-            sys.stderr.write(f"\r{self.done}/{self.total} {self.noun} · {self.rate():.0f} tokens/s ")
+            now_at = self.part or self
+            sys.stderr.write(f"\r{now_at.done}/{now_at.total} {now_at.noun} · {self.rate():.0f} tokens/s ")
             sys.stderr.flush()

@@ -146,9 +146,14 @@ def _source(seen: Seen, node: Node, beside: Path) -> None:
 
 
 def _written(seen: Seen, node: Node) -> None:
-    axis = re.sub(r"^the project's own: ", "", node.title)
-    if axis in get_args(Axis):
-        reserved = dict(node.facts).get("reserved") == "True"
+    axis, facts = re.sub(r"^the project's own: ", "", node.title), dict(node.facts)
+    if axis == "critic":
+        told = facts.get("skills", "").split(", ")
+        for text, pair in written.critic_prompts([s for s in written.SKILLS if s in told] or written.SKILLS):
+            seen.prompts.setdefault(key([Message("user", text)]), node.title)
+            seen.pairs.update([pair] * bool(pair))
+    elif axis in get_args(Axis):
+        reserved = facts.get("reserved") == "True"
         for one in written.preferences(axis, reserved):  # type: ignore[arg-type]  # one of them, as just seen
             seen.prompts.setdefault(key(one.pair.messages), node.title)
             seen.pairs.add(one.pair.id)

@@ -135,6 +135,15 @@ def critic_lessons(constitution: Constitution, seed: int, what: Collection[Skill
     return lessons
 
 
+def critic_prompts(what: Collection[Skill] = SKILLS) -> list[tuple[str, str]]:
+    """What those lessons are about: each prompt with the id of its pair, which is empty for a chain's."""
+    found = [(chain.prompt, "") for chain in chains() if {"critique", "revision"} & set(what)]
+    for axis in ("harmless", "helpful"):
+        if "choice" in what or (axis == "harmless" and "contrast" in what):
+            found += [(one.prompt, one.as_pair().id) for one in judged(axis) if not one.reserved]
+    return found
+
+
 def _of_chain(chain: WrittenChain, constitution: Constitution) -> tuple[Lesson, Lesson]:
     principle = next((p for p in constitution.principles if p.id == chain.principle), None)
     if principle is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, repeat
 from pathlib import Path
@@ -153,6 +154,38 @@ def tiny_model(bundled_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def other_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with other random weights."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("models") / "other"
+    torch.manual_seed(1)
+    LlamaForCausalLM(LlamaConfig.from_pretrained(tiny_model)).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_pm(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A preference model with random weights, as a run's folder, with a card."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
+
+    run = tmp_path_factory.mktemp("runs") / "judge"
+    torch.manual_seed(2)
+    config = LlamaConfig.from_pretrained(tiny_model, num_labels=1)
+    LlamaForSequenceClassification(config).save_pretrained(run / "checkpoint")
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(run / "checkpoint")
+    figures = {"heldout": {"accuracy": {"value": 0.6, "low": 0.5, "high": 0.7, "n": 100}}}
+    card = {"method": "pm", "figures": figures, "lineage": {"sources": [{"written": "harmless"}]}}
+    (run / "checkpoint" / "checkpoint.json").write_text(json.dumps(card))
+    (run / "checkpoint" / "trained_on.json").write_text('["pair"]')
+    (run / "config.yaml").write_text("stage: pm\n")
+    return run
 
 
 @pytest.fixture(scope="session")

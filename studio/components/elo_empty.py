@@ -9,8 +9,9 @@ NOTHING = """<div class="cai-empty"><h2>No matchups yet</h2>
 better: a person, a feedback model under a constitution, or a preference model. Ratings follow from who beats
 whom, as in chess. Here they are drawn as the paper draws them: harmlessness against helpfulness, along RL
 training.</p><ol>
-<li><b>Run one.</b> <code>cai evaluate --models bundled runs/sl-cai runs/rl-cai --prompts red-team:heldout
---judge runs/judge-pm --axis harmless --run runs/tournament</code>; and the same with
+<li><b>Run one</b> on the <a href="elo?view=tournaments">Tournaments</a> tab, or in a terminal:
+<code>cai evaluate --models bundled runs/sl-cai runs/rl-cai --prompts red-team:heldout --judge runs/judge-pm
+--axis harmless --run runs/tournament</code>; and the same with
 <code>--prompts helpful:heldout --axis helpful</code> for the other axis.</li>
 <li><b>Bring one along.</b> <code>cai-studio sessions import-run runs/tournament</code>, or
 <a href="sessions">the Sessions page</a>: a run made in a terminal comes in with its answers.</li>

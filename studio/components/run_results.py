@@ -8,8 +8,9 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote
 
+from studio.components.tournament_results import tournament_html
 from studio.components.training_results import trained_html
-from studio.jobs.stages import CRITIQUE, LABEL, PAIRS, RL, TRAINING
+from studio.jobs.stages import CRITIQUE, EVALUATE, LABEL, PAIRS, RL, TRAINING
 from studio.progress import plural
 from studio.store import chains, pairs, runs
 from studio.store.chains import ChainFilter
@@ -26,6 +27,7 @@ CAPTIONS = {
     PAIRS.name: "One response",
     LABEL.name: "Labelled under",
     RL.name: "One answer",
+    EVALUATE.name: "Judged",
 }
 
 
@@ -34,7 +36,10 @@ def results(store: Store, run: Run) -> str:
     # Answers to fixed prompts are told side by side with those of the start.
     newest = [event for event in runs.samples(store, run.id, RECENT) if "fixed" not in event.data][:SAMPLES]
     shown = "".join(_sample(event, run) for event in newest)
-    return (f"<h3>The newest</h3>{shown}" if shown else "") + _made(store, run)
+    made = _made(store, run)
+    if made and run.stage == EVALUATE.name:
+        return made  # it shows whole matchups, and the samples are of these
+    return (f"<h3>The newest</h3>{shown}" if shown else "") + made
 
 
 def labeller_links(labeller: Labeller, axis: str) -> str:
@@ -52,6 +57,8 @@ def _made(store: Store, run: Run) -> str:
         return _pairs(store, run)
     if run.stage == LABEL.name:
         return _labels(store, run)
+    if run.stage == EVALUATE.name:
+        return tournament_html(store, run)
     return trained_html(store, run) if run.stage in [stage.name for stage in TRAINING] else ""
 
 

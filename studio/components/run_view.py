@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.lineage import run_of
 from studio.jobs import queue, stages
 from studio.jobs.launcher import log_tail
 from studio.progress import plural
@@ -59,10 +60,12 @@ def detail(store: Store, run: Run, folder: Path) -> str:
     """One run: how it stands, what it is doing, and the command that does the same."""
     now = runs.figures(store).get(run.id, Figures())
     cells = [(f"{noun(run)}s", f"{now.done:,} of {total(run, now):,}")]
+    if now.part:
+        cells.append((str(now.part["noun"]), f"{now.part['done']:,} of {now.part['total']:,}"))
     if run.state in ("running", "stopping") and now.rate is not None:
         cells.append(("tokens/s", f"{now.rate:,.0f}"))
     if run.state in ("running", "stopping") and (now.rate is not None or now.eta is not None):
-        cells.append(("to go", "not known yet" if now.eta is None else duration(now.eta)))
+        cells.append(("to go", _to_go(now)))
     if now.tokens is not None:
         cells.append(("tokens", f"{now.tokens:,}"))
     if skipped := len(runs.skipped(store, run.id)):
@@ -74,6 +77,12 @@ def detail(store: Store, run: Run, folder: Path) -> str:
         f"{_bar(now, run) if run.state != 'waiting' else ''}"
         f'<dl class="cai-figures">{figures}</dl>{_why(run)}{_command(run, folder)}</section>'
     )
+
+
+def _to_go(now: Figures) -> str:
+    if now.part and now.part.get("eta_s") is not None:
+        return f"{duration(now.part['eta_s'])} of {now.part['noun']}"
+    return "not known yet" if now.eta is None else duration(now.eta)
 
 
 def log_html(folder: Path) -> str:
@@ -119,19 +128,20 @@ def _facts(run: Run, now: Figures, line: Sequence[str]) -> str:
     facts = [f"{now.done:,} of {plural(total(run, now), noun(run))}"]
     if run.state == "running":
         facts += [] if now.rate is None else [f"{now.rate:,.0f} tokens/s"]
-        facts += [] if now.eta is None else [f"{duration(now.eta)} to go"]
+        facts += [] if now.eta is None and not now.part else [f"{_to_go(now)} to go"]
     return " · ".join([*facts, f"{run.created:%b %d %H:%M}"])
 
 
 def _made(store: Store, run: Run) -> str:
     config = run.config
     names = {name: model_name(store, str(config.get(name) or "")) for name in ("model", *MODELS)}
+    several = [model_name(store, str(name)) for name in config.get("models") or ()]
     facts = [
         *([f"{run.constitution_name} {run.constitution[:8]}"] if run.constitution else []),
         *([run.stage] if trains(run) else []),
-        f"model {names['model']}",
+        f"models {', '.join(several)}" if several else f"model {names['model']}",
         *(f"{name} {names[name]}" for name in MODELS if names[name]),
-        *(f"{name.replace('_', ' ')} {config[name]}" for name in TOLD if config.get(name)),
+        *(f"{name.replace('_', ' ')} {config[name]}" for name in _told(run) if config.get(name)),
         *([plural(config["revisions"], "revision")] if isinstance(config.get("revisions"), int) else []),
         f"seed {config.get('seed')}",
         *([f"trained anyway: “{config['override_gate']}”"] if config.get("override_gate") else []),
@@ -140,6 +150,11 @@ def _made(store: Store, run: Run) -> str:
         f"{run.created:%Y-%m-%d %H:%M}",
     ]
     return escape(" · ".join(facts))
+
+
+def _told(run: Run) -> Sequence[str]:
+    by_pm = run.stage == stages.EVALUATE.name and not run.constitution
+    return [name for name in TOLD if not (by_pm and name in ("method", "principles"))]
 
 
 def noun(run: Run) -> str:
@@ -162,8 +177,11 @@ def trains(run: Run) -> bool:
 
 def model_name(store: Store, name: str) -> str:
     """A model as people know it: one of the session's runs by its name, not by its folder."""
-    run = runs.load(store, Path(name).name) if "/" in name else None
-    return run.name if run else name
+    folder = run_of(Path(name))
+    run = runs.load(store, folder.name) if "/" in name else None
+    if run is None or folder == Path(name):
+        return run.name if run else name
+    return f"{run.name}, {Path(name).name.replace('-', ' ')}"  # a snapshot
 
 
 def _bar(now: Figures, run: Run) -> str:

@@ -25,6 +25,7 @@ from studio.components import (
     elo_judges,
     elo_section,
     elo_wins,
+    tournament,
 )
 from studio.components.elo_asked import NAMES, Asked
 from studio.components.elo_data import Picture
@@ -59,8 +60,17 @@ ELSEWHERE = """<p class="cai-muted">The calibration of a feedback model (figure 
 def build(blocks: gr.Blocks, studio: Studio) -> None:
     """Fill the page."""
     content_notice()
-    with gr.Column(elem_classes="cai-behind-notice"):
-        ratings(blocks, studio)
+    with gr.Tabs(elem_classes="cai-behind-notice", elem_id="elo-tabs") as tabs:
+        with gr.Tab("Ratings", id="ratings"):
+            ratings(blocks, studio)
+        with gr.Tab("Tournaments", id="tournaments", render_children=True):
+            tournament.build(blocks, studio)
+
+    def arrive(request: gr.Request) -> Any:
+        asked = request.query_params
+        return gr.update(selected="tournaments" if "run" in asked or "view" in asked else "ratings")
+
+    blocks.load(arrive, None, tabs, **QUIET)
 
 
 def ratings(blocks: gr.Blocks, studio: Studio) -> None:

@@ -69,7 +69,8 @@ class Event:
 class Figures:
     """How far a run is. `rate` is tokens a second, `eta` seconds to go; None where it has not said.
 
-    `total` is how many it is to make, as it said itself: of a training run only it knows.
+    `total` is how many it is to make, as it said itself: of a training run only it knows. `part` is what it
+    makes before the first (`noun`, `done`, `total`, `eta_s`).
     """
 
     done: int = 0
@@ -77,6 +78,7 @@ class Figures:
     rate: float | None = None
     eta: float | None = None
     total: int | None = None
+    part: Mapping[str, Any] | None = None
 
 
 COLUMNS = (
@@ -231,6 +233,7 @@ def figures(store: Reader) -> dict[str, Figures]:
             said.get("tokens_per_second"),
             said.get("eta_s"),
             said.get("total"),
+            said.get("part"),
         )
         for run in {*there, *told}
         for said in (told.get(run, {}),)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline import bradley_terry, elo
+from pipeline import bradley_terry, elo, matchups
 from pipeline.elo import SCALE, Group, Rating, Table, Votes
 from pipeline.errors import UserError
 from pipeline.intervals import Floats
@@ -99,6 +101,17 @@ ARENA_RANK = (1030.4432837, 1001.70772623, 980.54837412, 974.40401298, 1012.8966
 def test_the_ratings_are_arena_ranks() -> None:
     found = SCALE * elo.fitted(random_votes(), 0)[0]
     assert found - found.mean() + 1000 == pytest.approx(ARENA_RANK, abs=1e-3)
+
+
+def test_the_ratings_of_a_real_vote_file_are_arena_ranks(tmp_path: Path) -> None:
+    real = json.loads(Path(__file__).with_name("mt_bench_votes.json").read_text("utf-8"))
+    rows = [f"{won},{lost},model_a" for won, lost, many in real["wins"] for _ in range(many)]
+    (tmp_path / "votes.csv").write_text("\n".join(["model_a,model_b,winner", *rows]) + "\n")
+    found = elo.votes(matchups.read(tmp_path / "votes.csv").matchups)
+    theta = SCALE * elo.fitted(found, 0)[0]
+    ratings = dict(zip(found.models, theta - theta.mean() + 1000, strict=True))
+    assert len(found) == 80
+    assert ratings == pytest.approx(real["ratings"], abs=1e-3)
 
 
 def test_a_long_thin_chain_of_models_comes_to_an_end() -> None:

@@ -15,38 +15,6 @@ from pipeline.__main__ import main
 Command = Callable[..., list[str]]
 
 
-@pytest.fixture(scope="module")
-def other_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model with other random weights."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("models") / "other"
-    torch.manual_seed(1)
-    LlamaForCausalLM(LlamaConfig.from_pretrained(tiny_model)).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tiny_pm(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A preference model with random weights, as a run's folder, with a card."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForSequenceClassification
-
-    run = tmp_path_factory.mktemp("runs") / "judge"
-    torch.manual_seed(2)
-    config = LlamaConfig.from_pretrained(tiny_model, num_labels=1)
-    LlamaForSequenceClassification(config).save_pretrained(run / "checkpoint")
-    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(run / "checkpoint")
-    figures = {"heldout": {"accuracy": {"value": 0.6, "low": 0.5, "high": 0.7, "n": 100}}}
-    card = {"method": "pm", "figures": figures, "lineage": {"sources": [{"written": "harmless"}]}}
-    (run / "checkpoint" / "checkpoint.json").write_text(json.dumps(card))
-    (run / "checkpoint" / "trained_on.json").write_text('["pair"]')
-    (run / "config.yaml").write_text("stage: pm\n")
-    return run
-
-
 @pytest.fixture
 def command(tmp_path: Path, tiny_model: Path, other_model: Path, tiny_pm: Path) -> Command:
     """The words of a tournament of both models on a few prompts."""
@@ -105,6 +73,9 @@ def test_a_stopped_tournament_goes_on_with_what_it_has(
     part = tmp_path / "run" / "outputs" / "answers.jsonl.part"
     kept = terminated(words, part)
     assert 1 <= len(kept) < 128
+    [*_, said] = (e for e in rows(tmp_path / "run" / "events.jsonl") if e["kind"] == "progress")
+    assert (said["done"], said["part"]["noun"], said["part"]["total"]) == (0, "answers", 2 * 64 * 2)
+    assert said["part"]["done"] == 2 * len(kept)
     assert main(words) == 0
     answers = rows(tmp_path / "run" / "outputs" / "answers.jsonl")
     assert [row for row in kept if row in answers] == kept  # not one was made again

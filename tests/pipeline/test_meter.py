@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import meter as meters
 from pipeline.events import EventLog
-from pipeline.meter import Meter
+from pipeline.meter import Meter, Part
 
 
 @pytest.fixture
@@ -51,3 +51,22 @@ def test_rate_and_time_to_go_are_of_this_attempt(tmp_path: Path, clock: list[flo
     assert (last["done"], last["total"], last["tokens"]) == (70, 100, 30)
     assert last["tokens_per_second"] == 6.0
     assert last["eta_s"] == round((30 * 2 - 10) / 6, 1)
+
+
+def test_what_comes_before_the_rows_is_told_with_its_own_time_to_go(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    with EventLog(tmp_path / "e.jsonl") as log:
+        meter = Meter(log, 10, 0, "matchups")
+        meter.begin(Part("answers", 8, 4))
+        clock[0] += 10
+        meter.part.more(1)  # type: ignore[union-attr]
+        meter.show()
+        meter.end_part()
+        clock[0] += 3
+        meter.one_more(0, dict)
+    first, second, rows = (event.get("part") for event in told(tmp_path / "e.jsonl", "progress"))
+    assert first == {"noun": "answers", "done": 4, "total": 8, "eta_s": None}
+    assert second == {"noun": "answers", "done": 5, "total": 8, "eta_s": 30.0}
+    assert rows is None
+    assert told(tmp_path / "e.jsonl", "progress")[-1]["eta_s"] == 27.0  # by the rows alone

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import pairs, prompts, seen
+from pipeline import pairs, prompts, seen, written
 from pipeline.errors import UserError
 from pipeline.records import Message, Source, as_json
 
@@ -91,6 +91,21 @@ def test_what_sft_learnt_from_is_seen(run: Make, tmp_path: Path) -> None:
 def test_what_its_base_learnt_from_is_seen_too(run: Make) -> None:
     base = run("base", {}, inputs__prompts=[{"messages": asked("Of the base?")}])
     assert "base/prompts.jsonl" in refused(run("rl", {}, base=str(base)), "Of the base?")
+
+
+def test_what_a_critic_learnt_from_is_seen(run: Make) -> None:
+    source = {"written": "critic", "count": 9}
+    critic = run("critic", {"sources": [{**source, "skills": ["critique", "choice"]}]})
+    chain, pair = written.chains()[0], next(w for w in written.judged("helpful") if not w.reserved)
+    for text in (chain.prompt, pair.prompt):
+        assert "the project's own: critic" in refused(critic, text)
+    assert pair.as_pair().id in seen.of(str(critic)).pairs
+    assert seen.of(str(critic)).unknown == []
+    reserved = next(w for w in written.judged("helpful") if w.reserved)
+    assert reserved.as_pair().id not in seen.of(str(critic)).pairs
+    reviser = run("reviser", {"sources": [{**source, "skills": ["revision"]}]})
+    assert seen.of(str(reviser)).pairs == set()
+    assert pair.as_pair().id in seen.of(str(run("old", {"sources": [source]}))).pairs  # says no skills: all
 
 
 def test_a_snapshot_has_seen_what_its_run_has(run: Make) -> None:
