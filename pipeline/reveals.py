@@ -23,6 +23,7 @@ FAMILIES = (
     r"Mistral AI",
     r"Mi[sx]tral-\w+",
     r"Meta AI",
+    r"(?:SL|RL)-CAI",
     r"Google (?:AI|DeepMind)",
     r"Gemma[- ]?\d\w*",
 )
