@@ -17,6 +17,7 @@ from studio.context import Studio
 from studio.guard import Guard, site
 from studio.pages import (
     agreement,
+    arena,
     audit,
     chains,
     chat,
@@ -55,6 +56,7 @@ PAGES = (
     Page("training", "Training", training.build),
     Page("checkpoints", "Checkpoints", checkpoints.build),
     Page("chat", "Chat", chat.build),
+    Page("arena", "Arena", arena.build),
     Page("sessions", "Sessions", sessions.build),
 )
 
@@ -107,7 +109,7 @@ def _mount(app: FastAPI, blocks: gr.Blocks, root_path: str, logged_in: bool) -> 
 
 def _head() -> str:
     """Our style sheets, as they are: Gradio rewrites what it takes as `css` to reach below its root only."""
-    names = ("studio.css", "audit.css", "training.css", "checkpoints.css", "chat.css")
+    names = ("studio.css", "audit.css", "training.css", "checkpoints.css", "chat.css", "arena.css")
     sheets = (HERE / name for name in names)
     return "".join(f"<style>{sheet.read_text(encoding='utf-8')}</style>" for sheet in sheets)
 

@@ -15,7 +15,7 @@ from functools import partial
 
 from pipeline import prompts
 from pipeline.chat import Chatting
-from pipeline.engines import Cancelled, Engine
+from pipeline.engines import Cancelled, Engine, StoppedError
 from pipeline.engines.fetching import Doing
 from pipeline.errors import UserError
 from pipeline.records import Axis, Prompt, PromptKind
@@ -50,6 +50,13 @@ def draw(one: str, other: str, known: Iterable[str], seed: int) -> tuple[str, st
     both = [*named, *chance.sample(pool, lacking)]
     chance.shuffle(both)
     return both[0], both[1]
+
+
+def typed(text: str, axis: Axis) -> Prompt:
+    """A prompt that a person typed: the starter prompt of the same words, where there is one."""
+    made = replace(prompts.from_text(text), kind=KINDS[axis])
+    every = (prompt for kind in prompts.SETS.values() for prompt in prompts.starter(kind))
+    return next((prompt for prompt in every if prompt.messages == made.messages), made)
 
 
 def next_prompt(asked: Mapping[str, int], axis: Axis, seed: int) -> Prompt:
@@ -142,12 +149,19 @@ class LiveBattles:
 
     def _replies(self, prompt: Prompt, turns: Sequence[NewTurn]) -> tuple[Reply, Reply]:
         def both(model: str, cancelled: Cancelled, doing: Doing) -> Engine:
-            self._load(_model(turns[1]), cancelled, doing)
+            try:
+                self._load(_model(turns[1]), cancelled, doing)
+            except StoppedError:
+                raise
+            except UserError as error:
+                raise UserError(f"the right answer's model can't be loaded: {error}") from error
             return self._load(model, cancelled, doing)
 
         def after_left(model: str, cancelled: Cancelled, doing: Doing) -> Engine:
             while left.moment().status == "writing" and not cancelled():
                 left.join(0.05)
+            if cancelled():
+                raise StoppedError("stopped before its turn")
             return self._load(model, cancelled, doing)
 
         left, right = (

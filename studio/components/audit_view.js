@@ -10,7 +10,7 @@ const run = (on) => {
 const arrived = () => {
   const here = element.querySelector("article[data-query]");
   if (!here) return;
-  history.replaceState(null, "", `${location.pathname}?${here.dataset.query}`);
+  if (location.search.slice(1) !== here.dataset.query) history.replaceState(null, "", `${location.pathname}?${here.dataset.query}`);
   const as = new URLSearchParams(here.dataset.query).get("as") ?? "";
   try { if (as) localStorage.setItem("cai-annotator", as) } catch { /* asked again next time */ }
   const item = `${as} ${here.dataset.item}`;

@@ -78,10 +78,6 @@ LOAD = f"""
 SELECT {COLUMNS}, v.vote, v.void FROM battles b LEFT JOIN current_battle_votes v ON v.battle = b.id
 WHERE b.id = ?
 """  # noqa: S608 - of constants; values are parameters
-VOTED = """
-FROM battles b JOIN current_battle_votes v ON v.battle = b.id AND v.vote <> 'none'
-WHERE b.annotator = $annotator AND b.axis = $axis
-"""
 
 
 def add(tx: Tx, id: str, prompt: Prompt, axis: Axis, seed: int, left: NewTurn, right: NewTurn) -> None:
@@ -102,31 +98,34 @@ def load(store: Reader, id: str) -> Battle | None:
     return _battle(rows[0], conversations.turns_of(store, id)) if rows else None
 
 
-def vote(tx: Tx, battle: Battle, vote: Vote, void: str | None, seconds: float | None) -> None:
+def vote(tx: Tx, battle: Battle, vote: Vote, void: str | None) -> None:
     """Keep the vote on a battle. Raises UserError where it can't be voted on, or was already."""
     now = load(tx, battle.id)  # as this transaction sees it: another tab may have been faster
     if now is None or now.state != "open":
         raise UserError("this battle takes no vote: it has one already, or an answer was cut")
-    _vote(tx, battle, vote, void, seconds)
+    _vote(tx, battle, vote, void)
 
 
-def take_back(tx: Tx, annotator: str, axis: Axis) -> Battle | None:
-    """Take back the newest vote of a person on an axis that stands; returns its battle as it was, if any."""
+def take_back(tx: Tx, annotator: str) -> Battle | None:
+    """Take back the newest vote of a person that stands; returns its battle as it was, if any."""
     rows = tx.query(
-        f"SELECT b.id {VOTED} ORDER BY v.seq DESC LIMIT 1",
-        {"annotator": annotator, "axis": axis},
+        "SELECT battle FROM current_battle_votes WHERE annotator = ? AND vote <> 'none' "
+        "ORDER BY seq DESC LIMIT 1",
+        [annotator],
     )
     battle = load(tx, rows[0][0]) if rows else None
     if battle:
-        _vote(tx, battle, "none", None, None)
+        _vote(tx, battle, "none", None)
     return battle
 
 
 def counts(store: Reader, annotator: str, axis: Axis) -> Counts:
     """How far a person has come on an axis."""
     [(counted, void)] = store.query(
-        f"SELECT count(*) FILTER (v.void IS NULL), count(*) FILTER (v.void IS NOT NULL) {VOTED}",
-        {"annotator": annotator, "axis": axis},
+        "SELECT count(*) FILTER (v.void IS NULL), count(*) FILTER (v.void IS NOT NULL) FROM battles b "
+        "JOIN current_battle_votes v ON v.battle = b.id AND v.vote <> 'none' "
+        "WHERE b.annotator = ? AND b.axis = ?",
+        [annotator, axis],
     )
     return Counts(counted, void)
 
@@ -147,12 +146,10 @@ def newest(store: Reader, annotator: str) -> str | None:
     return str(rows[0][0]) if rows else None
 
 
-def _vote(
-    tx: Tx, battle: Battle, vote: Vote | Literal["none"], void: str | None, seconds: float | None
-) -> None:
+def _vote(tx: Tx, battle: Battle, vote: Vote | Literal["none"], void: str | None) -> None:
     tx.query(
-        "INSERT INTO battle_votes (battle, vote, void, seconds, annotator) VALUES (?, ?, ?, ?, ?)",
-        [battle.id, vote, void, seconds, battle.annotator],
+        "INSERT INTO battle_votes (battle, vote, void, annotator) VALUES (?, ?, ?, ?)",
+        [battle.id, vote, void, battle.annotator],
     )
 
 

@@ -24,7 +24,6 @@ CREATE TABLE battle_votes (
     battle VARCHAR NOT NULL,
     vote VARCHAR NOT NULL CHECK (vote IN ('left', 'right', 'tie', 'both_bad', 'none')),
     void VARCHAR,               -- the words by which an answer revealed its model; NULL: the vote counts
-    seconds DOUBLE,
     annotator VARCHAR NOT NULL,
     time TIMESTAMPTZ NOT NULL DEFAULT now()
 );
