@@ -15,6 +15,7 @@ from studio.components.chat_models import names
 from studio.context import Studio
 from studio.store import battles, matchups
 from studio.store.battles import SHARES, Battle, Vote
+from studio.store.database import Tx
 
 JUDGE = "arena"
 """What people judged in: ratings of the arena's votes stand apart from those of a tournament's."""
@@ -32,8 +33,7 @@ def vote(studio: Studio, id: str, vote: Vote, annotator: str) -> None:
     void = revealed(studio, battle)
     with studio.store.tx() as tx:
         battles.vote(tx, battle, vote, void)
-        if void is None:
-            matchups.add(tx, [matchup(battle, vote)])
+        _add(tx, battle, vote, f"an answer reveals its model: {void}" if void else None)
 
 
 def take_back(studio: Studio, annotator: str) -> str:
@@ -42,8 +42,8 @@ def take_back(studio: Studio, annotator: str) -> str:
         battle = battles.take_back(tx, annotator)
         if battle is None:
             raise UserError("there is no vote of yours to take back")
-        if battle.void is None:
-            matchups.withdraw(tx, [battle.id])
+        if battle.vote in SHARES:
+            _add(tx, battle, battle.vote, "taken back")
     return battle.id
 
 
@@ -60,6 +60,17 @@ def revealed(studio: Studio, battle: Battle) -> str | None:
     called = [name for model in models for name in names(studio, model)]
     prompt = "\n".join(message.content for message in battle.messages)
     return next(filter(None, (reveals(turn.text, called, prompt) for turn in battle.sides)), None)
+
+
+def _add(tx: Tx, battle: Battle, vote: Vote, void: str | None) -> None:
+    made = matchup(battle, vote)
+    models = (made.model_a, made.model_b)
+    revisions = {
+        name: turn.outcome.revision
+        for name, turn in zip(models, battle.sides, strict=True)
+        if turn.outcome.revision
+    }
+    matchups.add(tx, [made], revisions=revisions, asked={battle.prompt_id: battle.messages}, void=void)
 
 
 def matchup(battle: Battle, vote: Vote) -> Matchup:

@@ -98,13 +98,14 @@ def battle_tab(blocks: gr.Blocks, studio: Studio) -> None:
 
 def pictures(studio: Studio, id: str, axis: Axis, who: str) -> Iterator[list[Any]]:
     """The view, the figures and the button until nothing is written in a battle; parts that changed only."""
+    replies = studio.battles.replies(id)  # first: what ends after this is whole in the store
     battle = battles.load(studio.store, id) if id else None
     figures = arena_view.figures_html(battles.counts(studio.store, who, axis), who, axis)
     if battle is None:
         yield [as_html(GONE) if id else arena_view.EMPTY, figures, gr.update(interactive=True)]
         return
     known = speakers(studio)
-    if replies := studio.battles.replies(id):
+    if replies:
         moments = [reply.moment() for reply in replies]
         yield [arena_view.battle_html(battle, moments, known), figures, gr.update(interactive=False)]
         while any(moment.status == "writing" for moment in moments):
