@@ -119,7 +119,8 @@ def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Const
         raise UserError(f"{folder}: this run has {what} yet")
     if events.held(folder / EVENTS):
         raise UserError(f"{folder}: a process is at work on this run; wait for it, or stop it")
-    if "--constitution" not in stage.files:
+    optional = "--constitution" in stage.several
+    if "--constitution" not in stage.files and not (optional and config.get("constitution")):
         return stage, settings, None
     constitution = constitutions.load(folder / "inputs" / stages.CONSTITUTION)
     if constitution.version != config.get("constitution"):

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.matchups import Matchup
+from pipeline.pairs import Answers
 from pipeline.records import Chain, Judgment, Label, Pair, parse
-from studio.store import chains, judgments, labels, metrics, pairs, runs
+from studio.store import chains, judgments, labels, matchups, metrics, pairs, runs
 from studio.store.chains import NewChain
 from studio.store.database import Store, Tx
 from studio.store.runs import Event, NewRun
@@ -33,6 +35,13 @@ class Rows:
     file: str
     record: type
     add: Callable[[Tx, NewRun, Sequence[Any]], object]
+
+
+@dataclass(frozen=True)
+class Answered(Answers):
+    """A row of a tournament's answers.jsonl."""
+
+    model: str
 
 
 def ingest(store: Store, run: NewRun, folder: Path) -> bool:
@@ -169,6 +178,16 @@ def _add_judgments(tx: Tx, run: NewRun, some: Sequence[Judgment]) -> None:
     judgments.add_imported(tx, some, run.id)
 
 
+def _add_answers(tx: Tx, run: NewRun, some: Sequence[Answered]) -> None:
+    matchups.add_prompts(tx, {one.id: one.messages for one in some}, run.id)
+    weights = {one.model: one.responses[0].source.revision for one in some if one.responses}
+    matchups.add_competitors(tx, weights, run.id)
+
+
+def _add_matchups(tx: Tx, run: NewRun, some: Sequence[Matchup]) -> None:
+    matchups.add(tx, some, run.id)
+
+
 # By stage, in the order of reading. A `.part` grows, and gives way to the whole, which holds the same and
 # what little was not yet read. The inputs of a label run that was made headless are new to the session.
 READ: Mapping[str, tuple[Rows, ...]] = {
@@ -185,6 +204,12 @@ READ: Mapping[str, tuple[Rows, ...]] = {
         Rows("inputs/human.jsonl", Judgment, _add_judgments),
         Rows("outputs/labels.jsonl.part", Label, _add_labels),
         Rows("outputs/labels.jsonl", Label, _add_labels),
+    ),
+    "evaluate": (
+        Rows("outputs/answers.jsonl.part", Answered, _add_answers),
+        Rows("outputs/answers.jsonl", Answered, _add_answers),
+        Rows("outputs/matchups.jsonl.part", Matchup, _add_matchups),
+        Rows("outputs/matchups.jsonl", Matchup, _add_matchups),
     ),
 }
 

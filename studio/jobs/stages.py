@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pipeline.configs import Answering, Drawing, Labelling, as_arguments
+from pipeline.configs import Answering, Drawing, Evaluating, Labelling, as_arguments
 from pipeline.errors import UserError
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio.store.runs import NewRun
 
-C = TypeVar("C", Drawing, Answering, Labelling, Supervised, Preferring, Reinforcing, Direct)
+C = TypeVar("C", Drawing, Answering, Labelling, Evaluating, Supervised, Preferring, Reinforcing, Direct)
 
 CONSTITUTION = "constitution.yaml"
 PROMPTS = "prompts.*"
@@ -70,6 +70,15 @@ LABEL = Stage(
     {"--pairs": PAIRS_FILE, "--constitution": CONSTITUTION},
     extra=("axis",),
 )
+EVALUATE = Stage(
+    "evaluate",
+    Evaluating,
+    "matchup",
+    "elo",
+    {"--prompts": PROMPTS},
+    extra=("models", "judge", "axis"),
+    several={"--constitution": CONSTITUTION},  # a preference model judges without
+)
 # A step of training, and the checkpoint after it, may take a processor minutes.
 SAVES = 600.0
 LABELLED = {"--labels": "labels/*", "--human": "human/*/*", "--calibration": CALIBRATION}
@@ -87,7 +96,7 @@ PM = Stage("pm", Preferring, "step", "training", {}, GATED, {**LABELLED, "--eval
 RL = Stage("rl", Reinforcing, "step", "training", {"--prompts": PROMPTS}, extra=("pm", "judge"), grace=SAVES)
 DPO = Stage("dpo", Direct, "step", "training", {}, GATED, LABELLED, SAVES)
 TRAINING: tuple[Stage[Any], ...] = (SFT, PM, RL, DPO)
-STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL, *TRAINING)
+STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL, EVALUATE, *TRAINING)
 
 
 def of(name: str) -> Stage[Any]:

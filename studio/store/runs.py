@@ -105,6 +105,8 @@ SELECT run, count(DISTINCT prompt_id) FROM pairs
 WHERE run IN (SELECT run FROM run_offsets WHERE starts_with(file, 'outputs/pairs.jsonl')) GROUP BY run
 UNION ALL
 SELECT run, count(*) FROM labels GROUP BY run
+UNION ALL
+SELECT run, count(*) FROM matchups WHERE run IS NOT NULL GROUP BY run
 """
 EVENTS = "SELECT seq, attempt, kind, time, data FROM run_events WHERE run = $run"
 LAST = f"{EVENTS} AND ($kind::VARCHAR IS NULL OR kind = $kind) AND seq > $after ORDER BY seq DESC LIMIT 1"

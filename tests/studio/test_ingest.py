@@ -14,12 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.configs import Answering, Drawing, Labelling
+from pipeline.configs import Answering, Drawing, Evaluating, Labelling
+from pipeline.matchups import Annotator, Matchup
 from pipeline.records import Chain, Judgment, Label, Message, Pair, Step, as_json
 from studio.jobs import ingest as ingesting
 from studio.jobs.ingest import EVENTS, ingest, outputs, whole_lines
-from studio.store import runs
+from studio.store import matchups, runs
 from studio.store.database import Store
+from studio.store.matchups import MatchupFilter
 from studio.store.runs import NewRun
 
 CHAINS = outputs("critique")
@@ -292,3 +294,29 @@ def test_a_run_of_a_stage_that_is_not_known_tells_its_events_alone(store: Store,
     put(tmp_path, outputs_chains_jsonl=chain(f"{run.id}-0"))
     assert ingest(store, run, tmp_path)
     assert run.id not in runs.kept(store)
+
+
+def test_a_tournament_brings_its_prompts_its_weights_and_its_matchups(store: Store, tmp_path: Path) -> None:
+    run = replace(a_run(), stage="evaluate", config=as_json(Evaluating()))
+    said = {"text": "No.", "source": {"name": "rl", "revision": "abc"}}
+    answers = {"model": "rl", "id": "p", "kind": "red_team", "responses": [said]}
+    asked = [{"role": "user", "content": "How?"}]
+    made = [
+        Matchup(str(n), "p", "harmless", "rl", "base", "pm", Annotator("pm", "model"), 0.9, 0.9, 0.9)
+        for n in range(3)
+    ]
+    put(
+        tmp_path,
+        outputs_answers_jsonl=json.dumps({**answers, "messages": asked}).encode() + b'\n{"model": 1}\n',
+        outputs_matchups_jsonl_part=lines(*made[:2]),
+    )
+    ingest(store, run, tmp_path)
+    put(tmp_path, outputs_matchups_jsonl=lines(*made))
+    assert ingest(store, run, tmp_path)
+    assert not ingest(store, run, tmp_path)
+    found = matchups.listed(store, MatchupFilter(run=run.id), 9)
+    assert [one.matchup.id for one in found] == ["2", "1", "0"]
+    assert found[0].messages == (Message("user", "How?"),)
+    there = [one for one in matchups.competitors(store) if one.run == run.id]
+    assert [(one.name, one.revision) for one in there] == [("rl", "abc"), ("base", None)]
+    assert runs.kept(store)[run.id] == 3
