@@ -6,10 +6,12 @@ matchup along, and its battle takes no other: the names were seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from pipeline.errors import UserError
 from pipeline.matchups import Annotator, Matchup
+from pipeline.records import Message
 from pipeline.reveals import reveals
 from studio.components.chat_models import names
 from studio.context import Studio
@@ -30,7 +32,8 @@ def vote(studio: Studio, id: str, vote: Vote, annotator: str) -> None:
         raise UserError("this battle is another person's: press n for one of your own")
     if battle.vote:
         return  # pressed twice
-    void = revealed(studio, battle)
+    models = [turn.chatting.model for turn in battle.sides if turn.chatting]
+    void = revealed(studio, models, [turn.text for turn in battle.sides], battle.messages)
     with studio.store.tx() as tx:
         battles.vote(tx, battle, vote, void)
         _add(tx, battle, vote, f"an answer reveals its model: {void}" if void else None)
@@ -54,12 +57,13 @@ def unfinished(studio: Studio, annotator: str) -> str:
     return battle.id if battle and battle.blind else ""
 
 
-def revealed(studio: Studio, battle: Battle) -> str | None:
-    """The words by which an answer tells who wrote it, if one does."""
-    models = [turn.chatting.model for turn in battle.sides if turn.chatting]
+def revealed(
+    studio: Studio, models: Sequence[str], texts: Sequence[str], messages: Sequence[Message]
+) -> str | None:
+    """The words by which one of the answers tells who wrote it, if one does."""
     called = [name for model in models for name in names(studio, model)]
-    prompt = "\n".join(message.content for message in battle.messages)
-    return next(filter(None, (reveals(turn.text, called, prompt) for turn in battle.sides)), None)
+    prompt = "\n".join(message.content for message in messages)
+    return next(filter(None, (reveals(text, called, prompt) for text in texts)), None)
 
 
 def _add(tx: Tx, battle: Battle, vote: Vote, void: str | None) -> None:

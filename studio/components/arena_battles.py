@@ -20,6 +20,7 @@ from studio.components import arena_view, audit_view
 from studio.components.arena_bar import battle_bar
 from studio.components.audit_asking import AXES
 from studio.components.chat_models import speakers
+from studio.components.model_panel import model_panel
 from studio.components.problem import as_html, told
 from studio.context import Studio, author
 from studio.store import battles, settings
@@ -39,17 +40,25 @@ GONE = "This session has no battle of that id: it may be of another session. Pre
 def battle_tab(blocks: gr.Blocks, studio: Studio) -> None:
     """Put the battles on the page."""
     current = gr.Textbox(visible=False)
-    controls = _controls()
+    chosen = _chosen()
     with gr.Row(elem_classes="cai-arena-ask"):
         prompt = gr.Textbox(
             label="Prompt",
-            placeholder="Enter asks both, Shift+Enter begins a new line; empty: a held-out starter prompt",
+            placeholder="A prompt; Enter asks both. Empty: a held-out starter prompt is drawn",
             lines=1,
             max_lines=8,
             scale=5,
+            container=False,
+            show_label=False,
             elem_id="arena-prompt",
         )
         ask = gr.Button("Ask both", variant="primary", elem_id="arena-ask", min_width=120, scale=0)
+    with gr.Row(elem_classes="cai-arena-more"):
+        with gr.Column(min_width=300), gr.Accordion("Sampling", open=False), gr.Row():
+            knobs = forms.controls(Chatting, SAMPLING, {}, "arena")
+        with gr.Column(min_width=300):
+            model_panel(blocks, studio)
+    controls = dict(zip(ASKED, (*chosen, *knobs.values()), strict=True))
     view = gr.HTML(js_on_load=VIEW_SCRIPT.read_text(encoding="utf-8"), padding=False, elem_id="battle")
     with gr.Column(elem_classes="cai-judging"):
         figures = gr.HTML(padding=False, elem_id="battle-figures")
@@ -102,7 +111,8 @@ def pictures(studio: Studio, id: str, axis: Axis, who: str) -> Iterator[list[Any
     battle = battles.load(studio.store, id) if id else None
     figures = arena_view.figures_html(battles.counts(studio.store, who, axis), who, axis)
     if battle is None:
-        yield [as_html(GONE) if id else arena_view.EMPTY, figures, gr.update(interactive=True)]
+        inside = as_html(GONE) if id else arena_view.EMPTY
+        yield [audit_view.nothing_html(inside, "battle", {}), figures, gr.update(interactive=True)]
         return
     known = speakers(studio)
     if replies:
@@ -118,17 +128,15 @@ def pictures(studio: Studio, id: str, axis: Axis, who: str) -> Iterator[list[Any
     yield [arena_view.battle_html(battle, (), known), figures, gr.update(interactive=True)]
 
 
-def _controls() -> dict[str, Any]:
-    """The controls by the name of what they set, in the order of ASKED."""
+def _chosen() -> list[Any]:
+    """The question, and both models."""
     with gr.Row(elem_classes="cai-asking"):
         axis = gr.Radio(AXES, value="harmless", label="Question", elem_id="arena-axis")
         models = [
             gr.Dropdown([ANYBODY], value=ANY, label=label, allow_custom_value=True, elem_id=f"arena-{name}")
-            for label, name in (("Models", "one"), ("against", "other"))
+            for label, name in (("Model", "one"), ("against", "other"))
         ]
-    with gr.Accordion("Sampling", open=False), gr.Row():
-        knobs = forms.controls(Chatting, SAMPLING, {}, "arena")
-    return dict(zip(ASKED, (axis, *models, *knobs.values()), strict=True))
+    return [axis, *models]
 
 
 def _start(studio: Studio, text: str, values: Sequence[Any], who: str) -> tuple[str, str]:

@@ -41,7 +41,7 @@ are never pooled with those of a model's judgments.</p></section>"""
 
 def battle_html(battle: Battle, moments: Sequence[Moment], known: Options) -> str:
     """A battle as it stands; `moments` are those of answers that are being written, the left one first."""
-    bodies = [_live(one) for one in moments] or [_said(turn.text) for turn in battle.sides]
+    bodies = [_live(one) for one in moments] or [text_html(turn.text) for turn in battle.sides]
     answers = "".join(
         answer_html(
             number,
@@ -124,13 +124,14 @@ def _end(battle: Battle, known: Options) -> str:
 def _live(moment: Moment) -> str:
     """A text on its way. What the model process does would name the model: it is ready, or is not yet."""
     if moment.status != "writing":
-        return _said(moment.text)
+        return text_html(moment.text)
     if not moment.text:
         return '<span class="cai-doing">getting ready…</span>'
     return f'{escape(moment.text)}<span class="cai-caret"></span>'
 
 
-def _said(text: str) -> str:
+def text_html(text: str) -> str:
+    """An answer's text as it is."""
     return escape(text) or '<span class="cai-muted">(empty)</span>'
 
 
