@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pipeline import elo, elo_command, pairs, tournament
@@ -19,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.growing import EXCERPT, Growing, Row, Work, say
 from pipeline.matchups import Annotator, Matchup, Waiting
 from pipeline.pairs import Answers, Engines, Response
-from pipeline.records import Axis, Pair, Prompt, as_json, parse
+from pipeline.records import Axis, Message, Pair, Prompt, as_json, parse
 from pipeline.rundir import RunDir, write_atomically
 from pipeline.tournament import Match
 from pipeline.verdicts import TIE, Judge, Verdict
@@ -177,9 +178,9 @@ class Playing:
             constitution=self.judge.constitution,
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        asked = self.given[match.one, match.prompt_id].messages[-1].content
+        messages = self.given[match.one, match.prompt_id].messages
         # As for labels: whoever watches may judge the same two later, and blind.
-        self.work.keep(as_json(made), 0, lambda: {"prompt": asked[:EXCERPT]})
+        self.work.keep(as_json(made), 0, partial(_excerpt, messages))
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,11 @@ def leave_to_people(play: Tournament, work: Work, given: Given, keys: list[str])
             revision_a=one.source.revision,
             revision_b=other.source.revision,
         )
-        work.keep(as_json(made), 0, lambda asked=messages[-1].content: {"prompt": asked[:EXCERPT]})
+        work.keep(as_json(made), 0, partial(_excerpt, messages))
+
+
+def _excerpt(messages: Sequence[Message]) -> dict[str, str]:
+    return {"prompt": messages[-1].content[:EXCERPT]}
 
 
 def rate(play: Tournament, work: Work, folder: RunDir, core: Sequence[str], about: Mapping[str, Any]) -> None:

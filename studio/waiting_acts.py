@@ -57,6 +57,13 @@ def turned(vote: Vote, first: Side) -> PairVote:
     return sides[1] if vote == "right" else vote
 
 
+def as_seen(vote: PairVote, first: Side) -> Vote:
+    """The same turned back: a vote in the pair's own sides as one by what was seen left and right."""
+    if vote in ("tie", "both_bad"):
+        return vote
+    return "left" if vote == first else "right"
+
+
 def _void(studio: Studio, pair: Waiting) -> str | None:
     models, texts = (pair.model_a, pair.model_b), (pair.response_a, pair.response_b)
     return revealed(studio, models, texts, pair.messages)

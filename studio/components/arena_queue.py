@@ -13,13 +13,14 @@ from pipeline.matchups import Waiting
 from studio import waiting_acts
 from studio.components import audit_view
 from studio.components.arena_bar import queue_bar
-from studio.components.arena_view import VOTES, answer_html, article, text_html
+from studio.components.arena_view import SIDES, VOTES, answer_html, article, text_html
 from studio.components.audit_sides import first_side
 from studio.components.audit_view import nothing_html
 from studio.components.problem import as_html, told
 from studio.context import Studio, author
 from studio.store import battles, waiting
 from studio.store.waiting import Held, Queue
+from studio.waiting_acts import as_seen
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 LONGEST = 600.0  # seconds: whoever took longer was not reading
@@ -109,10 +110,10 @@ def pair_html(pair: Waiting, run: str, who: str, held: Held | None) -> str:
     """A pair as this person sees it; nothing in it tells who wrote what, before the vote or after."""
     first = first_side(pair.id, who)
     texts = (pair.response_a, pair.response_b)
-    chosen = (held.vote if first == "a" else {"a": "b", "b": "a"}.get(held.vote)) if held else None
+    chosen = as_seen(held.vote, first) if held else None
     answers = "".join(
         answer_html(number, text_html(text), "your vote" if chosen == side else "")
-        for number, side, text in zip((1, 2), "ab", texts if first == "a" else texts[::-1], strict=True)
+        for number, side, text in zip((1, 2), SIDES, texts if first == "a" else texts[::-1], strict=True)
     )
     query = {"tab": "queue", "run": run, "pair": pair.id}
     state = "voted" if held else "open"
@@ -135,10 +136,7 @@ def _kept(held: Held, who: str) -> str:
             f"<b>Void:</b> an answer tells who wrote it (“{escape(held.void)}”), so the vote is kept, and "
             "counts for no rating. <kbd>u</kbd> takes it back."
         )
-    first = first_side(held.id, who)
-    sides = {first: "left"}
-    word = VOTES[sides.get(held.vote, "right") if held.vote in ("a", "b") else held.vote]  # type: ignore[call-overload]
-    return f"Kept: {word}. <kbd>u</kbd> takes it back."
+    return f"Kept: {VOTES[as_seen(held.vote, first_side(held.id, who))]}. <kbd>u</kbd> takes it back."
 
 
 def _done(queue: Queue) -> str:

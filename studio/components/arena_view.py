@@ -21,7 +21,7 @@ from studio.store.battles import Battle, Counts, Side, Vote
 from studio.store.conversations import Turn
 
 SIDES: tuple[Side, Side] = ("left", "right")
-VOTES: dict[Vote | str, str] = {
+VOTES: dict[Vote, str] = {
     "left": "the left answer is better",
     "right": "the right answer is better",
     "tie": "a tie",
@@ -102,7 +102,7 @@ def _end(battle: Battle, known: Options) -> str:
     words = {"left": f"{left} beats {right}", "right": f"{right} beats {left}"}
     again = "<kbd>n</kbd> draws the next prompt"
     if battle.state == "voted":
-        vote = words.get(battle.vote or "", VOTES.get(battle.vote or "", ""))
+        vote = words.get(battle.vote or "") or next(VOTES[v] for v in VOTES if v == battle.vote)
         line = f"Kept: {vote}. {again}, <kbd>u</kbd> takes the vote back."
     elif battle.state == "void":
         line = (
