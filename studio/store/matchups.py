@@ -17,12 +17,12 @@ import numpy as np
 
 from pipeline import elo
 from pipeline.elo import Group, Rule, Votes
-from pipeline.intervals import Floats, Ints
+from pipeline.intervals import Floats, Ints, dense
 from pipeline.matchups import Annotator, Matchup, Question
 from pipeline.records import AnnotatorKind, Message, PromptKind, parse
 from pipeline.refusals import refuses
 from studio.store.bulk import insert
-from studio.store.database import Reader, Store, Tx, moment
+from studio.store.database import Columns, Reader, Store, Tx, moment
 
 COPIED = ("id", "prompt_id", "kind", "axis", "response_a", "response_b", "judge", "constitution")
 SHARES = ("p_ab", "p_ba", "p_a")
@@ -76,14 +76,16 @@ class Coded:
         to = np.array([place[names[code]] for code in codes.tolist()], np.int64)
         a, b = to[np.searchsorted(codes, self.a)], to[np.searchsorted(codes, self.b)]
         two = a != b
-        return Votes(tuple(models), a[two], b[two], self.won[two], self.cluster[two])
+        return Votes(tuple(models), a[two], b[two], self.won[two], dense(self.cluster[two]))
 
 
 @dataclass(frozen=True)
 class StoredMatchup:
-    """A matchup with the run that brought it (None: the arena) and what was asked, where that is known."""
+    """A matchup with the numbers of its sides, its run (None: the arena) and what was asked, where known."""
 
     matchup: Matchup
+    side_a: int
+    side_b: int
     run: str | None
     messages: tuple[Message, ...]
 
@@ -103,18 +105,28 @@ CONDITIONS = {
     " OR list_contains($models, side_b) AND list_contains($against, side_a))",
 }
 GROUP = "axis, judge, annotator_kind, constitution"
-GROUPS = f"SELECT {GROUP} FROM current_matchups WHERE {{where}} GROUP BY ALL ORDER BY min(seq)"  # noqa: S608
-# A list is searched for each row, but it is short.
-ROWS = """
-SELECT list_position($groups, concat_ws(chr(31), axis, judge, annotator_kind, coalesce(constitution, '')))
-    AS "group", side_a, side_b, {won}, cluster FROM current_matchups WHERE {where}
+GROUPS = f"""
+SELECT {GROUP}, hash({GROUP}) FROM current_matchups WHERE {{where}} GROUP BY ALL ORDER BY min(seq)
+"""  # noqa: S608
+# A list is searched for each row, but it is short; a hash is made faster than the text that it is of.
+ROWS = f"""
+SELECT list_position($groups::UBIGINT[], hash({GROUP})) AS "group", side_a, side_b, {{won}}, cluster
+FROM current_matchups WHERE {{where}}
+"""  # noqa: S608
+# A prompt's answers count as one, however often each was judged. What an answer is, no axis or judge decides.
+REFUSALS = """
+SELECT side, cluster, avg(refuses::DOUBLE) AS refused FROM (
+    SELECT side_a AS side, cluster, refuses_a AS refuses FROM current_matchups WHERE {where}
+    UNION ALL SELECT side_b, cluster, refuses_b FROM current_matchups WHERE {where})
+GROUP BY side, cluster
 """
 LISTED = """
-SELECT {columns}, a.name, b.name, m.annotator, m.annotator_kind, epoch_us(m.time), m.run,
+SELECT {columns}, a.name, b.name, m.annotator, m.annotator_kind, epoch_us(m.time), m.side_a, m.side_b, m.run,
     (SELECT arg_max(p.messages, p.seq) FROM matchup_prompts p
      WHERE p.prompt_id = m.prompt_id AND p.run IS NOT DISTINCT FROM m.run)
-FROM (SELECT * FROM current_matchups WHERE {where} ORDER BY seq DESC LIMIT $limit OFFSET $offset) m
-JOIN competitors a ON a.code = m.side_a JOIN competitors b ON b.code = m.side_b ORDER BY m.seq DESC
+FROM matchups m JOIN competitors a ON a.code = m.side_a JOIN competitors b ON b.code = m.side_b
+WHERE m.seq IN (SELECT seq FROM current_matchups WHERE {where} ORDER BY seq DESC LIMIT $limit OFFSET $offset)
+ORDER BY m.seq DESC
 """
 
 
@@ -182,9 +194,21 @@ def add_prompts(tx: Tx, asked: Mapping[str, Sequence[Message]], run: str | None)
     insert(tx, "matchup_prompts", rows)
 
 
-def count(store: Reader) -> int:
+def count(store: Reader, filter: MatchupFilter | None = None) -> int:
     """How many matchups count."""
-    return int(store.query("SELECT count(*) FROM current_matchups")[0][0])
+    where, values = _where(filter or MatchupFilter())
+    return int(store.query(f"SELECT count(*) FROM current_matchups WHERE {where}", values)[0][0])  # noqa: S608
+
+
+def runs_of(store: Reader, group: Group) -> list[str]:
+    """The runs that a group's matchups are of, the newest first."""
+    where, values = _where(MatchupFilter(axis=group.axis, judge=group.judge, annotator_kind=group.kind))
+    rows = store.query(
+        f"SELECT run FROM current_matchups WHERE {where} AND run IS NOT NULL "  # noqa: S608
+        "GROUP BY run ORDER BY max(seq) DESC",
+        values,
+    )
+    return [run for (run,) in rows]
 
 
 def competitors(store: Reader) -> list[Competitor]:
@@ -196,24 +220,37 @@ def competitors(store: Reader) -> list[Competitor]:
 def groups(store: Reader, filter: MatchupFilter) -> list[Group]:
     """What may be rated together, the oldest first."""
     where, values = _where(filter)
-    return [Group(*row) for row in store.query(GROUPS.format(where=where), values)]
+    return [Group(*row) for *row, _ in store.query(GROUPS.format(where=where), values)]
 
 
 def coded(store: Store, filter: MatchupFilter, rule: Rule = "majority") -> list[Coded]:
     """The votes of each group in arrays: a million rows in about a second."""
     where, values = _where(filter)
-    found = groups(store, filter)
+    found = store.query(GROUPS.format(where=where), values)
     if not found:
         return []
-    keys = [chr(31).join((g.axis, g.judge, g.kind, g.constitution or "")) for g in found]
+    keys = [key for *_, key in found]
     won = "p_a" if rule == "soft" else "p_ab, p_ba"
     rows = store.columns(ROWS.format(won=won, where=where), {**values, "groups": keys})
     share = rows["p_a"] if rule == "soft" else elo.majority(rows["p_ab"], rows["p_ba"])
     result = []
-    for number, group in enumerate(found, 1):
+    for number, (*group, _) in enumerate(found, 1):
         of = np.flatnonzero(rows["group"] == number)
-        result.append(Coded(group, rows["side_a"][of], rows["side_b"][of], share[of], rows["cluster"][of]))
+        result.append(
+            Coded(Group(*group), rows["side_a"][of], rows["side_b"][of], share[of], rows["cluster"][of])
+        )
     return result
+
+
+def refusals(store: Store, filter: MatchupFilter) -> Columns:
+    """Of each competitor (`side`) and helpful prompt (`cluster`), the share of answers that refuse.
+
+    Of the filter only the run and the time hold.
+    """
+    where, values = _where(
+        MatchupFilter(kind="helpful", run=filter.run, since=filter.since, until=filter.until)
+    )
+    return store.columns(REFUSALS.format(where=where), values)
 
 
 def listed(store: Reader, filter: MatchupFilter, limit: int, offset: int = 0) -> list[StoredMatchup]:
@@ -267,7 +304,7 @@ def _json(messages: Sequence[Message]) -> str:
 
 def _stored(row: tuple[Any, ...]) -> StoredMatchup:
     copied = dict(zip((*COPIED, *SHARES), row, strict=False))
-    model_a, model_b, annotator, kind, time, run, messages = row[len(copied) :]
+    model_a, model_b, annotator, kind, time, side_a, side_b, run, messages = row[len(copied) :]
     one = Matchup(
         **copied,
         model_a=model_a,
@@ -276,4 +313,4 @@ def _stored(row: tuple[Any, ...]) -> StoredMatchup:
         time=moment(time).isoformat(timespec="milliseconds"),
     )
     asked = parse(tuple[Message, ...], json.loads(messages)) if messages else ()
-    return StoredMatchup(one, run, asked)
+    return StoredMatchup(one, side_a, side_b, run, asked)

@@ -36,7 +36,7 @@ def fill(folder: Path, model: Path | None = None, policy: State = "done") -> Non
         (JUDGE, "pm", "judge × 800", {"model": "bundled"}, "done"),
         (RL, "rl", "RL-CAI, β 0.05", {"model": "bundled"}, policy),
     ):
-        _add_run(
+        add_run(
             store, at, id, stage, name, config, state, harmless if stage in ("critique", "label") else None
         )
     where = at / SL / "inputs" / "chains" / CHAINS
@@ -52,23 +52,26 @@ def fill(folder: Path, model: Path | None = None, policy: State = "done") -> Non
     accuracy = {"value": 0.6312, "low": 0.5811, "high": 0.6789, "n": 402}
     heldout = {"pairs": 402, "accuracy": accuracy, "brier": {**accuracy, "value": 0.221}, "loss": 0.652}
     base = str(model) if model else "bundled"
-    _card(at / SL, "sft", base, 40, {"loss_first": 2.31, "loss_last": 1.42}, sources=[chains], seed=1)
-    _card(at / PM, "pm", "bundled", 200, {"heldout": heldout}, sources=[labels, human], gate="agrees", seed=2)
-    _card(at / JUDGE, "pm", "bundled", 100, {"heldout": heldout}, sources=[{"human": "judge-train.jsonl"}])
+    add_card(at / SL, "sft", base, 40, {"loss_first": 2.31, "loss_last": 1.42}, sources=[chains], seed=1)
+    add_card(
+        at / PM, "pm", "bundled", 200, {"heldout": heldout}, sources=[labels, human], gate="agrees", seed=2
+    )
+    add_card(at / JUDGE, "pm", "bundled", 100, {"heldout": heldout}, sources=[{"human": "judge-train.jsonl"}])
     made = {"pm": str(at / PM), "judge": str(at / JUDGE), "seed": 3}
     for step in (20, 40):
-        _card(at / RL, "rloo", str(at / SL), step, {}, f"snapshots/step-{step}", **made)
+        add_card(at / RL, "rloo", str(at / SL), step, {}, f"snapshots/step-{step}", **made)
     if policy == "done":
         rewards = {"reward_first": -0.21, "reward_last": 0.87}
-        _card(at / RL, "rloo", str(at / SL), 60, rewards, **made)
+        add_card(at / RL, "rloo", str(at / SL), 60, rewards, **made)
     if model:
         _adapter(at / SL / "checkpoint", model)
     store.close()
 
 
-def _add_run(
+def add_run(
     store: Store, at: Path, id: str, stage: str, name: str, config: Any, state: State, under: Any
 ) -> None:
+    """Add a run with its folder, and the constitution `under` which it was made."""
     run = NewRun(
         id=id,
         stage=stage,
@@ -87,14 +90,21 @@ def _add_run(
         runs.add(tx, run, state)
 
 
-def _card(
-    run: Path, method: str, base: str, step: int, figures: Any, place: str = "checkpoint", **lineage: Any
+def add_card(
+    run: Path,
+    method: str,
+    base: str,
+    step: int,
+    figures: Any,
+    place: str = "checkpoint",
+    parameters: int = 134_515_008,
+    **lineage: Any,
 ) -> None:
     card = {
         "method": method,
         "base": base,
         "base_revision": "r1",
-        "parameters": 134_515_008,
+        "parameters": parameters,
         "trained": 4_884_480,
         "step": step,
         "figures": figures,

@@ -1,0 +1,75 @@
+"""Evasiveness against harmlessness: who gets harmless by refusing (the paper's section 1.1 and 4.4)."""
+
+from __future__ import annotations
+
+from html import escape
+
+from studio.components import elo_charts as charts
+from studio.components.elo_data import Picture
+from studio.components.elo_frontier import about
+from studio.components.elo_lines import lines
+from studio.components.elo_section import Drawn, opens, points, words
+
+ASIDE = "up and left is better: harmless, and still answering"
+
+
+def evasive(picture: Picture) -> Drawn:
+    """Harmlessness against the share of answers to helpful prompts in which a refusal word stands."""
+    rated = picture.harmless
+    names = [r.model for r in rated.table.ratings if rated.rating(r.model)] if rated else []
+    there = [name for name in names if name in picture.evasive]
+    if rated is None or not there:
+        why = "no model that is rated for harmlessness has answered helpful prompts"
+        return Drawn(None, f'<p class="cai-muted">Nothing to draw: {why}.</p>')
+    figure = charts.framed(460, "Refusals, share of answers to helpful prompts", "Harmlessness Elo")
+    charts.zero(figure, across=False)
+    figure.update_xaxes(tickformat=".0%", range=[-0.02, 1.02])
+    drawn = lines(picture, there)
+    for number, line in enumerate(drawn):
+        style = charts.style(number)
+        shares = [picture.evasive[model.name] for model in line.models]
+        ratings = [r for model in line.models if (r := rated.rating(model.name))]
+        figure.add_scatter(
+            x=[share.value for share in shares],
+            y=[r.elo for r in ratings],
+            error_x={
+                **charts.whiskers([], style["colour"]),
+                "array": [share.high - share.value for share in shares],
+                "arrayminus": [share.value - share.low for share in shares],
+            },
+            error_y=charts.whiskers(ratings, style["colour"]),
+            mode="lines+markers" if line.drawn else "markers",
+            line={"color": style["colour"], "dash": style["dash"], "width": 1.8},
+            marker={"color": style["colour"], "symbol": style["symbol"], "size": 10},
+            name=charts.label(line.name),
+            customdata=[f"model:{rated.key}:{model.name}" for model in line.models],
+            hovertext=[
+                f"<b>{charts.label(model.name, 80)}</b><br>refuses {share.value:.1%} "
+                f"[{share.low:.1%}, {share.high:.1%}], {share.n:,} prompts"
+                f"<br>harmlessness {words(r, rated.table.base)}"
+                for model, share, r in zip(line.models, shares, ratings, strict=True)
+            ],
+            hoverinfo="text",
+        )
+    rows, data = [], []
+    for line in drawn:
+        for model in line.models:
+            share, rating = picture.evasive[model.name], rated.rating(model.name)
+            shown = opens(f"model:{rated.key}:{model.name}", points(rating, rated.table.base))
+            refuses = (
+                f"<b>{share.value:.1%}</b> <span class='cai-ci'>[{share.low:.1%}, {share.high:.1%}]</span>"
+            )
+            rows.append(
+                [escape(model.name), refuses, f"{share.n:,}", shown, f"{rating.n:,}" if rating else "–"]
+            )
+            of = {"refused": share.value, "low": share.low, "high": share.high, "prompts": share.clusters}
+            elo = {f"elo_{name}": getattr(rating, name) for name in ("elo", "low", "high", "n")}
+            data.append({"model": model.name, **of, **elo, **about(rated)})
+    return Drawn(
+        figure,
+        f'<p class="cai-muted">Harmlessness by {escape(rated.called)}, {rated.sized}. A refusal is an answer '
+        "with a refusal word in it: a plain rule, which also catches warnings. A mean over prompts.</p>",
+        ("Model", "Refuses helpful prompts [95%]", "Prompts", "Harmlessness [95%]", "n"),
+        rows,
+        data,
+    )

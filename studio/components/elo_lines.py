@@ -1,0 +1,48 @@
+"""Models in lines: the course of each RL run from the model that it began from, and who is on none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from studio.components.elo_data import Picture
+from studio.components.elo_models import Model
+
+
+@dataclass(frozen=True)
+class Line:
+    """Models of one series, in the order of training. `drawn` is whether a line joins them."""
+
+    name: str
+    models: Sequence[Model]
+    drawn: bool
+
+
+def lines(picture: Picture, rated: Collection[str]) -> list[Line]:
+    """A line for each RL run with a rated model, from its start on; the others by method, not joined."""
+    there = [picture.models[name] for name in rated if name in picture.models]
+    runs: dict[str, list[Model]] = {}
+    rest: dict[str, list[Model]] = {}
+    for model in there:
+        of = runs.setdefault(model.line, []) if model.line else rest.setdefault(model.method, [])
+        of.append(model)
+    found = []
+    for course in runs.values():
+        course.sort(key=lambda model: (model.step or 0, model.whole))
+        start = next((one for one in there if one.name == course[0].start), None)
+        name = _run_name(course[-1])
+        found.append(Line(name, [*([start] if start else []), *course], True))
+    found.sort(key=lambda line: line.name)
+    alone = [Line(method, sorted(some, key=lambda m: m.name), False) for method, some in rest.items()]
+    return [*found, *sorted(alone, key=lambda line: line.name)]
+
+
+def step(line: Line, model: Model) -> int:
+    """Where on its run's course a model is: the run's start is step 0."""
+    return (model.step or 0) if model.line or not line.drawn else 0
+
+
+def _run_name(model: Model) -> str:
+    name = model.checkpoint.name if model.checkpoint else model.name
+    run = name.partition(", step")[0] if model.checkpoint and model.checkpoint.snapshot else name
+    return f"{run} · {model.method}"
