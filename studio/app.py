@@ -107,8 +107,8 @@ def _mount(app: FastAPI, blocks: gr.Blocks, root_path: str, logged_in: bool) -> 
 
 def _head() -> str:
     """Our style sheets, as they are: Gradio rewrites what it takes as `css` to reach below its root only."""
-    names = ("studio.css", "audit.css", "training.css", "checkpoints.css", "chat.css")
-    sheets = (HERE / name for name in names)
+    names = ("studio", "overview", "audit", "training", "checkpoints", "chat")
+    sheets = (HERE / f"{name}.css" for name in names)
     return "".join(f"<style>{sheet.read_text(encoding='utf-8')}</style>" for sheet in sheets)
 
 

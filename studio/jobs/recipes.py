@@ -1,7 +1,8 @@
-"""A recipe as runs of the session, in the queue: each begins once the one before it is whole (`cai run`, `cai tour`).
+"""A recipe as runs of the session, in the queue: each begins once the one before it is whole.
 
 So what a recipe makes is in the session from its first row on, and each of its runs is stopped, resumed and
 looked into like any other. A run that ends early holds back those after it, and no other run.
+Headless: `cai run`, `cai tour`.
 """
 
 from __future__ import annotations

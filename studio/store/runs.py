@@ -156,11 +156,6 @@ def exists(store: Reader, id: str) -> bool:
     return bool(store.query("SELECT 1 FROM runs WHERE id = ? LIMIT 1", [id]))
 
 
-def count(store: Reader) -> int:
-    """How many runs the session has."""
-    return int(store.query("SELECT count(*) FROM run_status WHERE state <> 'deleted'")[0][0])
-
-
 def add_process(tx: Tx, run: str, holder: Holder, device: str) -> None:
     """Say which process works on a run now."""
     tx.query(
@@ -233,6 +228,17 @@ def figures(store: Reader) -> dict[str, Figures]:
         for run in {*there, *told}
         for said in (told.get(run, {}),)
     }
+
+
+def took(store: Reader) -> dict[str, float]:
+    """Seconds that each run took that was begun once and came to its end, by its id."""
+    return dict(
+        store.query(
+            "SELECT run, (max(epoch_us(time)) FILTER (state = 'done') - min(epoch_us(time)) FILTER "
+            "(state = 'running')) / 1e6 FROM run_states GROUP BY run "
+            "HAVING count(*) FILTER (state = 'running') = 1 AND count(*) FILTER (state = 'done') = 1"
+        )
+    )
 
 
 def samples(store: Reader, run: str, many: int) -> list[Event]:

@@ -1,4 +1,4 @@
-"""A recipe in the queue: each of its runs begins once the one before it is whole, and no other run waits for it."""
+"""A recipe in the queue: each of its runs waits for the one before it, and no other run does."""
 
 from __future__ import annotations
 
