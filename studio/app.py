@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from starlette.routing import Mount
 
 from studio.auth import Accounts, LoginWall
+from studio.components.about import about_html
 from studio.components.header import header
 from studio.context import Studio
 from studio.guard import Guard, site
@@ -22,6 +23,7 @@ from studio.pages import (
     chat,
     checkpoints,
     constitution,
+    glossary,
     labels,
     overview,
     reading,
@@ -56,6 +58,7 @@ PAGES = (
     Page("checkpoints", "Checkpoints", checkpoints.build),
     Page("chat", "Chat", chat.build),
     Page("sessions", "Sessions", sessions.build),
+    Page("glossary", "Glossary", glossary.build),
 )
 
 
@@ -107,7 +110,7 @@ def _mount(app: FastAPI, blocks: gr.Blocks, root_path: str, logged_in: bool) -> 
 
 def _head() -> str:
     """Our style sheets, as they are: Gradio rewrites what it takes as `css` to reach below its root only."""
-    names = ("studio", "overview", "audit", "training", "checkpoints", "chat")
+    names = ("studio", "help", "overview", "audit", "training", "checkpoints", "chat")
     sheets = (HERE / f"{name}.css" for name in names)
     return "".join(f"<style>{sheet.read_text(encoding='utf-8')}</style>" for sheet in sheets)
 
@@ -123,6 +126,8 @@ def _blocks(studio: Studio, logout: bool) -> gr.Blocks:
 
 def _page(blocks: gr.Blocks, studio: Studio, page: Page, logout: bool) -> None:
     header(blocks, studio, page.path, page.title, logout)
+    if help := about_html(page.path):
+        gr.HTML(help, padding=False)
     page.build(blocks, studio)
 
 

@@ -18,7 +18,7 @@ from pipeline.recipe import Step
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio.store.runs import NewRun
 
-C = TypeVar("C", Drawing, Answering, Labelling, Supervised, Preferring, Reinforcing, Direct, Evaluating)
+C = TypeVar("C", Drawing, Answering, Labelling, Evaluating, Supervised, Preferring, Reinforcing, Direct)
 
 CONSTITUTION = "constitution.yaml"
 PROMPTS = "prompts.*"
@@ -72,6 +72,15 @@ LABEL = Stage(
     {"--pairs": PAIRS_FILE, "--constitution": CONSTITUTION},
     extra=("axis",),
 )
+EVALUATE = Stage(
+    "evaluate",
+    Evaluating,
+    "matchup",
+    "elo",
+    {"--prompts": PROMPTS},
+    extra=("models", "judge", "axis"),
+    several={"--constitution": CONSTITUTION},  # a preference model judges without
+)
 # A step of training, and the checkpoint after it, may take a processor minutes.
 SAVES = 600.0
 LABELLED = {"--labels": "labels/*", "--human": "human/*/*", "--calibration": CALIBRATION}
@@ -88,17 +97,8 @@ SFT = Stage(
 PM = Stage("pm", Preferring, "step", "training", {}, GATED, {**LABELLED, "--eval": "eval/*/*"}, SAVES)
 RL = Stage("rl", Reinforcing, "step", "training", {"--prompts": PROMPTS}, extra=("pm", "judge"), grace=SAVES)
 DPO = Stage("dpo", Direct, "step", "training", {}, GATED, LABELLED, SAVES)
-EVALUATE = Stage(
-    "evaluate",
-    Evaluating,
-    "matchup",
-    "runs",
-    {"--prompts": PROMPTS},
-    ("models", "judge", "axis"),
-    {"--constitution": CONSTITUTION},
-)
 TRAINING: tuple[Stage[Any], ...] = (SFT, PM, RL, DPO)
-STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL, *TRAINING, EVALUATE)
+STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL, EVALUATE, *TRAINING)
 
 
 def of(name: str) -> Stage[Any]:
