@@ -1,4 +1,4 @@
-"""The app: the list of pages, and the FastAPI application around them. Nothing else."""
+"""The app: the list of pages, the endpoints beside them, and the FastAPI application around. Nothing else."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import gradio as gr
 from fastapi import FastAPI, Request
 from starlette.routing import Mount
 
+from studio import api
 from studio.auth import Accounts, LoginWall
 from studio.components.about import about_html
 from studio.components.header import header
@@ -118,6 +119,7 @@ def _head() -> str:
 def _blocks(studio: Studio, logout: bool) -> gr.Blocks:
     with gr.Blocks(title="CAI Studio", analytics_enabled=False) as blocks:
         _page(blocks, studio, PAGES[0], logout)
+        api.build(studio)
     for page in PAGES[1:]:
         with blocks.route(page.title, f"/{page.path}"):
             _page(blocks, studio, page, logout)

@@ -61,11 +61,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Action:
-    """One thing worth doing now, and the page where it is done."""
+    """One thing worth doing now, the page where it is done, why, and at which station of the loop."""
 
     label: str
     path: str
     why: str
+    station: str
 
 
 def progress(store: Store) -> Progress:
@@ -82,33 +83,41 @@ def next_action(now: Progress) -> Action:
     if now.pairs:
         return _with_pairs(now)
     if now.chains == 0:
-        return Action("Watch a chain", "chains", "See the model answer, criticise itself and revise.")
-    if now.edits == 0:
         return Action(
-            "Edit a principle", "constitution", "Change what the critiques look for, then look again."
+            "Watch a chain", "chains", "See the model answer, criticise itself and revise.", "Chains"
         )
+    if now.edits == 0:
+        why = "Change what the critiques look for, then look again."
+        return Action("Edit a principle", "constitution", why, "Constitution")
     if now.finished == 0:
-        return Action("Run another chain", "chains", "See what the constitution in force changes.")
+        return Action("Run another chain", "chains", "See what the constitution in force changes.", "Chains")
     if now.judged < now.finished:
-        return Action("Read and judge", "reading", "Accept the chains that are fit to train on.")
+        return Action("Read and judge", "reading", "Accept the chains that are fit to train on.", "Read")
     if now.sft == 0:
-        return Action("Train SL-CAI", "training", "Teach a model to give the revisions at once.")
-    return Action("Get pairs", "labels", "Two responses to each prompt, for a feedback model to compare.")
+        return Action("Train SL-CAI", "training", "Teach a model to give the revisions at once.", "SL-CAI")
+    why = "Get two responses to each prompt, for a feedback model to compare."
+    return Action("Get pairs", "labels", why, "Pairs")
 
 
 def _with_pairs(now: Progress) -> Action:
     if now.labelled == 0:
-        return Action("Label the pairs", "labels", "Let a feedback model say which response is better.")
+        return Action(
+            "Label the pairs", "labels", "Let a feedback model say which response is better.", "Labels"
+        )
     if now.audited < min(FIRST_LOOK, now.pairs):
-        return Action("Judge some pairs", "audit", "Blind, by keys: then it shows what the labels are worth.")
+        why = "Judge some pairs blind, by keys: then it shows what the labels are worth."
+        return Action("Judge some pairs", "audit", why, "Labels")
     if now.pm == 0:
         why = "See how far the feedback model and people agree; then train a preference model on the labels."
-        return Action("See the agreement", "agreement", why)
+        return Action("See the agreement", "agreement", why, "Preference model")
     if now.rl + now.dpo == 0:
-        return Action("Train RL-CAI", "training", "Let the preference model reward a policy.")
+        return Action("Train RL-CAI", "training", "Let the preference model reward a policy.", "RL-CAI")
     if now.rated == 0:
-        return Action("Talk to the models", "chat", "Ask the plain model and the trained ones the same.")
-    return Action("Change a principle", "constitution", "Reword one, go round again, and compare.")
+        return Action(
+            "Talk to the models", "chat", "Ask the plain model and the trained ones the same.", "Matchups"
+        )
+    why = "Reword a principle, go round again, and compare."
+    return Action("Change a principle", "constitution", why, "Constitution")
 
 
 def plural(count: int, noun: str) -> str:

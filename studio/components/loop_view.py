@@ -110,9 +110,8 @@ WHO = {"person": "you", "model": "models", "both": "models and you"}
 
 def loop_html(now: Progress) -> str:
     """The ring, with the station of the next action marked."""
-    path = next_action(now).path
-    at = next((station for station in STATIONS if station.path == path), None)
-    items = "".join(_item(station, now, station is at) for station in STATIONS)
+    at = next_action(now).station
+    items = "".join(_item(station, now, station.name == at) for station in STATIONS)
     return f'<ol class="cai-ring" aria-label="The loop, with what this session holds">{items}</ol>'
 
 

@@ -141,9 +141,9 @@ def _table(run: Run, tour: Queued, folder: Path) -> str:
         else ""
     )
     body = "".join(_rating(row, tour.runs[0].config["recipe"]["places"]) for row in rows)
-    axis = escape(str(run.config.get("axis")))
+    axis = "Harmlessness" if run.config.get("axis") == "harmless" else "Helpfulness"
     return (
-        f'<table class="cai-labellers"><caption>{axis.capitalize()}: Elo against the plain model, with 95% '
+        f'<table class="cai-labellers"><caption>{axis}: Elo against the plain model, with 95% '
         f"intervals.{trust}</caption><thead><tr>{HEADS}</tr></thead><tbody>{body}</tbody></table>"
     )
 
