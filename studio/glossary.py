@@ -98,6 +98,10 @@ TERMS = (
         "shares no pairs with the one that rewarded.",
     ),
     Term(
+        "Kappa",
+        "Agreement beyond what chance alone would give: 0 is chance, 1 is always.",
+    ),
+    Term(
         "KL",
         "How far the policy's answers have moved from the reference's. A penalty on it keeps the policy "
         "from words that only please the reward.",

@@ -166,7 +166,11 @@ def _rating(row: Mapping[str, Any], places: Mapping[str, str]) -> str:
     else:
         ends = ["-∞" if low is None else f"{low:+.0f}", "∞" if high is None else f"{high:+.0f}"]
         apart = (low is not None and low > 0) or (high is not None and high < 0)
-        told = [f"{elo:+.0f}", f"[{ends[0]}, {ends[1]}]", "a difference" if apart else "no difference shown"]
+        told = [
+            f"{round(elo):+d}",
+            f"[{ends[0]}, {ends[1]}]",
+            "a difference" if apart else "no difference shown",
+        ]
     cells = f"<td>{told[0]}</td><td>{told[1]}</td><td>{row.get('n', 0):,}</td><td>{told[2]}</td>"
     return f'<tr><th scope="row">{escape(_model(str(row["model"]), places))}</th>{cells}</tr>'
 

@@ -12,7 +12,13 @@ LEAD = f"""<h2 class="cai-title">Glossary</h2>
 (2022), “Constitutional AI: Harmlessness from AI Feedback”, <a href="{ARXIV}">arXiv 2212.08073</a>.</p>"""
 # The page is drawn after it is loaded: by then the browser has looked for the address's word in vain.
 FIND = """
-const find = () => document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+const find = () => {
+  for (const entry of element.querySelectorAll("[aria-current]")) entry.removeAttribute("aria-current");
+  const found = location.hash && element.querySelector(`[id="${CSS.escape(location.hash.slice(1))}"]`);
+  if (!found) return;
+  found.setAttribute("aria-current", "true");
+  found.scrollIntoView({block: "center"});
+};
 find();
 addEventListener("hashchange", find);
 """

@@ -130,6 +130,16 @@ def test_without_a_login_nothing_is_told(studio: Studio) -> None:
     assert answer.status_code == 401
 
 
+def test_who_has_logged_in_is_known_by_name(studio: Studio) -> None:
+    with served(build(studio, Accounts({"ana": "open sesame"}))) as address:
+        form = {"username": "ana", "password": "open sesame", "next": "/"}
+        answer = httpx.post(f"{address}/login", data=form, headers={"Origin": address})
+        cookie = "; ".join(f"{name}={value}" for name, value in answer.cookies.items())
+        client = Client(address, headers={"Cookie": cookie}, verbose=False)
+        client.predict(["?"], "", "minimal", "bundled", 1, 8, 0, api_name="/start_critique")
+    assert [run.author for run in runs.listed(studio.store)] == ["ana"]
+
+
 def test_another_site_is_refused(studio: Studio) -> None:
     with served(build(studio)) as address:
         there = {"Origin": "http://evil.example"}

@@ -104,6 +104,18 @@ def test_a_stage_that_failed_says_why_and_what_to_do(studio: Studio, stages: lis
     assert "Waiting: SL-CAI" in shown(studio)
 
 
+def test_a_stage_that_was_begun_once_says_how_long_it_took(studio: Studio, stages: list[str]) -> None:
+    at = "2026-01-01T00:0{}:00.000+00:00".format
+    once = [Event(1, 1, "started", at(0), {}), Event(2, 1, "finished", at(1), {"status": "done"})]
+    twice = [*once, Event(3, 2, "started", at(2), {}), Event(4, 2, "finished", at(3), {"status": "done"})]
+    with studio.store.tx() as tx:
+        for id, events in zip(stages, (once, twice, once[:1]), strict=False):
+            runs.add_events(tx, id, events)
+            runs.set_state(tx, id, "done", ("waiting",))
+    assert runs.took(studio.store) == {stages[0]: 60.0}
+    assert shown(studio).count("took 60 s") == 1
+
+
 def test_one_tour_at_a_time_and_stop_ends_the_one_there_is(studio: Studio, stages: list[str]) -> None:
     with pytest.raises(UserError, match="stop it before"):
         overview.start_tour(studio, "tour", "ann")
