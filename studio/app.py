@@ -1,4 +1,4 @@
-"""The app: the list of pages, and the FastAPI application around them. Nothing else."""
+"""The app: the list of pages, the endpoints beside them, and the FastAPI application around. Nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import gradio as gr
 from fastapi import FastAPI, Request
 from starlette.routing import Mount
 
+from studio import api
 from studio.auth import Accounts, LoginWall
+from studio.components.about import about_html
 from studio.components.header import header
 from studio.context import Studio
 from studio.guard import Guard, site
@@ -24,6 +26,7 @@ from studio.pages import (
     checkpoints,
     constitution,
     elo,
+    glossary,
     labels,
     overview,
     reading,
@@ -60,6 +63,7 @@ PAGES = (
     Page("arena", "Arena", arena.build),
     Page("elo", "Elo", elo.build),
     Page("sessions", "Sessions", sessions.build),
+    Page("glossary", "Glossary", glossary.build),
 )
 
 
@@ -111,13 +115,14 @@ def _mount(app: FastAPI, blocks: gr.Blocks, root_path: str, logged_in: bool) -> 
 
 def _head() -> str:
     """Our style sheets, as they are: Gradio rewrites what it takes as `css` to reach below its root only."""
-    sheets = ("studio", "audit", "training", "checkpoints", "chat", "arena", "elo")
+    sheets = ("studio", "help", "overview", "audit", "training", "checkpoints", "chat", "arena", "elo")
     return "".join(f"<style>{(HERE / f'{name}.css').read_text('utf-8')}</style>" for name in sheets)
 
 
 def _blocks(studio: Studio, logout: bool) -> gr.Blocks:
     with gr.Blocks(title="CAI Studio", analytics_enabled=False) as blocks:
         _page(blocks, studio, PAGES[0], logout)
+        api.build(studio)
     for page in PAGES[1:]:
         with blocks.route(page.title, f"/{page.path}"):
             _page(blocks, studio, page, logout)
@@ -126,6 +131,8 @@ def _blocks(studio: Studio, logout: bool) -> gr.Blocks:
 
 def _page(blocks: gr.Blocks, studio: Studio, page: Page, logout: bool) -> None:
     header(blocks, studio, page.path, page.title, logout)
+    if help := about_html(page.path):
+        gr.HTML(help, padding=False)
     page.build(blocks, studio)
 
 

@@ -9,7 +9,15 @@ from studio.store.database import Store
 
 FIRST_LOOK = 50
 """Judged pairs at which the gate first looks at how well a labeller agrees."""
-COUNTS = """
+MATCHUPS = """
+SELECT coalesce(sum(done), 0) FROM (
+    SELECT max(CAST(json_extract(e.data, '$.done') AS BIGINT)) AS done
+    FROM run_events e JOIN runs r ON r.id = e.run JOIN run_status s ON s.run = r.id
+    WHERE r.stage = 'evaluate' AND e.kind = 'progress' AND s.state <> 'deleted' GROUP BY r.id)"""
+"""How many comparisons of two models there are: what the session's tournaments say that they have judged."""
+TRAINED = """
+SELECT count(*) FROM runs r JOIN run_status s ON s.run = r.id WHERE s.state = 'done' AND r.stage = """
+COUNTS = f"""
 SELECT count(*), count(*) FILTER (author <> $project),
     (SELECT count(*) FROM chains),
     (SELECT count(*) FROM chain_status WHERE status = 'finished'),
@@ -20,9 +28,9 @@ SELECT count(*), count(*) FILTER (author <> $project),
         WHERE run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')),
     (SELECT count(DISTINCT pair) FROM standing_judgments
         WHERE annotator_kind = 'person' AND choice NOT IN ('none', 'skip')),
-    (SELECT count(*) FROM runs r JOIN run_status s ON s.run = r.id
-        WHERE r.stage IN ('sft', 'pm', 'rl', 'dpo') AND s.state = 'done')
-FROM constitution_versions"""
+    ({TRAINED} 'sft'), ({TRAINED} 'pm'), ({TRAINED} 'rl'), ({TRAINED} 'dpo'), ({TRAINED} 'evaluate'),
+    ({MATCHUPS})
+FROM constitution_versions"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -38,16 +46,27 @@ class Progress:
     pairs: int = 0
     labelled: int = 0  # of these, the ones that a feedback model has judged
     audited: int = 0  # of these, the ones that a person has judged
-    trained: int = 0  # checkpoints of finished training runs
+    sft: int = 0  # checkpoints of finished training runs, by method
+    pm: int = 0
+    rl: int = 0
+    dpo: int = 0
+    rated: int = 0  # finished tournaments
+    matchups: int = 0
+
+    @property
+    def trained(self) -> int:
+        """Checkpoints of finished training runs."""
+        return self.sft + self.pm + self.rl + self.dpo
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing worth doing now, and the page where it is done."""
+    """One thing worth doing now, the page where it is done, why, and at which station of the loop."""
 
     label: str
     path: str
     why: str
+    station: str
 
 
 def progress(store: Store) -> Progress:
@@ -64,24 +83,41 @@ def next_action(now: Progress) -> Action:
     if now.pairs:
         return _with_pairs(now)
     if now.chains == 0:
-        return Action("Watch a chain", "chains", "See the model answer, criticise itself and revise.")
-    if now.edits == 0:
         return Action(
-            "Edit a principle", "constitution", "Change what the critiques look for, then look again."
+            "Watch a chain", "chains", "See the model answer, criticise itself and revise.", "Chains"
         )
+    if now.edits == 0:
+        why = "Change what the critiques look for, then look again."
+        return Action("Edit a principle", "constitution", why, "Constitution")
     if now.finished == 0:
-        return Action("Run another chain", "chains", "See what the constitution in force changes.")
+        return Action("Run another chain", "chains", "See what the constitution in force changes.", "Chains")
     if now.judged < now.finished:
-        return Action("Read and judge", "reading", "Accept the chains that are fit to train on.")
-    return Action("Get pairs", "labels", "Two responses to each prompt, for a feedback model to compare.")
+        return Action("Read and judge", "reading", "Accept the chains that are fit to train on.", "Read")
+    if now.sft == 0:
+        return Action("Train SL-CAI", "training", "Teach a model to give the revisions at once.", "SL-CAI")
+    why = "Get two responses to each prompt, for a feedback model to compare."
+    return Action("Get pairs", "labels", why, "Pairs")
 
 
 def _with_pairs(now: Progress) -> Action:
     if now.labelled == 0:
-        return Action("Label the pairs", "labels", "Let a feedback model say which response is better.")
+        return Action(
+            "Label the pairs", "labels", "Let a feedback model say which response is better.", "Labels"
+        )
     if now.audited < min(FIRST_LOOK, now.pairs):
-        return Action("Judge some pairs", "audit", "Blind, by keys: then it shows what the labels are worth.")
-    return Action("See the agreement", "agreement", "How far the feedback model and people agree.")
+        why = "Judge some pairs blind, by keys: then it shows what the labels are worth."
+        return Action("Judge some pairs", "audit", why, "Labels")
+    if now.pm == 0:
+        why = "See how far the feedback model and people agree; then train a preference model on the labels."
+        return Action("See the agreement", "agreement", why, "Preference model")
+    if now.rl + now.dpo == 0:
+        return Action("Train RL-CAI", "training", "Let the preference model reward a policy.", "RL-CAI")
+    if now.rated == 0:
+        return Action(
+            "Talk to the models", "chat", "Ask the plain model and the trained ones the same.", "Matchups"
+        )
+    why = "Reword a principle, go round again, and compare."
+    return Action("Change a principle", "constitution", why, "Constitution")
 
 
 def plural(count: int, noun: str) -> str:

@@ -76,6 +76,7 @@ def header_html(
     steps += _step("arena", "Arena", "", path)
     steps += _step("elo", "Elo", "", path)
     here = ' aria-current="page"' if path == "" else ""
+    at_glossary = ' aria-current="page"' if path == "glossary" else ""
     at_sessions = ' aria-current="page"' if path == "sessions" else ""
     leave = ""
     if user is not None:
@@ -88,6 +89,7 @@ def header_html(
 <a class="cai-brand" href="./"{here}>{LOGO}<span>CAI Studio</span></a>
 <a class="cai-session" href="sessions" data-serial="{serial}"{at_sessions} title="All sessions">\
 <span class="cai-muted">session</span> <b>{escape(session)}</b></a>
+<a class="cai-words" href="glossary"{at_glossary}>Glossary</a>
 <a class="cai-next" href="{action.path}" title="{escape(action.why)}"><span class="cai-muted">Next</span>
 {escape(action.label)} <span aria-hidden="true">→</span></a>{leave}
 <nav class="cai-nav" aria-label="The loop"><ol class="cai-stepper">{steps}</ol></nav>

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from pipeline.errors import UserError
+from studio.components.about import explained
 
 
 @dataclass
@@ -28,5 +29,7 @@ def told() -> Iterator[Problem]:
 
 
 def as_html(message: str) -> str:
-    """A message as the pages show problems."""
-    return f'<div class="cai-error" role="alert">{escape(message)}</div>'
+    """A message as the pages show problems, with a way to what the glossary says of its subject."""
+    more = explained(message)
+    link = f"\n{more}" if more else ""
+    return f'<div class="cai-error" role="alert">{escape(message)}{link}</div>'

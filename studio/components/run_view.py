@@ -23,6 +23,7 @@ MODELS = ("pm", "judge")
 TOLD = ("critic", "model_b", "method", "principles", "samples", "axis", "algorithm", "tuning")
 """Settings that tell one run from another, where they are not empty; besides the model and the seed."""
 
+BEHIND = "begins after the run before it"
 STATES = {
     "waiting": "waiting",
     "starting": "starting",
@@ -38,7 +39,7 @@ STATES = {
 
 def run_list(every: Sequence[Run], store: Store, current: str, page: str = "runs") -> str:
     """Runs, newest first, those that wait with their place in the queue; links stay on the `page`."""
-    line = [run.id for run in queue.waiting(store)]
+    line = [run.id for run in queue.waiting(store) if not queue.held_back(store, run)]
     figures = runs.figures(store)
     items = "".join(
         _item(run, figures.get(run.id, Figures()), line, run.id == current, page) for run in every
@@ -47,11 +48,11 @@ def run_list(every: Sequence[Run], store: Store, current: str, page: str = "runs
 
 
 def _item(run: Run, now: Figures, line: Sequence[str], current: bool, page: str) -> str:
-    bar = "" if run.state == "waiting" else _bar(now, run)
+    bar = "" if run.state == "waiting" else meter(now, run)
     here = ' aria-current="true"' if current else ""
     return (
         f'<li><a href="{page}?run={escape(run.id)}"{here}>'
-        f'<span class="cai-list-prompt">{escape(run.name)}</span><span class="cai-run-line">{_chip(run)}'
+        f'<span class="cai-list-prompt">{escape(run.name)}</span><span class="cai-run-line">{chip(run)}'
         f'<span class="cai-muted">{_facts(run, now, line)}</span></span>{bar}</a></li>'
     )
 
@@ -59,7 +60,8 @@ def _item(run: Run, now: Figures, line: Sequence[str], current: bool, page: str)
 def detail(store: Store, run: Run, folder: Path) -> str:
     """One run: how it stands, what it is doing, and the command that does the same."""
     now = runs.figures(store).get(run.id, Figures())
-    cells = [(f"{noun(run)}s", f"{now.done:,} of {total(run, now):,}")]
+    of = f" of {total(run, now):,}" if total(run, now) else ""
+    cells = [(f"{noun(run)}s", f"{now.done:,}{of}")]
     if now.part:
         cells.append((str(now.part["noun"]), f"{now.part['done']:,} of {now.part['total']:,}"))
     if run.state in ("running", "stopping") and now.rate is not None:
@@ -73,8 +75,8 @@ def detail(store: Store, run: Run, folder: Path) -> str:
     figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cells)
     return (
         f'<section class="cai-run" aria-label="Run"><h2>{escape(run.name)}</h2>'
-        f'<div class="cai-run-line">{_chip(run)}<span class="cai-muted">{_made(store, run)}</span></div>'
-        f"{_bar(now, run) if run.state != 'waiting' else ''}"
+        f'<div class="cai-run-line">{chip(run)}<span class="cai-muted">{_made(store, run)}</span></div>'
+        f"{meter(now, run) if run.state != 'waiting' else ''}"
         f'<dl class="cai-figures">{figures}</dl>{_why(run)}{_command(run, folder)}</section>'
     )
 
@@ -118,18 +120,25 @@ def left_out(problems: Sequence[str], what: str = "left out") -> str:
     )
 
 
-def _chip(run: Run) -> str:
+def chip(run: Run) -> str:
+    """Its state, as a word in a frame."""
     return f'<span class="cai-status cai-status-{run.state}">{STATES[run.state]}</span>'
 
 
 def _facts(run: Run, now: Figures, line: Sequence[str]) -> str:
     if run.state == "waiting":
-        return f"number {line.index(run.id) + 1} in the queue" if run.id in line else "in the queue"
-    facts = [f"{now.done:,} of {plural(total(run, now), noun(run))}"]
+        return f"number {line.index(run.id) + 1} in the queue" if run.id in line else BEHIND
+    return " · ".join([*how_far(run, now), f"{run.created:%b %d %H:%M}"])
+
+
+def how_far(run: Run, now: Figures) -> list[str]:
+    """How far a run is, in words; while it works with its speed and what is to go."""
+    all_ = total(run, now)
+    facts = [f"{now.done:,} of {plural(all_, noun(run))}" if all_ else plural(now.done, noun(run))]
     if run.state == "running":
         facts += [] if now.rate is None else [f"{now.rate:,.0f} tokens/s"]
         facts += [] if now.eta is None and not now.part else [f"{_to_go(now)} to go"]
-    return " · ".join([*facts, f"{run.created:%b %d %H:%M}"])
+    return facts
 
 
 def _made(store: Store, run: Run) -> str:
@@ -139,7 +148,7 @@ def _made(store: Store, run: Run) -> str:
     facts = [
         *([f"{run.constitution_name} {run.constitution[:8]}"] if run.constitution else []),
         *([run.stage] if trains(run) else []),
-        f"models {', '.join(several)}" if several else f"model {names['model']}",
+        *([f"models {', '.join(several)}"] if several else [f"model {names['model']}"] if names["model"] else []),
         *(f"{name} {names[name]}" for name in MODELS if names[name]),
         *(f"{name.replace('_', ' ')} {config[name]}" for name in _told(run) if config.get(name)),
         *([plural(config["revisions"], "revision")] if isinstance(config.get("revisions"), int) else []),
@@ -166,8 +175,8 @@ def noun(run: Run) -> str:
 
 
 def total(run: Run, now: Figures) -> int:
-    """How many a run is to make: of a training run only itself knows, once it has counted."""
-    return now.total or run.total if trains(run) else run.total
+    """How many a run is to make: of some only their process knows, once it has counted."""
+    return now.total or run.total if trains(run) else run.total or now.total or 0
 
 
 def trains(run: Run) -> bool:
@@ -184,7 +193,8 @@ def model_name(store: Store, name: str) -> str:
     return f"{run.name}, {Path(name).name.replace('-', ' ')}"  # a snapshot
 
 
-def _bar(now: Figures, run: Run) -> str:
+def meter(now: Figures, run: Run) -> str:
+    """How far a run is, as a bar."""
     all_ = total(run, now)
     share = min(100 * now.done / all_, 100) if all_ else 0
     limits = f'aria-valuemin="0" aria-valuemax="{all_}" aria-valuenow="{now.done}"'

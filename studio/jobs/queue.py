@@ -1,4 +1,7 @@
-"""Runs that wait for a device: one works on each, the others stand in a line that people can change."""
+"""Runs that wait for a device: one works on each, the others stand in a line that people can change.
+
+A run of a recipe waits for the run before it too, and keeps nobody from a device meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +45,20 @@ def ready(store: Reader, devices: tuple[str, ...]) -> list[tuple[Run, str]]:
         taken.update(process.device.split(",") if process else devices[:1])
     found = []
     for run in waiting(store):
+        if held_back(store, run):
+            continue
         wanted = asked_for(run, devices) or [device for device in devices if device not in taken][:1]
         if wanted and not taken & set(wanted):
             found.append((run, ",".join(wanted)))
         taken.update(wanted)
     return found
+
+
+def held_back(store: Reader, run: Run) -> bool:
+    """Whether a run follows one that is not whole yet, or that was deleted."""
+    after = run.config.get("recipe", {}).get("after")
+    before = runs.load(store, after) if after else None
+    return bool(after) and (before is None or before.state != "done")
 
 
 def asked_for(run: Run, devices: tuple[str, ...]) -> list[str]:

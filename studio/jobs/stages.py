@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pipeline import recipe
 from pipeline.configs import Answering, Drawing, Evaluating, Labelling, as_arguments
 from pipeline.errors import UserError
+from pipeline.recipe import Step
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio.store.runs import NewRun
 
@@ -115,6 +117,9 @@ def prompts_in(folder: Path) -> Path:
 def words(run: NewRun, folder: Path) -> list[str]:
     """What follows `cai` in the command that does (or goes on with) a run. Raises UserError."""
     stage = of(run.stage)
+    if step := run.config.get("recipe"):
+        places = {name: str(folder.parent / id) for name, id in step["places"].items()}
+        return recipe.arguments(Step(step["step"], stage.name, step["options"]), places, folder)
     files = [word for option, name in stage.files.items() for word in (option, str(_input(folder, name)))]
     for option, name in stage.several.items():
         if found := sorted((folder / "inputs").glob(name)):

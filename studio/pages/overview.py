@@ -1,104 +1,176 @@
-"""The overview: what the studio is for, the loop, what the session holds, and where to begin."""
+"""The overview: the loop with what the session holds, what to do next, the tour, and the newest runs.
+
+Headless: `cai tour --run DIR`.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
-from studio.context import Studio
-from studio.progress import Progress, next_action, plural, progress
+from pipeline import bundled
+from pipeline.errors import UserError
+from studio.components import run_view, tour_view
+from studio.components.loop_view import loop_html, where
+from studio.components.problem import told
+from studio.context import Studio, author
+from studio.jobs import recipes
+from studio.jobs.recipes import Queued
+from studio.progress import Progress, next_action, progress
+from studio.store import runs
 
+QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+REFRESH = 2.0  # seconds
+RECENT = 6
 LEAD = """<h2 class="cai-title">Constitutional AI, by hand and eye</h2>
-<p class="cai-lead">A model answers a prompt written to draw out harm, criticises its own answer in the light
-of a principle, and revises it. Here you write the principles, watch every step as it is written, and
-correct the model where it is wrong.</p>"""
-
-# (who, name, what): who is a person, a model, or nobody
-LOOP = (
-    ("person", "Constitution", "The principles you keep, weigh and edit"),
-    ("person", "Prompt", "A red-team prompt: a request made to draw out harm"),
-    ("model", "Response", "What the model says first"),
-    ("model", "Critique", "What is wrong with that, by one principle"),
-    ("model", "Revision", "The answer, rewritten to mend it"),
-)
-
-FIRST_VISIT = """<section class="cai-empty" aria-labelledby="cai-start">
+<p class="cai-lead">A model answers a prompt written to draw out harm, criticises its own answer by a
+principle, and revises it. It learns the revisions; then a model trained on AI feedback rewards it. You write
+the principles, watch each step, and judge what came of it.</p>"""
+FIRST_VISIT = """<section class="cai-empty cai-start" aria-labelledby="cai-start">
 <h3 id="cai-start">Start here</h3>
 <ol>
 <li><b>Watch one chain.</b> Pick a prompt and see the response, the critique and the revision as the model
 writes them. The bundled model is small and often wrong: good to criticise.</li>
 <li><b>Change a principle.</b> Reword what the critiques look for. Each saved change is a version, and each
 chain names the version it was made under.</li>
-<li><b>Watch again.</b> The same prompt under your words: compare the two.</li>
+<li><b>Watch again.</b> The same prompt under your words: compare the two. Or let the tour below go once round
+the whole loop.</li>
 </ol>
 <p class="cai-muted">Chains start from red-team prompts, so that page can show offensive text. It asks once
 before it does.</p>
 $todo
 </section>"""
-
-SECOND = """<p class="cai-muted cai-second"><b>Then the second stage.</b> Two responses to each prompt make a
-pair, and a feedback model says under a principle which of them is better: see <a href="labels">Labels</a>.
-You judge some of the pairs <a href="audit">blind</a>, and the <a href="agreement">Agreement</a> page says
-what the labels are worth before anything is trained on them.</p>"""
-
+TOUR = """<h2 class="cai-heading">The tour</h2>
+<p>Once round the loop on the bundled model: nine stages, each explained while it works. What they make goes
+into this session, so its pages fill as the tour goes. Labels of helpfulness, and the judge's, are the
+project's own pairs and not people's.</p>"""
+SURVIVES = """<p class="cai-muted">Each stage has a process of its own, and goes on when you close the
+tab. While the studio is closed the stage at work goes on too; the next begins when the studio is open again.
+In a terminal: <code>cai tour --run DIR</code>, with <code>--quick</code> for the short one.</p>"""
+LENGTHS = [
+    ("Quick: a handful of prompts and of steps. It took about 6 minutes on 2 cores.", "tour-quick"),
+    ("Full: tens of prompts and of steps. Longer; nobody has measured how long yet.", "tour"),
+]
+NO_RUNS = """<p class="cai-muted">No runs yet. What works in the background is listed here: batches of chains,
+pairs, labels, training and the tour.</p>"""
 METHOD = """<p class="cai-muted cai-foot">The method is that of Bai et al. (2022), “Constitutional AI:
-Harmlessness from AI Feedback”, arXiv 2212.08073: the supervised stage of section 3, the AI feedback of
+Harmlessness from AI Feedback”, arXiv 2212.08073: the supervised stage of section 3, the AI feedback and RL of
 section 4.</p>"""
 
 
 def build(blocks: gr.Blocks, studio: Studio) -> None:
     """Fill the route."""
-    gr.HTML(LEAD + loop_html(), padding=False)
-
-    def render() -> str:
-        return now_html(progress(studio.store))
-
-    now = gr.HTML(render(), padding=False)
-    gr.HTML(SECOND + METHOD, padding=False)
+    gr.HTML(LEAD, padding=False, elem_classes="cai-overview")
     # The page is built once for everybody; what it counts is read again at each load.
-    blocks.load(render, None, now, queue=False, show_progress="hidden", api_visibility="private")
+    now = gr.HTML(now_html(progress(studio.store)), padding=False, elem_id="now")
+    with gr.Row(elem_classes="cai-columns"):
+        with gr.Column(scale=3, min_width=480, elem_classes="cai-panel cai-tour"):
+            gr.HTML(TOUR, padding=False)
+            length = gr.Radio(
+                LENGTHS, value="tour-quick", show_label=False, container=False, elem_id="length"
+            )
+            with gr.Row(elem_classes="cai-actions"):
+                start = gr.Button("Start the tour", variant="primary", elem_id="tour-start", min_width=150)
+                stop = gr.Button("Stop", size="sm", elem_id="tour-stop", min_width=90)
+                resume = gr.Button("Resume", size="sm", elem_id="tour-resume", min_width=90)
+            problem = gr.HTML(padding=False, elem_id="problem")
+            stages = gr.HTML(padding=False, elem_id="tour")
+            gr.HTML(SURVIVES, padding=False)
+        with gr.Column(scale=2, min_width=320, elem_classes="cai-side"):
+            gr.HTML('<h2 class="cai-heading">Recent runs</h2>', padding=False)
+            recent = gr.HTML(padding=False, elem_id="recent")
+    gr.HTML(METHOD, padding=False)
+    seen = gr.State([])
+    shown = {"fn": lambda before: _look(studio, before), "inputs": seen}
+    outputs = [seen, now, stages, recent, start, stop, resume]
 
+    def begin(name: str, request: gr.Request) -> str:
+        with told() as mistake:
+            start_tour(studio, name, author(request))
+        return mistake.html
 
-def loop_html() -> str:
-    """The loop as an ordered list, each step marked with who does it by colour, shape and word."""
-    steps = "".join(
-        f'<li class="cai-node cai-{who}"><b>{name}</b><span>{what}</span>'
-        f'<em class="cai-who">{"you" if who == "person" else "the model"}</em></li>'
-        for who, name, what in LOOP
-    )
-    return (
-        f'<ol class="cai-loop" aria-label="One chain, step by step">{steps}</ol>'
-        '<p class="cai-muted cai-again"><span aria-hidden="true">↻</span> Critique and revision repeat, each '
-        "round with another principle.</p>"
-    )
+    start.click(begin, length, problem, **QUIET).then(outputs=outputs, **shown, **QUIET)
+    for button, act in ((stop, stop_tour), (resume, resume_tour)):
+        button.click(_acting(studio, act), **QUIET).then(outputs=outputs, **shown, **QUIET)
+    gr.Timer(REFRESH).tick(outputs=outputs, **shown, **QUIET)
+    blocks.load(outputs=outputs, **shown, **QUIET)
 
 
 def now_html(now: Progress) -> str:
-    """What the session holds and what to do next; on the first visit, how to begin."""
+    """The loop with the session's counts, and what to do next; on the first visit, how to begin."""
     action = next_action(now)
     button = f'<a class="cai-button" href="{action.path}">{action.label}</a>'
-    versions = _card(now.versions, "version", "of the constitutions", "constitution", "Edit the principles")
-    chains = _card(
-        now.chains,
-        "chain",
-        "of critique and revision",
-        "chains",
-        "Read them" if now.chains else "Watch the first",
-    )
     if now.chains == 0 and now.pairs == 0:
-        inside, name = FIRST_VISIT.replace("$todo", button) + versions + chains, "cai-now cai-first"
+        todo = FIRST_VISIT.replace("$todo", button)
     else:
-        labelled = f"of responses, {now.labelled:,} labelled"
-        pairs = _card(now.pairs, "pair", labelled, "labels", "See the labels" if now.pairs else "Get some")
-        todo = f'<span class="cai-muted">Next</span><span>{action.why}</span>{button}'
-        inside = f'{versions}{chains}{pairs}<div class="cai-card cai-todo">{todo}</div>'
-        name = "cai-now"
-    return f'<section class="{name}" aria-label="This session">{inside}</section>'
+        todo = (
+            '<section class="cai-card cai-next-card" aria-label="Next">'
+            f"<p><b>Next.</b> {action.why}</p>{button}</section>"
+            f'<p class="cai-muted cai-where">{where(now)}</p>'
+        )
+    return loop_html(now) + todo
 
 
-def _card(count: int, noun: str, rest: str, target: str, invite: str) -> str:
-    number, _, word = plural(count, noun).partition(" ")
-    return (
-        f'<a class="cai-card cai-stat" href="{target}"><span class="cai-number">{number}</span>'
-        f"<span>{word} {rest}</span>"
-        f'<span class="cai-go">{invite} <span aria-hidden="true">→</span></span></a>'
+def start_tour(studio: Studio, name: str, who: str) -> None:
+    """Put a tour in the queue. Raises UserError where one is on its way, or its model is not here."""
+    if name not in [value for _, value in LENGTHS]:
+        raise UserError(f"{name}: there is no such tour")
+    if (tour := newest(studio)) and tour.at_work:
+        raise UserError("a tour is on its way: stop it before you start another")
+    if not bundled.available():
+        raise UserError(f"{bundled.MISSING}; the Chains page has a button for it, under Model")
+    recipes.enqueue(studio.store, studio.jobs.folder, name, who)
+    studio.jobs.wake()
+
+
+def stop_tour(studio: Studio) -> None:
+    """End the stage that the newest tour is at; what is whole stays, and the next stages don't begin."""
+    if (tour := newest(studio)) and tour.at:
+        studio.jobs.stop(tour.at.id)
+
+
+def resume_tour(studio: Studio) -> None:
+    """Go on with the stage at which the newest tour ended early."""
+    if (tour := newest(studio)) and tour.at:
+        studio.jobs.resume(tour.at.id)
+
+
+def newest(studio: Studio) -> Queued | None:
+    """The newest tour of the session."""
+    names = [value for _, value in LENGTHS]
+    return next((found for found in recipes.queued(studio.store) if found.recipe in names), None)
+
+
+def _acting(studio: Studio, act: Any) -> Any:
+    return lambda: act(studio)
+
+
+def _look(studio: Studio, before: list[Any]) -> list[Any]:
+    """The parts that have changed since `before`."""
+    tour = newest(studio)
+    parts = [
+        now_html(progress(studio.store)),
+        tour_view.tour_html(studio.store, tour, studio.jobs.folder) if tour else "",
+        _recent(studio),
+    ]
+    states = [
+        tour is None or not tour.at_work,
+        tour is not None and tour.at_work and tour.at is not None and tour.at.state != "stopping",
+        tour is not None and tour.resumable and not tour.lacks,
+    ]
+    fresh = [*parts, *states]
+    if fresh == before:
+        return [gr.skip()] * 7
+    changed = [new if at >= len(before) or before[at] != new else gr.skip() for at, new in enumerate(parts)]
+    return [fresh, *changed, *(gr.update(interactive=state) for state in states)]
+
+
+def _recent(studio: Studio) -> str:
+    every = [run for run in runs.listed(studio.store) if run.state != "waiting" or "recipe" not in run.config]
+    if not every:
+        return NO_RUNS
+    more = (
+        f'<p class="cai-links"><a href="runs">All {len(every):,} runs</a></p>' if len(every) > RECENT else ""
     )
+    return run_view.run_list(every[:RECENT], studio.store, "") + more

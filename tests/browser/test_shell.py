@@ -48,6 +48,7 @@ def test_the_header_leads_round_the_loop(page: Page) -> None:
 
 def test_the_first_visit_teaches_and_leads_on(page: Page) -> None:
     page.goto("/")
+    expect(page.get_by_role("list", name="The loop, with what this session holds")).to_be_visible()
     start = page.get_by_role("region", name="Start here")
     expect(start).to_contain_text("Watch one chain")
     start.get_by_role("link", name="Watch a chain").click()

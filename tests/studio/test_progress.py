@@ -39,7 +39,8 @@ def test_the_next_action_follows_the_loop() -> None:
     assert next_action(Progress(versions=4, edits=1, chains=2)).path == "chains"
     read = Progress(versions=4, edits=1, chains=2, finished=2)
     assert next_action(read).path == "reading"
-    assert next_action(replace(read, judged=2)).path == "labels"
+    assert next_action(replace(read, judged=2)).path == "training"
+    assert next_action(replace(read, judged=2, sft=1)).path == "labels"
 
 
 def test_who_has_pairs_is_led_on_to_labels_and_their_audit() -> None:
@@ -48,7 +49,11 @@ def test_who_has_pairs_is_led_on_to_labels_and_their_audit() -> None:
     assert next_action(replace(pairs, labelled=60)).path == "audit"
     assert next_action(replace(pairs, labelled=60, audited=49)).path == "audit"
     assert next_action(replace(pairs, labelled=60, audited=50)).path == "agreement"
-    assert next_action(replace(pairs, pairs=3, labelled=3, audited=3)).path == "agreement"
+    known = replace(pairs, pairs=3, labelled=3, audited=3)
+    assert next_action(known).path == "agreement"
+    assert next_action(replace(known, pm=1)).label == "Train RL-CAI"
+    assert next_action(replace(known, pm=1, dpo=1)).path == "chat"
+    assert next_action(replace(known, pm=1, rl=1, rated=1)).path == "constitution"
 
 
 def test_only_what_people_decided_counts_as_audited(tmp_path: Path) -> None:
