@@ -73,7 +73,7 @@ def rows(path: Path, columns: Columns = PROMPTS) -> Iterator[Row]:
     name = path.name.lower().removesuffix(".gz")
     packed = name != path.name.lower()
     try:
-        with path.open("rb") as raw:
+        with _opened(path) as raw:
             if name.endswith(".parquet"):
                 yield from _parquet(raw, path, columns)
                 return
@@ -82,6 +82,16 @@ def rows(path: Path, columns: Columns = PROMPTS) -> Iterator[Row]:
                 form = _form(name, file.peek(1024), path, columns)
                 yield from form(file, path, lambda: min(1.0, raw.tell() / size))
     except (OSError, EOFError, zlib.error) as error:
+        raise InputError([f"{path}: can't be read: {error}"]) from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    if os.path.exists(path) and not os.path.isfile(path):
+        # A pipe or a device: a run reads its inputs twice, and they must have an end.
+        raise InputError([f"{path}: is not a file"])
+    try:
+        return path.open("rb")
+    except ValueError as error:  # a name that no file can have
         raise InputError([f"{path}: can't be read: {error}"]) from error
 
 
