@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -60,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 2 a mistake that the message explains, 130 stopped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Else a file's name that is not UTF-8, or a ∞ on an old terminal, ends a command that had succeeded.
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(argv)
     try:
         status: int = args.run_command(args)
@@ -73,6 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away; without this Python would complain of it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        # A full disk, a folder that may not be written, a name that is too long: a person can mend these.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"cai: {where}{error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return 2
     except KeyboardInterrupt:
         return 130
     return status

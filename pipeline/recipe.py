@@ -23,6 +23,7 @@ from typing import Any
 from pipeline import plain_yaml
 from pipeline.constitution_rules import Where, field_path
 from pipeline.errors import InputError, UserError
+from pipeline.records import well_formed
 
 SHIPPED = Path(__file__).parent / "recipes"
 STAGES = ("critique", "pairs", "label", "sft", "pm", "rl", "dpo", "evaluate")
@@ -145,6 +146,8 @@ def _unfit(options: Mapping[str, Any], known: set[str]) -> Iterator[tuple[str, s
             yield key, "is not for a recipe to say: each run has a folder of its own"
         elif any(isinstance(item, list | dict) for item in items):
             yield key, "expected a value or a list of values"
+        elif any("\0" in text or well_formed(text) != text for text in (key, *map(str, items))):
+            yield key, "holds a character that no command line can"
         else:
             for reference in _REFERENCE.findall(" ".join(map(str, items))):
                 if reference not in known:

@@ -24,11 +24,12 @@ from pipeline.events import EventLog
 from pipeline.foreign import import_files
 from tests.pipeline import hostile
 
-FEW, MANY = 100, 10_000
-counts = pytest.mark.parametrize(
-    "count",
-    [FEW, pytest.param(MANY, marks=[pytest.mark.soak, pytest.mark.timeout(7_200)])],
-)
+
+def counts(few: int) -> pytest.MarkDecorator:
+    """How many examples: a few, and 10,000 where there is time."""
+    many = pytest.param(10_000, marks=[pytest.mark.soak, pytest.mark.timeout(4 * 3600)])
+    return pytest.mark.parametrize("count", [few, many])
+
 
 ASKED = [{"role": "user", "content": "Why?"}]
 PROMPTS: list[Any] = [
@@ -251,7 +252,7 @@ READERS = {
 }
 
 
-@counts
+@counts(100)
 @pytest.mark.parametrize("kind", READERS)
 def test_a_damaged_file_is_read_or_explained(tmp_path: Path, kind: str, count: int) -> None:
     reader = READERS[kind]
