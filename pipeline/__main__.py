@@ -28,6 +28,7 @@ from pipeline import (
     train_command,
 )
 from pipeline.errors import UserError
+from pipeline.terminal import shown
 
 COMMANDS = (
     constitution_command,
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             replay_command.keep_command(getattr(args, "run", None), sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except UserError as error:
-        print(f"cai: {error}", file=sys.stderr)  # noqa: T201
+        print(shown(f"cai: {error}"), file=sys.stderr)  # noqa: T201
         return 2
     except BrokenPipeError:
         # The reader of our output went away; without this Python would complain of it once more at its end.
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         # A full disk, a folder that may not be written, a name that is too long: a person can mend these.
         where = f"{error.filename}: " if error.filename else ""
-        print(f"cai: {where}{error.strerror or error}", file=sys.stderr)  # noqa: T201
+        print(shown(f"cai: {where}{error.strerror or error}"), file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return 130

@@ -30,7 +30,8 @@ class EventLog:
         self._file = path.open("a", encoding="utf-8")
         _lock(self._file, path)
         cut_torn_tail(path)
-        last = next(_newest_first(path), {"attempt": 0, "seq": 0, "kind": ""})
+        nothing: dict[str, Any] = {"attempt": 0, "seq": 0, "kind": ""}
+        last = next(_newest_first(path), nothing)
         self.attempt = last["attempt"] + 1
         self.seq = last["seq"]
         self.last: str = last["kind"]
