@@ -12,6 +12,7 @@ from pipeline import (
     agreement_command,
     constitution_command,
     critique_command,
+    doctor_command,
     elo_command,
     evals_command,
     evaluate_command,
@@ -48,6 +49,7 @@ COMMANDS = (
     export_command,
     replay_command,
     tour_command,
+    doctor_command,
 )
 
 
