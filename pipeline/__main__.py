@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pipeline import (
     agreement_command,
     constitution_command,
     critique_command,
+    doctor_command,
     elo_command,
     evals_command,
     evaluate_command,
@@ -27,6 +29,7 @@ from pipeline import (
     train_command,
 )
 from pipeline.errors import UserError
+from pipeline.terminal import shown
 
 COMMANDS = (
     constitution_command,
@@ -46,6 +49,7 @@ COMMANDS = (
     export_command,
     replay_command,
     tour_command,
+    doctor_command,
 )
 
 
@@ -60,6 +64,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 2 a mistake that the message explains, 130 stopped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Else a file's name that is not UTF-8, or a ∞ on an old terminal, ends a command that had succeeded.
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = parser().parse_args(argv)
     try:
         status: int = args.run_command(args)
@@ -67,12 +74,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             replay_command.keep_command(getattr(args, "run", None), sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
     except UserError as error:
-        print(f"cai: {error}", file=sys.stderr)  # noqa: T201
+        print(shown(f"cai: {error}"), file=sys.stderr)  # noqa: T201
         return 2
     except BrokenPipeError:
         # The reader of our output went away; without this Python would complain of it once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        # A full disk, a folder that may not be written, a name that is too long: a person can mend these.
+        where = f"{error.filename}: " if error.filename else ""
+        print(shown(f"cai: {where}{error.strerror or error}"), file=sys.stderr)  # noqa: T201
+        return 2
     except KeyboardInterrupt:
         return 130
     return status

@@ -21,6 +21,7 @@ from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.records import Axis, as_json
 from pipeline.rundir import write_atomically
+from pipeline.terminal import shown
 
 NAMES = {"person": "People", "imported": "Imported judgments", "model": "Judgments by a model"}
 
@@ -63,9 +64,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for kind, table in tables.items():
         names = ", ".join(sorted(set(judged.annotators(kind))))
-        # A file's name may hold anything: a control character would speak to the terminal.
-        names = "".join(c if c.isprintable() else "�" for c in names)
-        print(f"{NAMES[kind]} ({names}), {judged.axis}")  # noqa: T201
+        print(shown(f"{NAMES[kind]} ({names}), {judged.axis}"))  # noqa: T201
         for line in _lines(table):
             print(f"  {line}".rstrip())  # noqa: T201
     return 0

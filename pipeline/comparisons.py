@@ -7,6 +7,7 @@ Read by `cai label --pairs FILE`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -56,10 +57,8 @@ def read(path: Path, axis: Axis = "harmless", on_progress: OnProgress = lambda r
 
     Raises InputError where nothing in it is a pair, UserError for a run that has none yet.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         return _run(path, axis, on_progress)
-    if path.exists() and not path.is_file():
-        raise InputError([f"{path}: is not a file"])
     reading = _Reading(path, axis)
     count = 0
     for count, row in enumerate(rows(path, PAIRS), 1):

@@ -13,6 +13,7 @@ from pipeline.elo import Group, Rating, Table
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.matchups import Question
+from pipeline.terminal import shown
 
 _KINDS = {"person": "people", "imported": "imported judgments", "model": "a model"}
 _STANDING = {"above": "above any number", "below": "below any number", "apart": "not compared"}
@@ -60,14 +61,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--seed: {args.seed} is below 0")
     found = matchups.read(args.file, args.axis or "overall")
     for line in found.report():
-        say(_plain(line))
+        say(shown(line))
     kept = [m for m in found.matchups if args.axis in (None, m.axis)]
     if not kept:
         raise UserError(f"{args.file}: no matchup is on the axis {args.axis}")
     groups = elo.grouped(kept)
     if args.base and not any(args.base in (m.model_a, m.model_b) for m in kept):
         names = ", ".join(sorted({name for m in kept for name in (m.model_a, m.model_b)}))
-        raise UserError(_plain(f"--base {args.base}: has no vote here; the models are {names}"))
+        raise UserError(shown(f"--base {args.base}: has no vote here; the models are {names}"))
     tables = {group: _rated(group, some, args) for group, some in groups.items()}
     if args.json:
         rows = [row for group, table in tables.items() for row in elo.as_rows(group, table)]
@@ -75,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for group, table in tables.items():
         for line in lines(group, table):
-            print(_plain(line))  # noqa: T201
+            print(shown(line))  # noqa: T201
     print("Only differences within a table mean anything.")  # noqa: T201
     return 0
 
@@ -86,7 +87,7 @@ def _rated(group: Group, some: list[matchups.Matchup], args: argparse.Namespace)
     base = args.base
     if base and base not in votes.models:
         base = elo.usual_base(votes)
-        say(_plain(f"{group}: {args.base} has no vote there; {base} is 0 instead"))
+        say(shown(f"{group}: {args.base} has no vote there; {base} is 0 instead"))
     return elo.rate(votes, base, rule, args.seed)
 
 
@@ -111,8 +112,3 @@ def _figure(rating: Rating, base: str) -> str:
     low = "-∞" if rating.low is None else f"{rating.low:+.0f}"
     high = "∞" if rating.high is None else f"{rating.high:+.0f}"
     return f"{rating.elo:>+6.0f}  {f'[{low}, {high}]':16}"
-
-
-def _plain(text: str) -> str:
-    """A file's names may hold anything: a control character would speak to the terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +29,9 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self._file = path.open("a", encoding="utf-8")
         _lock(self._file, path)
-        lines = _whole_lines(path)
-        last: dict[str, Any] = json.loads(lines[-1]) if lines else {"attempt": 0, "seq": 0, "kind": ""}
+        cut_torn_tail(path)
+        nothing: dict[str, Any] = {"attempt": 0, "seq": 0, "kind": ""}
+        last = next(_newest_first(path), nothing)
         self.attempt = last["attempt"] + 1
         self.seq = last["seq"]
         self.last: str = last["kind"]
@@ -88,7 +90,7 @@ def complete(path: Path) -> bool:
     """Whether the run of this log came to its end; one that was stopped did not."""
     try:
         last = json.loads(path.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[2])
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(last, dict) and last.get("kind") == "finished" and last.get("status") == "done"
 
@@ -99,12 +101,13 @@ def metrics(path: Path) -> list[tuple[int, dict[str, float]]]:
     Figures of weights that were lost with a kill are of a run that did not happen.
     """
     found: dict[int, dict[str, float]] = {}
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        event = json.loads(line)
-        if event["kind"] == "started":
-            found = {step: values for step, values in found.items() if step <= event.get("done", 0)}
-        elif event["kind"] == "metric":
-            found.setdefault(event["step"], {}).update(event["values"])
+    for event in reversed(list(_newest_first(path))):
+        match event:
+            case {"kind": "started"}:
+                done = event["done"] if isinstance(event.get("done"), int) else 0
+                found = {step: values for step, values in found.items() if step <= done}
+            case {"kind": "metric", "step": int(step), "values": dict(values)}:
+                found.setdefault(step, {}).update(values)
     return sorted(found.items())
 
 
@@ -117,9 +120,16 @@ def cut_torn_tail(path: Path) -> None:
         file.truncate(data.rfind(b"\n") + 1)
 
 
-def _whole_lines(path: Path) -> list[bytes]:
-    cut_torn_tail(path)
-    return path.read_bytes().splitlines() if path.exists() else []
+def _newest_first(path: Path) -> Iterator[dict[str, Any]]:
+    """The events of a log. A line that is none, as a failing disk may leave, is passed over."""
+    for line in reversed(path.read_bytes().split(b"\n")[:-1]):
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        match event:
+            case {"attempt": int(), "seq": int(), "kind": str()}:
+                yield event
 
 
 def _finite(value: Any) -> Any:

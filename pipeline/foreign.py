@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from pipeline import constitution as own
 from pipeline import foreign_forms as forms
+from pipeline import plain_yaml
 from pipeline.constitution_diff import diff
 from pipeline.errors import InputError, UserError
 from pipeline.records import Constitution, FewShot, Principle, as_json
@@ -46,7 +47,7 @@ def import_files(paths: Sequence[Path], into: Constitution | None = None) -> Con
     for path in paths:
         taken = {principle.id for part in parts for principle in part.principles}
         try:
-            parts.append(_read(own.read_text(path), path, taken))
+            parts.append(_read(plain_yaml.read_text(path), path, taken))
         except InputError as error:
             problems += error.problems
     if problems:

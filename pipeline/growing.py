@@ -21,6 +21,7 @@ from pipeline.errors import UserError
 from pipeline.events import EventLog
 from pipeline.meter import Meter
 from pipeline.rundir import RunDir, read_rows
+from pipeline.terminal import shown
 from pipeline.train.ranks import follows
 
 Row = Mapping[str, Any]
@@ -197,4 +198,4 @@ def say(text: str) -> None:
     """A line for the person at the terminal, and so in a background run's log; of several processes once."""
     if follows():
         return
-    print(text, file=sys.stderr)  # noqa: T201
+    print(shown(text), file=sys.stderr)  # noqa: T201

@@ -7,6 +7,7 @@ Files are our own JSONL (DESIGN section 4) and the arena's: `model_a`, `model_b`
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -153,7 +154,7 @@ def read(path: Path, axis: Question = "overall") -> MatchupFile:
 
 
 def _file(path: Path) -> Path:
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return path
     whole = path / "outputs" / "matchups.jsonl"
     if whole.is_file():

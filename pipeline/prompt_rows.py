@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_forms import COLUMNS, MAX_ROW, TEXT_COLUMNS
+from pipeline.terminal import shown_in_line
 
 MAX_ARRAY = 256_000_000
 """The largest JSON array in bytes: unlike JSONL, it has to be in memory whole."""
@@ -73,7 +74,7 @@ def rows(path: Path, columns: Columns = PROMPTS) -> Iterator[Row]:
     name = path.name.lower().removesuffix(".gz")
     packed = name != path.name.lower()
     try:
-        with path.open("rb") as raw:
+        with _opened(path) as raw:
             if name.endswith(".parquet"):
                 yield from _parquet(raw, path, columns)
                 return
@@ -83,6 +84,14 @@ def rows(path: Path, columns: Columns = PROMPTS) -> Iterator[Row]:
                 yield from form(file, path, lambda: min(1.0, raw.tell() / size))
     except (OSError, EOFError, zlib.error) as error:
         raise InputError([f"{path}: can't be read: {error}"]) from error
+
+
+def _opened(path: Path) -> io.BufferedReader:
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError([f"{path}: is not a file"])
+    if "\0" in str(path):
+        raise InputError([f"{path}: a name that no file can have"])
+    return path.open("rb")
 
 
 def _form(name: str, head: bytes, path: Path, columns: Columns) -> Form:
@@ -108,11 +117,14 @@ def first(problems: Sequence[str], what: str = "bad rows") -> list[str]:
 
 
 def reason(error: Exception) -> str:
-    """Why a row is not what it should be, in words for a person."""
+    """Why a row is not what it should be, in a line for a person."""
+    return shown_in_line(_reason(error))
+
+
+def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return f"{where}: {first['msg']}"
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8 text"
     if isinstance(error, json.JSONDecodeError):
@@ -244,7 +256,7 @@ def _header(line: str, path: Path, wanted: Columns) -> tuple[str, list[str]]:
         names = [name.strip().lower() for name in next(csv.reader([line], delimiter=delimiter), [])]
         if signs & set(names):
             return delimiter, names
-    raise _no_column(path, _NOT_UTF8.sub("�", line).strip()[:200] or "nothing", wanted.noun, signs)
+    raise _no_column(path, shown_in_line(line.strip(), 200) or "nothing", wanted.noun, signs)
 
 
 def _no_column(path: Path, there: str, noun: str, signs: Iterable[str]) -> InputError:
@@ -275,7 +287,9 @@ def _parquet(raw: IO[bytes], path: Path, wanted: Columns) -> Iterator[Row]:
         names = [name for name in file.schema_arrow.names if name.lower() in wanted.fields]
         signs = wanted.signs or wanted.fields
         if signs.isdisjoint(name.lower() for name in names):
-            raise _no_column(path, ", ".join(file.schema_arrow.names)[:200] or "none", wanted.noun, signs)
+            raise _no_column(
+                path, shown_in_line(", ".join(file.schema_arrow.names), 200) or "none", wanted.noun, signs
+            )
         number, total = 0, max(1, file.metadata.num_rows)
         for batch in file.iter_batches(batch_size=256, columns=names):
             for value in batch.to_pylist():

@@ -56,9 +56,6 @@ class PromptFile:
 
 def read(path: Path, on_progress: OnProgress = silent) -> PromptFile:
     """Read a prompt file. Raises InputError where nothing in it is a prompt."""
-    if path.exists() and not path.is_file():
-        # A run copies its prompts beside its results: it reads them twice, which a pipe can't.
-        raise InputError([f"{path}: is not a file"])
     found: dict[str, Prompt] = {}
     problems: list[str] = []
     duplicates = count = 0

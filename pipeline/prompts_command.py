@@ -11,6 +11,7 @@ from typing import Any
 from pipeline import prompts
 from pipeline.errors import UserError
 from pipeline.records import Prompt
+from pipeline.terminal import shown
 
 
 def register(subparsers: Any) -> None:
@@ -85,8 +86,7 @@ def _described(prompt: Prompt) -> str:
     head = f"{prompt.id}  {prompt.kind}:{prompt.split}  {', '.join(prompt.tags)}".rstrip()
     turns = [m.content if len(prompt.messages) == 1 else f"{m.role}: {m.content}" for m in prompt.messages]
     text = "\n".join(turns).replace("\n", "\n    ")
-    # A file may hold anything: a control character would speak to the terminal.
-    return f"{head}\n    " + "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+    return shown(f"{head}\n    {text}")
 
 
 def _progress(rows: int, done: float) -> None:
@@ -96,4 +96,4 @@ def _progress(rows: int, done: float) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201
+    print(shown(text), file=sys.stderr)  # noqa: T201

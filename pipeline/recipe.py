@@ -13,15 +13,17 @@ recipe needs. A line's `says` is told to people before it runs.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from pipeline import plain_yaml
+from pipeline.constitution_rules import Where, field_path
 from pipeline.errors import InputError, UserError
+from pipeline.records import well_formed
 
 SHIPPED = Path(__file__).parent / "recipes"
 STAGES = ("critique", "pairs", "label", "sft", "pm", "rl", "dpo", "evaluate")
@@ -58,24 +60,15 @@ def shipped() -> dict[str, Path]:
 def load(name_or_path: str) -> Recipe:
     """Read a recipe, shipped or a file. Raises UserError, InputError with each fault's place."""
     path = shipped().get(name_or_path, Path(name_or_path))
-    try:
-        found = yaml.safe_load(path.read_text("utf-8"))
-    except FileNotFoundError as error:
+    if not os.path.exists(path):
         names = ", ".join(shipped())
-        raise UserError(f"{name_or_path}: is neither a file nor a shipped recipe ({names})") from error
-    except OSError as error:
-        raise UserError(f"{path}: can't be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not UTF-8 text") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError([f"{where}: is not YAML: {getattr(error, 'problem', None) or error}"]) from error
-    except RecursionError as error:
-        raise UserError(f"{path}: is nested too deeply") from error
-    problems = list(_problems(found))
-    if problems:
-        raise InputError([f"{path}: {problem}" for problem in problems])
+        raise UserError(f"{name_or_path}: is neither a file nor a shipped recipe ({names})")
+    document = plain_yaml.read(plain_yaml.read_text(path), str(path), "`stages:`")
+    refused = [(line, f"{field_path(where)}: {what}") for line, where, what in document.problems]
+    faults = [(document.line(where), what) for where, what in _faults(document.data)]
+    if problems := sorted(refused + faults):
+        raise InputError([f"{path}:{line}: {what}" for line, what in problems])
+    found = document.data
     return Recipe(
         str(found.get("name", path.stem)),
         str(found.get("about", "")).strip(),
@@ -111,41 +104,51 @@ def _filled(value: Any, places: Mapping[str, str]) -> str:
     return _REFERENCE.sub(lambda match: places[match[1]], str(value))
 
 
-def _problems(found: Any) -> Iterator[str]:
-    """What is wrong with a recipe's shape, a sentence each."""
+def _faults(found: Any) -> Iterator[tuple[Where, str]]:
+    """What is wrong with a recipe's shape, a sentence each, and where that is."""
     if not isinstance(found, dict):
-        yield "a recipe is a mapping with `stages`"
+        yield (), "a recipe is a mapping with `stages`"
         return
     for key in found.keys() - {"name", "about", "needs", "deviations", "stages"}:
-        yield f"{key}: is not known here; a recipe has name, about, needs, deviations and stages"
+        what = "is not known here; a recipe has name, about, needs, deviations and stages"
+        yield (key,), f"{field_path((key,))}: {what}"
     needs = found.get("needs") or {}
     if not isinstance(needs, dict):
-        yield "needs: expected names with what each file is"
+        yield ("needs",), "needs: expected names with what each file is"
         needs = {}
     if not isinstance(found.get("deviations") or [], list):
-        yield "deviations: expected a list of sentences"
+        yield ("deviations",), "deviations: expected a list of sentences"
     stages = found.get("stages")
     if not isinstance(stages, dict) or not stages:
-        yield "stages: expected at least one run, as `name: {stage: critique, ...}`"
+        yield ("stages",), "stages: expected at least one run, as `name: {stage: critique, ...}`"
         return
-    known = {str(name) for name in needs}
+    known = set(needs)
     for name, options in stages.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            yield f"stages: {name!r}: a run's name has small letters, digits and _"
+        where = ("stages", name)
+        if not _NAME.fullmatch(name):
+            yield where, f"stages: {name[:80]!r}: a run's name has small letters, digits and _"
         elif name in known:
-            yield f"{name}: is named twice"
+            yield where, f"{name}: is named twice"
         elif not isinstance(options, dict) or options.get("stage") not in STAGES:
-            yield f"{name}: stage: expected one of {', '.join(STAGES)}"
+            yield where, f"{name}: stage: expected one of {', '.join(STAGES)}"
         else:
-            yield from _unknown(name, options, known)
-        known.add(str(name))
+            yield from (
+                ((*where, key), f"{name}: {key[:80]}: {what}") for key, what in _unfit(options, known)
+            )
+        known.add(name)
 
 
-def _unknown(name: str, options: Mapping[Any, Any], known: set[str]) -> Iterator[str]:
+def _unfit(options: Mapping[str, Any], known: set[str]) -> Iterator[tuple[str, str]]:
+    """The options of a run that can't be as they are, and why."""
     for key, value in options.items():
-        if isinstance(value, dict):
-            yield f"{name}: {key}: expected a value or a list of values"
-        for item in value if isinstance(value, list) else [value]:
-            for reference in _REFERENCE.findall(str(item)):
+        items = value if isinstance(value, list) else [value]
+        if key == "run":
+            yield key, "is not for a recipe to say: each run has a folder of its own"
+        elif any(isinstance(item, list | dict) for item in items):
+            yield key, "expected a value or a list of values"
+        elif any("\0" in text or well_formed(text) != text for text in (key, *map(str, items))):
+            yield key, "holds a character that no command line can"
+        else:
+            for reference in _REFERENCE.findall(" ".join(map(str, items))):
                 if reference not in known:
-                    yield f"{name}: {key}: ${reference} is no earlier run and no file that the recipe needs"
+                    yield key, f"${reference[:80]} is no earlier run and no file that the recipe needs"

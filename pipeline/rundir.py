@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.errors import UserError
+from pipeline.errors import InputError, UserError
 from pipeline.events import cut_torn_tail
 
 
@@ -74,7 +74,7 @@ class RunDir:
     def _require_same(self, record: Mapping[str, Any], inputs: Mapping[str, Path]) -> None:
         try:
             old = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise UserError(f"{self.folder}/config.yaml can't be read: {error}") from error
         if not isinstance(old, dict):
             raise UserError(f"{self.folder}/config.yaml is not the config of a run")
@@ -107,14 +107,30 @@ def read_config(folder: Path) -> dict[str, Any]:
     """What a run's config.yaml says; empty where there is none that can be read."""
     try:
         config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     return config if isinstance(config, dict) else {}
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSONL file that we wrote; none if it isn't there."""
-    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+    """The rows of a JSONL file that we wrote; none if it isn't there.
+
+    Raises InputError with the line of one that something else has been at.
+    """
+    rows = []
+    # Not by `splitlines`, for which a lone \r ends a line too.
+    for number, line in enumerate(path.read_bytes().split(b"\n") if path.exists() else [], 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            what = "not as it was written: take this line out, or begin anew in another folder"
+            raise InputError([f"{path}:{number}: {what}"])
+        rows.append(row)
+    return rows
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -41,10 +41,14 @@ THINK = "Let's think step by step:"
 CONCLUDE = "So the answer is:"
 CONSIDER = "Consider the following conversation between a human and an assistant:"
 
-_LABEL_LINE = re.compile(rf"^(?=({'|'.join((*LABELS, 'System'))}):)", re.MULTILINE)
+_LINE = r"(?:^|(?<=[\r\v\f\x1c-\x1e\x85\u2028\u2029]))"
+"""Where a line begins, by any of the characters that end one."""
+_LABEL_LINE = re.compile(rf"{_LINE}(?=({'|'.join((*LABELS, 'System'))}):)", re.MULTILINE)
 
 _MARKS = (*(f"{label}:" for label in (*LABELS, "System")), "Options:", ASKED_FOR, THINK, CONCLUDE, CONSIDER)
-_MARK_LINE = re.compile(rf"^(?=\([A-Z]\)|{'|'.join(map(re.escape, _MARKS))})", re.MULTILINE | re.IGNORECASE)
+_MARK_LINE = re.compile(
+    rf"{_LINE}(?=\([A-Z]\)|{'|'.join(map(re.escape, _MARKS))})", re.MULTILINE | re.IGNORECASE
+)
 
 
 def stops(form: Form) -> tuple[str, ...]:

@@ -28,7 +28,8 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         prog="cai-studio",
         description="Constitutional AI by hand and eye, in the browser.",
-        epilog="`cai-studio sessions --help`: make, rename, back up, export and import sessions.",
+        epilog="`cai-studio sessions --help`: make, rename, back up, export and import sessions. "
+        "`cai-studio doctor`: look at the machine and the sessions.",
     )
     options.add_argument(
         "--session", default="default", metavar="NAME", help="the workspace to open or start"
@@ -67,10 +68,14 @@ def _port(text: str) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the studio; returns the exit status."""
     words = sys.argv[1:] if argv is None else list(argv)
-    options = None if words[:1] == ["sessions"] else parser().parse_args(words)
+    options = None if words[:1] in (["sessions"], ["doctor"]) else parser().parse_args(words)
     # One SIGTERM must close the store as a Ctrl-C does, also before the server stands.
     signal.signal(signal.SIGTERM, _leave)
     try:
+        if words[:1] == ["doctor"]:
+            from studio.doctor_command import run as look
+
+            return look(words[1:])
         if options is None:
             from studio.sessions_command import run as keep_sessions
 

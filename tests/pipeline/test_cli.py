@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -89,3 +90,19 @@ def test_models_show(tiny_model: Path) -> None:
     done = cai("models", "show", tiny_model)
     assert done.returncode == 0
     assert f"folder    {tiny_model}" in done.stdout
+
+
+def test_no_file_speaks_to_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    file.write_text('{"id": "1", "messages": [{"role": "user", "content": "x", "\\u001b[2J\\u202e": 1}]}\n')
+    done = cai("prompts", "import", file, "-o", tmp_path / "out.jsonl")
+    assert done.returncode == 2
+    assert "\ufffd[2J\ufffd: " in done.stderr
+    assert not {"\x1b", "\u202e"} & set(done.stderr)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names there are bytes")
+def test_a_name_that_is_not_utf8_is_no_reason_to_fail(tmp_path: Path) -> None:
+    out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jsonl"))
+    done = cai("prompts", "import", "red-team:train:2", "-o", out)
+    assert (done.returncode, out.exists()) == (0, True)

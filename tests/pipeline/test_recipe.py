@@ -88,5 +88,5 @@ def test_files_that_lack_are_named_with_what_they_are() -> None:
 def test_broken_yaml_has_its_line(tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text("stages:\n  a: {stage: sft\n")
-    with pytest.raises(InputError, match=r"broken.yaml:\d+: is not YAML"):
+    with pytest.raises(InputError, match=r"broken.yaml:3: expected"):
         recipe.load(str(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +16,11 @@ STOPS = 4
 
 Continues = Literal["", "unasked", "when asked"]
 """Whether a chat model goes on with a turn that it has begun. vLLM has to be asked to, llama.cpp has not."""
+
+
+_SPECIAL = re.compile(
+    r"<(?=[|｜]|/?s>|[be]os>|(?:start|end)_of_turn>|<?/?SYS>)|\[(?=/?(?:INST|SYSTEM_PROMPT|TOOL_\w+|AVAILABLE_TOOLS)\])"
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,15 @@ def form(context: Context) -> Form:
     return "chat" if context.messages else "plain"
 
 
+def disarmed(text: str) -> str:
+    """A text in which a server's tokenizer finds no special token, and so no forged turn.
+
+    Servers read such tokens in what they are sent. Which ones a model has is not told, so the shapes of all
+    common ones get a space, as a label that starts a line does in templates.py.
+    """
+    return _SPECIAL.sub(lambda found: f"{found[0]} ", text)
+
+
 def ask(model: str, context: Context, abilities: Abilities, max_tokens: int, **more: Any) -> Ask:
     """The request for what follows a context. Raises EngineError where the server can't be asked so."""
     chat = form(context) == "chat"
@@ -70,7 +85,7 @@ def ask(model: str, context: Context, abilities: Abilities, max_tokens: int, **m
         raise EngineError(f"the server of {model} has no chat: use the plain form (`--form plain`)")
     if not chat and not abilities.plain:
         raise EngineError(f"the server of {model} takes no plain text: use the chat form (`--form chat`)")
-    asked = _turns(context, abilities) if chat else {"prompt": context.prefill}
+    asked = _turns(context, abilities) if chat else {"prompt": disarmed(context.prefill)}
     limit = {abilities.limit if chat else "max_tokens": max_tokens}
     size = len(json.dumps(asked, ensure_ascii=False))
     # Before the server has counted them: English has four characters a token, and turns have marks.
@@ -94,15 +109,16 @@ def drawn(sampling: Sampling) -> dict[str, Any]:
 
 
 def _turns(context: Context, abilities: Abilities) -> dict[str, Any]:
-    turns = [{"role": m.role, "content": m.content} for m in context.messages]
-    if not context.prefill:
+    turns = [{"role": m.role, "content": disarmed(m.content)} for m in context.messages]
+    prefill = disarmed(context.prefill)
+    if not prefill:
         return {"messages": turns}
     if abilities.continues:
         asked = {"continue_final_message": True, "add_generation_prompt": False}
-        begun = {"role": "assistant", "content": context.prefill}
+        begun = {"role": "assistant", "content": prefill}
         return {"messages": [*turns, begun], **(asked if abilities.continues == "when asked" else {})}
     # The assistant can't be made to go on, so whoever asks ends with what the answer is to go on with.
     if turns[-1]["role"] == "user":
-        last = {"role": "user", "content": f"{turns[-1]['content']}\n\n{context.prefill}"}
+        last = {"role": "user", "content": f"{turns[-1]['content']}\n\n{prefill}"}
         return {"messages": [*turns[:-1], last]}
-    return {"messages": [*turns, {"role": "user", "content": context.prefill}]}
+    return {"messages": [*turns, {"role": "user", "content": prefill}]}

@@ -119,7 +119,7 @@ class Scoring:
         tokens = reading.prompt_tokens(reply)
         if not tokens:
             raise EngineError(f"{self.exchange.connection.server.host} gave no log-probabilities this time")
-        end = choosing.tail(tokens, text)
+        end = choosing.tail(tokens, bodies.disarmed(text))
         if end is None:  # by number then: what the prompt has more than its beginning alone
             alone = await self.exchange.ask(bodies.ask(self.exchange.model, context, self.abilities, 1))
             took = reading.usage(alone)
