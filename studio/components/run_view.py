@@ -148,7 +148,13 @@ def _made(store: Store, run: Run) -> str:
     facts = [
         *([f"{run.constitution_name} {run.constitution[:8]}"] if run.constitution else []),
         *([run.stage] if trains(run) else []),
-        *([f"models {', '.join(several)}"] if several else [f"model {names['model']}"] if names["model"] else []),
+        *(
+            [f"models {', '.join(several)}"]
+            if several
+            else [f"model {names['model']}"]
+            if names["model"]
+            else []
+        ),
         *(f"{name} {names[name]}" for name in MODELS if names[name]),
         *(f"{name.replace('_', ' ')} {config[name]}" for name in _told(run) if config.get(name)),
         *([plural(config["revisions"], "revision")] if isinstance(config.get("revisions"), int) else []),
