@@ -18,7 +18,7 @@ from studio.components import elo_asked, elo_behind, elo_data
 from studio.components.elo_ratings import ratings_html
 from studio.context import Studio
 from studio.pages import elo
-from studio.store import matchups
+from studio.store import matchups, votes
 from studio.store.database import Store
 
 ROUNDS = 3
@@ -45,8 +45,8 @@ def main(many: int = 1_000_000, models: int = 10, prompts: int = 20_000) -> None
         fill(studio.store, many, models, prompts)
         asked = elo_asked.read({})
         print(f"{many:,} matchups, {models} models, {prompts:,} prompts")  # noqa: T201
-        timed("read", lambda: matchups.coded(studio.store, asked.filter))
-        timed("refusals", lambda: matchups.refusals(studio.store, asked.filter))
+        timed("read", lambda: votes.coded(studio.store, asked.filter))
+        timed("refusals", lambda: votes.refusals(studio.store, asked.filter))
         picture: Any = timed("read and rate", lambda: elo_data.picture(studio, asked))
         with gr.Blocks():
             sections = elo._sections()
