@@ -59,16 +59,17 @@ def framed(height: int, across: str, up: str) -> go.Figure:
     return figure
 
 
-def panels(titles: Sequence[str], height: int, across: str, up: str) -> go.Figure:
-    """Panels side by side, of the same axes."""
+def panels(titles: Sequence[str], height: int, across: str, up: str, shared: bool = False) -> go.Figure:
+    """Panels side by side, of the same axes; `shared`: what stands up is named at the first alone."""
     figure = make_subplots(
         rows=1,
         cols=len(titles),
+        shared_yaxes=shared,
         subplot_titles=[label(title, 80) for title in titles],
-        horizontal_spacing=0.09,
+        horizontal_spacing=0.04 if shared else 0.09,
     )
     figure.update_layout(**layout(height))
-    figure.update_layout(margin={"t": 82}, legend={"y": 1, "yref": "container", "yanchor": "top"})
+    figure.update_layout(margin={"t": 74}, legend={"y": 1, "yref": "container", "yanchor": "top"})
     figure.update_annotations(font={"size": 13, "family": FONT})
     figure.update_xaxes(**AXIS)
     figure.update_yaxes(**AXIS)
@@ -97,8 +98,20 @@ def whiskers(ratings: Sequence[Rating], colour: str) -> dict[str, Any]:
 
 
 def label(name: str, most: int = 40) -> str:
-    """A name as plotly shows it, which reads markup in every text."""
-    return escape(name if len(name) <= most else f"{name[: most - 1]}…")
+    """A name as plotly shows it, which reads markup in every text. A long one keeps its end: its step."""
+    tail = most * 2 // 5
+    return escape(name if len(name) <= most else f"{name[: most - tail - 1]}…{name[-tail:]}")
+
+
+def distinct(names: Sequence[str], most: int) -> dict[str, str]:
+    """Labels by name, each once: two that are cut to the same would be one category."""
+    seen: dict[str, int] = {}
+    result = {}
+    for name in names:
+        short = label(name, most)
+        seen[short] = seen.get(short, 0) + 1
+        result[name] = short if seen[short] == 1 else f"{short} ({seen[short]})"
+    return result
 
 
 def zero(figure: go.Figure, across: bool = True, up: bool = True) -> None:

@@ -44,17 +44,14 @@ def judges(picture: Picture) -> Drawn:
             "let another judge rate the same models.</p>",
         )
     shown = {axis: picture.of_axis(axis) for axis in axes}
-    most = max(len(_models(some)) for some in shown.values())
-    figure = charts.panels([TITLES[axis] for axis in axes], 150 + 30 * most, "Elo", "")
+    labels = charts.distinct(_models([rated for some in shown.values() for rated in some]), 28)
+    height = 150 + 30 * len(labels)
+    figure = charts.panels([TITLES[axis] for axis in axes], height, "Elo", "", shared=True)
     named: set[str] = set()
     for panel, some in enumerate(shown.values(), 1):
-        models = _models(some)
-        labels = {name: charts.label(name, 28) for name in models}
         for rated in some:
             _trace(figure, panel, rated, labels, named)
-        figure.update_yaxes(
-            autorange="reversed", categoryorder="array", categoryarray=list(labels.values()), col=panel
-        )
+    figure.update_yaxes(autorange="reversed", categoryorder="array", categoryarray=list(labels.values()))
     charts.zero(figure, up=False)
     every = [pair for some in shown.values() for pair in alike(some)]
     every.sort(key=lambda pair: (not pair.human, -pair.models))
@@ -86,7 +83,8 @@ def alike(some: Sequence[Rated]) -> list[Alike]:
 
 def _elo(rated: Rated, model: str) -> float:
     rating = rated.rating(model)
-    return rating.elo if rating and rating.elo is not None else 0.0
+    # Two equal ratings differ in their last digits, and would count as ranked.
+    return round(rating.elo, 6) if rating and rating.elo is not None else 0.0
 
 
 def _models(some: Sequence[Rated]) -> list[str]:

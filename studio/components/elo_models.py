@@ -18,7 +18,7 @@ from studio.components.checkpoint_view import METHODS
 from studio.store.checkpoints import Checkpoint
 from studio.store.matchups import Competitor
 
-UNTRAINED = "as it comes"
+UNTRAINED = "not trained here"
 REINFORCED = ("rloo", "grpo")
 IMPORTED = " (imported)"
 """What the session adds to the name of a run's folder that was brought in."""

@@ -12,15 +12,14 @@ from pipeline import intervals
 from pipeline.elo import Votes
 from pipeline.intervals import Figure
 from studio.components import elo_charts as charts
-from studio.components.charts import AI, HUMAN
 from studio.components.elo_data import TITLES, Picture, Rated
 from studio.components.elo_frontier import about
 from studio.components.elo_section import Drawn, opens
 
 NUMBERED = 12
 """Models up to which the cells have their figures written in them."""
-SHADES = ((0, AI), (0.5, "#f4f4f4"), (1, HUMAN))
-"""Low to high: the middle is a ground that dark text can be read on."""
+SHADES = ((0, "#e69f00"), (0.5, "#f4f4f4"), (1, "#56b4e9"))
+"""Low to high, all light enough for dark text on them."""
 
 
 def wins(rated: Rated | None, axis: str) -> Drawn:
@@ -31,7 +30,7 @@ def wins(rated: Rated | None, axis: str) -> Drawn:
     cells = cells_of(rated.votes)
     z: list[list[float | None]] = [[_value(cells.get((row, col))) for col in names] for row in names]
     figure = go.Figure(layout=charts.layout(120 + 38 * len(names), legend=False))
-    labels = _labels(names)
+    labels = list(charts.distinct(names, 26).values())
     figure.add_heatmap(
         z=z,
         x=labels,
@@ -48,7 +47,7 @@ def wins(rated: Rated | None, axis: str) -> Drawn:
         hovertext=[[_hover(row, col, cells.get((row, col))) for col in names] for row in names],
         hoverinfo="text",
         hoverongaps=False,
-        colorbar={"title": {"text": "row wins"}, "tickformat": ".0%", "thickness": 10, "len": 0.8},
+        colorbar={"tickformat": ".0%", "thickness": 10, "len": 0.9, "outlinewidth": 0},
     )
     figure.update_xaxes(**charts.AXIS, side="bottom", showgrid=False)
     figure.update_yaxes(**charts.AXIS, autorange="reversed", showgrid=False)
@@ -86,17 +85,6 @@ def cells_of(votes: Votes) -> dict[tuple[str, str], Figure]:
         found[row, col] = figure
         found[col, row] = Figure(1 - figure.value, 1 - figure.high, 1 - figure.low, figure.n, figure.clusters)
     return found
-
-
-def _labels(names: list[str]) -> list[str]:
-    """Names as plotly shows them, each once: two that are cut to the same would be one category."""
-    shown: dict[str, int] = {}
-    result = []
-    for name in names:
-        short = charts.label(name, 26)
-        shown[short] = shown.get(short, 0) + 1
-        result.append(short if shown[short] == 1 else f"{short} ({shown[short]})")
-    return result
 
 
 def _value(cell: Figure | None) -> float | None:
