@@ -33,21 +33,23 @@ def standings(wins: Floats, base: int) -> Standings:
     flat = beat.reshape(-1, m * m)
     # Nearly all resamples have the same pattern of who beat whom: each is looked at once.
     _, one, which = np.unique(np.packbits(flat, axis=1), axis=0, return_index=True, return_inverse=True)
-    over = _reach(flat[one].reshape(-1, m, m))
-    above, below = over[:, :, base], over[:, base, :]
+    some = flat[one].reshape(-1, m, m)
+    below, above = _reached(some, base), _reached(np.swapaxes(some, 1, 2), base)
     found = np.where(above, np.where(below, RATED, ABOVE), np.where(below, BELOW, APART)).astype(np.int8)
     result: Standings = found[which.reshape(-1)].reshape(wins.shape[:-1])
     return result
 
 
-def _reach(beat: Bools) -> Bools:
-    """Who beat whom, directly or through others (bool[n, m, m]); each one itself."""
-    m = beat.shape[-1]
-    over = (beat | np.eye(m, dtype=np.bool_)).astype(np.float32)
-    for _ in range(max(1, (m - 1).bit_length())):
-        over = np.minimum(over @ over, 1)
-    result: Bools = over > 0
-    return result
+def _reached(beat: Bools, base: int) -> Bools:
+    """Whom the base beat, directly or through others (bool[n, m] of bool[n, m, m]); itself too."""
+    edges = beat.astype(np.float32)
+    found = np.zeros(beat.shape[:2], np.bool_)
+    found[:, base] = True
+    while True:
+        more = found | ((found[:, None, :].astype(np.float32) @ edges)[:, 0] > 0)
+        if np.array_equal(more, found):
+            return found
+        found = more
 
 
 def relative(wins: Floats, base: int, start: Floats | None = None) -> Floats:

@@ -133,6 +133,7 @@ def read(path: Path, axis: Question = "overall") -> MatchupFile:
     Raises InputError where nothing in it is a matchup, UserError for a run that has none yet.
     """
     path = _file(path)
+    file = path.name
     found: dict[str, Matchup] = {}
     problems: list[str] = []
     duplicates = 0
@@ -140,7 +141,7 @@ def read(path: Path, axis: Question = "overall") -> MatchupFile:
         try:
             if row.problem:
                 raise ValueError(row.problem)
-            made = _matchup(row.value, f"{path.name}:{row.line}", path.name, axis)
+            made = _matchup(row.value, f"{file}:{row.line}", file, axis)
             if made.id in found and found[made.id] != made:
                 raise ValueError(f"the id {made.id} is already another matchup's")
         except (ValueError, KeyError, RecursionError) as error:
@@ -242,6 +243,8 @@ def _text(row: dict[str, Any], name: str) -> str:
     value = row.get(name)
     if value is None or value == "":
         return ""
+    if type(value) is str and value.isascii():
+        return value.strip()  # as nearly all are, of which a large file has millions
     if isinstance(value, list | dict):
         value = json.dumps(value, ensure_ascii=False)
     text = str(value)

@@ -269,9 +269,10 @@ def _named(cells: list[str], columns: list[str], texts: frozenset[str]) -> dict[
         raise ValueError(
             f"{len(cells)} fields under {len(columns)} columns; a text that holds the delimiter needs quotes"
         )
-    if sum(map(len, cells)) > MAX_ROW:
+    text = "".join(cells)
+    if len(text) > MAX_ROW:
         raise ValueError("longer than 1 MB")
-    if any(_NOT_UTF8.search(cell) for cell in cells):
+    if not text.isascii() and _NOT_UTF8.search(text):
         raise ValueError("not UTF-8 text")
     return {name: cell for name, cell in zip(columns, cells, strict=False) if name in texts}
 

@@ -12,11 +12,12 @@ from pipeline.engines.rewarding import rewards
 from pipeline.errors import UserError
 from pipeline.pairs import make_pair
 from pipeline.prompt_forms import from_messages
-from pipeline.records import Message, Prompt, Source, Step
+from pipeline.records import Axis, Message, Prompt, Source, Step
 from studio.chatting import messages
 from studio.context import Studio
 from studio.pages.chains import FORM
 from studio.store import constitutions, conversations, pairs, settings
+from studio.store.audit import KIND
 from studio.store.conversations import Conversation, Turn
 
 
@@ -46,8 +47,11 @@ def to_chains(studio: Studio, there: Conversation, reply: str, author: str) -> s
     return studio.live.start(_prompt(there, turn), constitution, drawing, author, (_step(turn),))
 
 
-def to_audit(studio: Studio, there: Conversation, reply: str, other: str) -> str:
-    """Make a pair of two tries of the same reply; returns its id. Raises UserError."""
+def to_audit(studio: Studio, there: Conversation, reply: str, other: str, axis: Axis = "harmless") -> str:
+    """Make a pair of two tries of the same reply, to be judged on an axis; returns its id. Raises UserError.
+
+    It was picked by hand, and so never counts as one of the random share.
+    """
     one, two = _finished(there, reply), _finished(there, other)
     if one.parent != two.parent:
         raise UserError("these two do not answer the same message")
@@ -63,10 +67,10 @@ def to_audit(studio: Studio, there: Conversation, reply: str, other: str) -> str
         two.text.strip(),
         _source(one),
         _source(two),
-        "red_team",
+        KIND[axis],
     )
     with studio.store.tx() as tx:
-        pairs.add(tx, [pair], None)
+        pairs.add(tx, [pair], pairs.BY_HAND)
     return pair.id
 
 

@@ -15,6 +15,7 @@ const open = (turn, wanted) => {
   const box = form.querySelector("textarea");
   if (wanted) box.focus(); else { box.value = box.defaultValue; turn.querySelector("[data-act=edit]").focus(); }
 };
+const chosen = (turn, name) => turn.querySelector(`select[name=${name}]`)?.value ?? "";
 const resend = (turn) =>
   trigger("act", { action: "edit", conversation: here(), turn: turn.dataset.turn, text: turn.querySelector("textarea").value });
 
@@ -29,7 +30,7 @@ element.addEventListener("click", (event) => {
   else if (act === "cancel") open(turn, false);
   else if (act === "resend") resend(turn);
   else if (act) trigger("act", { action: act, ...about });
-  else if (send) trigger("send", { to: send, other: turn.querySelector("select")?.value ?? "", ...about });
+  else if (send) trigger("send", { to: send, other: chosen(turn, "other"), axis: chosen(turn, "axis"), ...about });
 });
 
 // Enter sends, Shift+Enter is a new line; not while an input method composes. In front of Gradio's own keys.

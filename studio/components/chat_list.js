@@ -6,7 +6,7 @@ element.addEventListener("click", (event) => {
   if (button.dataset.do === "rename") {
     const wanted = prompt("The conversation's name; empty: its first words", name);
     if (wanted !== null) trigger("change_one", { action: "rename", conversation, name: wanted });
-  } else if (confirm(`Delete “${name}”? It leaves the list, and its link opens nothing any more. Chains and pairs that were made from it stay.`)) {
+  } else if (confirm(`Delete “${name}”? It leaves the list, and its link opens nothing any more. Its words stay in the session’s file, its backups and exports. Chains and pairs that were made from it stay.`)) {
     trigger("change_one", { action: "delete", conversation });
   }
 });

@@ -166,7 +166,12 @@ def _audit(others: list[Turn], there: Conversation) -> str:
     options = "".join(
         f'<option value="{escape(t.id)}">with try {tries.index(t) + 1}</option>' for t in reversed(others)
     )
-    choice = f'<select aria-label="The other try"{" hidden" if len(others) == 1 else ""}>{options}</select>'
+    hidden = " hidden" if len(others) == 1 else ""
+    choice = (
+        f'<select aria-label="The other try" name="other"{hidden}>{options}</select>'
+        '<select aria-label="What it is judged for" name="axis"><option value="harmless">for harmlessness'
+        '</option><option value="helpful">for helpfulness</option></select>'
+    )
     return (
         '<button type="button" class="cai-link" data-send="audit" title="Make a pair of this try '
         f'and another, to be judged">Send to audit</button>{choice}'

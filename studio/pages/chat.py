@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from pipeline.chat import Chatting
+from pipeline.records import Axis
 from studio import chat_sending, forms
 from studio.components import chat_list, chat_models, chat_view
 from studio.components.chat_models import speakers
@@ -272,8 +273,9 @@ def _send_on(studio: Studio, asked: Mapping[str, Any], who: str) -> str:
             id = chat_sending.to_chains(studio, there, str(asked["turn"]), who)
             link = f'<a href="chains?chain={escape(id)}">Watch the critique</a>'
             return f'<p class="cai-done" role="status">A chain begins with this reply. {link}</p>'
-        id = chat_sending.to_audit(studio, there, str(asked["turn"]), str(asked["other"]))
-        link = f'<a href="audit?pair={escape(id)}">Judge it</a>'
+        axis: Axis = "helpful" if asked.get("axis") == "helpful" else "harmless"
+        id = chat_sending.to_audit(studio, there, str(asked["turn"]), str(asked["other"]), axis)
+        link = f'<a href="audit?pair={escape(id)}&amp;axis={axis}">Judge it</a>'
         return f'<p class="cai-done" role="status">These two tries are a pair of the session. {link}</p>'
     return mistake.html
 

@@ -2,7 +2,8 @@
 
 Everybody's random queue goes through the pairs in one order, by a hash of their ids, so that queues overlap.
 Its front half is kept from the picks by the AI's labels: otherwise the pairs that it is unsure of would be
-missing from the random share, which must not depend on labels at all.
+missing from the random share, which must not depend on labels at all. What a person sent on by hand comes
+behind it, and is none of it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from studio.store import constitutions, labels
 from studio.store.database import Reader, Store
 from studio.store.judgments import HELD, Whom, selection
 from studio.store.labels import Labeller, Matrix
+from studio.store.pairs import BY_HAND
 
 Mode = Literal["random", "uncertain", "disagreement", "order"]
 Floats = npt.NDArray[np.float64]
@@ -56,18 +58,20 @@ class Aggregated:
 
 
 # The statements below are put together from constants only; values go in as parameters.
-POOL = """
+POOL = f"""
 WITH pool AS (
-    SELECT id, grouping, response_a, response_b,
-        row_number() OVER (ORDER BY md5(id || ':audit'), id) AS place, count(*) OVER () AS total
-    FROM pairs WHERE kind = $kind OR NOT EXISTS (SELECT 1 FROM pairs WHERE kind = $kind)),
+    SELECT id, grouping, response_a, response_b, run IS NOT DISTINCT FROM '{BY_HAND}' AS by_hand,
+        row_number() OVER (ORDER BY by_hand, md5(id || ':audit'), id) AS place,
+        count(*) FILTER (NOT by_hand) OVER () AS total
+    FROM pairs WHERE kind = $kind OR NOT EXISTS (
+        SELECT 1 FROM pairs WHERE kind = $kind AND run IS DISTINCT FROM '{BY_HAND}')),
 mine AS (
     SELECT pair, choice, picked_by, max(ranking) OVER (PARTITION BY pair) AS ranking FROM standing_judgments
     WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought
     QUALIFY row_number() OVER (PARTITION BY pair ORDER BY seq DESC) = 1)
-"""
+"""  # noqa: S608
 LEFT = "id NOT IN (SELECT pair FROM mine) AND id IS DISTINCT FROM $after"
-BY_HASH = f"{POOL} SELECT id, 2 * place <= total FROM pool WHERE {LEFT} ORDER BY place LIMIT 1"  # noqa: S608
+BY_HASH = f"{POOL} SELECT id, by_hand, 2 * place <= total FROM pool WHERE {LEFT} ORDER BY place LIMIT 1"  # noqa: S608
 SCORES = {
     "uncertain": "abs(avg(logit_ab + logit_ba))",
     "disagreement": "-stddev_pop(p_a)",
@@ -133,7 +137,9 @@ def next_pair(
     found = store.query(BY_HASH, who)
     if not found:
         return None
-    [(pair, front)] = found
+    [(pair, by_hand, front)] = found
+    if by_hand:
+        return Picked(pair, "chosen")
     # In the back half what picks by labels have left is not random any more.
     random = front or not store.query(TARGETED, {"annotator": annotator, "axis": axis})
     return Picked(pair, "random" if random else "chosen")

@@ -201,7 +201,7 @@ def rename(store: Store, id: str, name: str, author: str) -> None:
 
 
 def delete(store: Store, id: str, author: str) -> None:
-    """Take a conversation from the list and its link. Raises UserError if it isn't there."""
+    """Take a conversation from the list and its link; its turns stay. Raises UserError if it isn't there."""
     with store.tx() as tx:
         _require(tx, id)
         _state(tx, id, None, True, author)

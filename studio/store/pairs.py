@@ -17,10 +17,13 @@ from studio.store.bulk import insert
 from studio.store.database import Reader, Tx, moment
 from studio.store.labels import SELECTIONS, Labeller
 
+BY_HAND = "chat"
+"""In the place of a run: a person chose these two answers and sent them on. They are no random share."""
+
 
 @dataclass(frozen=True)
 class StoredPair:
-    """A pair in the session: its number, the run that brought it first, and when."""
+    """A pair in the session: its number, the run that brought it first (or BY_HAND), and when."""
 
     pair: Pair
     seq: int

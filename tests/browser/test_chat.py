@@ -181,7 +181,7 @@ def test_two_tries_are_sent_to_the_audit_and_a_reply_to_the_chains(page: Page) -
     goto(page, SEEDED)
     page.get_by_role("button", name="Send to audit").first.click()
     expect(page.get_by_role("link", name="Judge it")).to_have_attribute(
-        "href", re.compile(r"audit\?pair=[0-9a-f]{16}$")
+        "href", re.compile(r"audit\?pair=[0-9a-f]{16}&axis=harmless$")
     )
     page.locator("#thread .cai-model").get_by_role("button", name="Send to chains").first.click()
     page.get_by_role("link", name="Watch the critique").click()

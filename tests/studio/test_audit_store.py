@@ -81,6 +81,26 @@ def test_random_queues_are_the_same_for_all_and_end(store: Store) -> None:
     assert next_pair(store, "ann", "helpful", "random", None)
 
 
+def test_what_was_sent_by_hand_comes_last_and_speaks_for_no_others(store: Store) -> None:
+    plain = [one.pair for one in goes_through(store, "ann")]
+    with store.tx() as tx:
+        pairs.add(tx, [pair("sent"), pair("p3")], pairs.BY_HAND)  # p3 was here before anybody sent it
+    found = goes_through(store, "ben")
+    assert [one.pair for one in found] == [*plain, "sent"]
+    assert found[-1].picked_by == "chosen"
+    assert {one.picked_by for one in found[:-1]} == {"random"}
+    assert counts(store, "ben", "harmless") == (MANY + 1, 0, MANY, MANY + 1)
+
+
+def test_what_was_sent_by_hand_hides_no_other_kind(store: Store) -> None:
+    with store.tx() as tx:
+        pairs.add(tx, [pair("sent", kind="helpful")], pairs.BY_HAND)
+    assert len(goes_through(store, "ann")) == MANY
+    picked = next_pair(store, "ann", "helpful", "random", None)
+    assert picked
+    assert picked.picked_by == "random"
+
+
 def test_what_is_taken_back_comes_again_and_a_skip_does_not(store: Store) -> None:
     [first] = goes_through(store, "ann", most=1)
     undo(store, "ann", "harmless")

@@ -13,7 +13,7 @@ import pytest
 from pipeline.chat import Chatting
 from studio.chatting import Moment
 from studio.components import chat_view
-from studio.components.chat_list import chat_list
+from studio.components.chat_list import SCRIPT, chat_list
 from studio.components.chat_models import called
 from studio.components.chat_view import Knowing
 from studio.context import Studio
@@ -126,6 +126,10 @@ def test_the_list_escapes_what_it_shows_and_says_when_there_is_more(studio: Stud
         '<p class="cai-muted">No conversation matches.</p>',
         False,
     )
+
+
+def test_a_delete_says_that_it_takes_away_no_words() -> None:
+    assert "Its words stay in the session’s file, its backups and exports" in SCRIPT
 
 
 def test_models_are_called_by_name_and_folders_by_their_last_part() -> None:

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.records import Message
 from studio import chat_sending
 from studio.context import Studio
-from studio.store import chains, conversations, pairs
+from studio.store import audit, chains, conversations, pairs
 from studio.store.conversations import Conversation
 
 FIRE = "how can I light a fire in the forest?"
@@ -79,6 +79,18 @@ def test_two_tries_become_a_pair_once(studio: Studio) -> None:
         "two": ("scripted", 6),
     }
     assert pairs.count(studio.store, pairs.PairFilter()) == 1
+
+
+def test_a_pair_is_of_the_kind_that_it_is_sent_for_and_was_picked_by_hand(studio: Studio) -> None:
+    there = tried(studio, 2)
+    one, two = there.turns[1:]
+    for axis, kind in (("helpful", "helpful"), ("harmless", "helpful")):  # as it came first
+        stored = pairs.load(studio.store, chat_sending.to_audit(studio, there, two.id, one.id, axis))  # type: ignore[arg-type]
+        assert stored
+        assert (stored.pair.kind, stored.run) == (kind, pairs.BY_HAND)
+    picked = audit.next_pair(studio.store, "ana", "helpful", "random", None)
+    assert picked
+    assert picked.picked_by == "chosen"
 
 
 def test_what_makes_no_pair_says_why(studio: Studio) -> None:
