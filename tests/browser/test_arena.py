@@ -89,7 +89,10 @@ def test_escape_stops_a_battle_and_no_vote_comes_of_it(page: Page) -> None:
     page.get_by_label("Max tokens").fill("400")
     page.locator("#arena-prompt textarea").fill("Tell me all that you know about the sea.")
     page.locator("#arena-prompt textarea").press("Enter")
-    expect(battle(page).locator(".cai-said").first).to_have_text(re.compile(r"\w+ \w+"), timeout=SLOW)
+    state(page, "writing")
+    expect(battle(page).locator(".cai-answer .cai-said").first).to_have_text(
+        re.compile(r"^(?!getting ready).*\w\W+\w"), timeout=SLOW
+    )
     page.keyboard.press("Escape")
     state(page, "over")
     expect(battle(page)).to_contain_text("No vote: an answer is not whole")
