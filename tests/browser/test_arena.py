@@ -20,10 +20,12 @@ window.caiCame = [];
 const plain = window.fetch;
 window.fetch = async (...asked) => {
   const came = await plain(...asked);
-  came.clone().text().then((text) => window.caiCame.push(text), () => {});
+  const at = window.caiCame.push("") - 1, decoder = new TextDecoder();
+  const write = (piece) => { window.caiCame[at] = (window.caiCame[at] ?? "") + decoder.decode(piece); };
+  came.clone().body?.pipeTo(new WritableStream({ write })).catch(() => {}); // Gradio cuts its streams
   return came;
 };"""
-"""Keeps what the server sent, streams too, once each is whole."""
+"""Keeps what the server sent, streams too, as it comes."""
 SECRETS = re.compile(r"zebra|bundled|seed \d|SmolLM|tokens, ", re.IGNORECASE)
 
 
@@ -60,8 +62,8 @@ def test_a_battle_is_voted_on_by_keys_blind_until_then(page: Page, shot: Callabl
     expect(battle(page).locator(".cai-answer")).to_have_count(2)
     assert battle(page).locator(".cai-said b").count() == 0
     assert re.search(r"\?battle=[0-9a-f-]{36}$", page.url)
-    page.wait_for_function("caiCame.some((text) => text.includes('cai-answers'))")
-    bodies = page.evaluate("caiCame")
+    page.wait_for_function("caiCame.some((text) => text?.includes('cai-answers'))")
+    bodies = page.evaluate("caiCame.filter(Boolean)")
     seen = [battle(page).inner_html(), page.locator("#battle-figures").inner_html(), *bodies]
     assert [match[0] for match in map(SECRETS.search, seen) if match] == []
     shot("arena-open")
