@@ -97,9 +97,8 @@ def battle_tab(blocks: gr.Blocks, studio: Studio) -> None:
 
     show = {"fn": watch, "inputs": [current, controls["axis"]], "outputs": picture, **STREAM}
     asked = [current, prompt, said]
-    gr.on([ask.click, prompt.submit], begin, [prompt, *inputs], asked, js=None, **QUIET).then(
-        None, None, None, js=LEAVE
-    ).then(**show)
+    gr.on([ask.click, prompt.submit], None, None, None, js=LEAVE)
+    gr.on([ask.click, prompt.submit], begin, [prompt, *inputs], asked, **QUIET).then(**show)
     bar.act(press, inputs, asked, trigger_mode="multiple", **QUIET).then(**show)
     controls["axis"].input(**show)
     blocks.load(arrive, None, [current, *inputs], **QUIET).then(**show)

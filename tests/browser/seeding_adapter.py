@@ -19,9 +19,9 @@ def fill(folder: Path) -> None:
     store = Store.open(folder)
     at = store.folder / "runs"
     config = {"model": "bundled"}
-    seeding_checkpoints._add_run(store, at, seeding_checkpoints.SL, "sft", NAME, config, "done", None)
+    seeding_checkpoints.add_run(store, at, seeding_checkpoints.SL, "sft", NAME, config, "done", None)
     store.close()
-    seeding_checkpoints._card(at / seeding_checkpoints.SL, "sft", "bundled", 40, {})
+    seeding_checkpoints.add_card(at / seeding_checkpoints.SL, "sft", "bundled", 40, {})
     seeding_checkpoints._adapter(at / seeding_checkpoints.SL / "checkpoint", bundled.folder())
 
 

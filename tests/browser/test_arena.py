@@ -9,12 +9,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.usefixtures("bundled_folder")]
 
 SLOW = 120_000  # ms: the first battle loads both models
 UNREAD = 450  # ms: the page takes no vote on what came just now
+CAUGHT = """
+window.caiCame = [];
+const plain = window.fetch;
+window.fetch = async (...asked) => {
+  const came = await plain(...asked);
+  const at = window.caiCame.push("") - 1, decoder = new TextDecoder();
+  const write = (piece) => { window.caiCame[at] = (window.caiCame[at] ?? "") + decoder.decode(piece); };
+  came.clone().body?.pipeTo(new WritableStream({ write })).catch(() => {}); // Gradio cuts its streams
+  return came;
+};"""
+"""Keeps what the server sent, streams too, as it comes."""
 SECRETS = re.compile(r"zebra|bundled|seed \d|SmolLM|tokens, ", re.IGNORECASE)
 
 
@@ -37,22 +48,22 @@ def state(page: Page, wanted: str) -> None:
 
 def test_a_battle_is_voted_on_by_keys_blind_until_then(page: Page, shot: Callable[[str], None]) -> None:
     page.add_init_script("localStorage.setItem('cai-notice', 'read')")
+    page.add_init_script(CAUGHT)
     page.goto("/arena")
     expect(battle(page)).to_contain_text("Which of two models do you prefer?", timeout=SLOW)
     page.get_by_role("button", name="Sampling").click()
     page.get_by_label("Max tokens").fill("6")
     page.get_by_role("button", name="Sampling").click()
 
-    came: list[Response] = []
-    page.on("response", lambda response: came.append(response) if "/gradio_api/" in response.url else None)
+    page.evaluate("window.caiCame = []")
     page.locator("#arena-prompt textarea").fill("Say hello. <b>Now</b>")
     page.keyboard.press("Enter")
     state(page, "open")
     expect(battle(page).locator(".cai-answer")).to_have_count(2)
     assert battle(page).locator(".cai-said b").count() == 0
     assert re.search(r"\?battle=[0-9a-f-]{36}$", page.url)
-    bodies = [response.text() for response in came if response.request.resource_type != "eventsource"]
-    assert any("cai-answers" in body for body in bodies), "what was shown was not caught"
+    page.wait_for_function("caiCame.some((text) => text?.includes('cai-answers'))")
+    bodies = page.evaluate("caiCame.filter(Boolean)")
     seen = [battle(page).inner_html(), page.locator("#battle-figures").inner_html(), *bodies]
     assert [match[0] for match in map(SECRETS.search, seen) if match] == []
     shot("arena-open")
@@ -89,7 +100,10 @@ def test_escape_stops_a_battle_and_no_vote_comes_of_it(page: Page) -> None:
     page.get_by_label("Max tokens").fill("400")
     page.locator("#arena-prompt textarea").fill("Tell me all that you know about the sea.")
     page.locator("#arena-prompt textarea").press("Enter")
-    expect(battle(page).locator(".cai-said").first).to_have_text(re.compile(r"\w+ \w+"), timeout=SLOW)
+    state(page, "writing")
+    expect(battle(page).locator(".cai-answer .cai-said").first).to_have_text(
+        re.compile(r"^(?!getting ready).*\w\W+\w"), timeout=SLOW
+    )
     page.keyboard.press("Escape")
     state(page, "over")
     expect(battle(page)).to_contain_text("No vote: an answer is not whole")
