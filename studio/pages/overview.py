@@ -147,23 +147,29 @@ def _acting(studio: Studio, act: Any) -> Any:
 
 
 def _look(studio: Studio, before: list[Any]) -> list[Any]:
-    """The parts that have changed since `before`."""
+    """The parts that have changed since `before`, which begins with a stamp of what they are made from."""
+    now = progress(studio.store)
+    stamp = f"{runs.stamp(studio.store)} {now}"
+    if before and before[0] == stamp:
+        return [gr.skip()] * 7
     tour = newest(studio)
+    at = tour.at if tour and tour.at_work else None
     parts = [
-        now_html(progress(studio.store)),
+        now_html(now),
         tour_view.tour_html(studio.store, tour, studio.jobs.folder) if tour else "",
         _recent(studio),
     ]
-    states = [
-        tour is None or not tour.at_work,
-        tour is not None and tour.at_work and tour.at is not None and tour.at.state != "stopping",
-        tour is not None and tour.resumable and not tour.lacks,
+    changed = [
+        new if place >= len(before) or before[place] != new else gr.skip()
+        for place, new in enumerate(parts, 1)
     ]
-    fresh = [*parts, *states]
-    if fresh == before:
-        return [gr.skip()] * 7
-    changed = [new if at >= len(before) or before[at] != new else gr.skip() for at, new in enumerate(parts)]
-    return [fresh, *changed, *(gr.update(interactive=state) for state in states)]
+    return [
+        [stamp, *parts],
+        *changed,
+        gr.update(interactive=tour is None or not tour.at_work),
+        gr.update(interactive=at is not None and at.state != "stopping"),
+        gr.update(interactive=tour is not None and tour.resumable and not tour.lacks),
+    ]
 
 
 def _recent(studio: Studio) -> str:

@@ -127,6 +127,20 @@ def test_one_tour_at_a_time_and_stop_ends_the_one_there_is(studio: Studio, stage
     assert (tour.recipe, tour.at_work) == ("tour", True)
 
 
+def test_what_has_not_changed_is_not_sent_again(studio: Studio, stages: list[str]) -> None:
+    first = overview._look(studio, [])
+    assert isinstance(first[2], str)
+    assert [button["interactive"] for button in first[4:]] == [False, True, False]
+    assert all(
+        isinstance(one, dict) and one.keys() == {"__type__"} for one in overview._look(studio, first[0])
+    )
+    overview.stop_tour(studio)
+    _, loop, tour, _, *buttons = overview._look(studio, first[0])
+    assert isinstance(loop, dict)
+    assert "It is stopped" in tour
+    assert [button["interactive"] for button in buttons] == [True, False, True]
+
+
 def test_without_the_model_a_tour_says_where_to_get_it(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
