@@ -295,9 +295,7 @@ def test_a_config_that_is_none_says_nothing(tmp_path: Path, config: bytes) -> No
 def test_a_weight_that_no_number_holds_is_told_with_its_line(tmp_path: Path, weight: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(f"name: c\nprinciples:\n- {{id: a, title: A, comparison: Which,\n   weight: {weight}}}\n")
-    assert explained(constitutions.load, path).startswith(
-        f"{path}:4: principles[0].weight: expected a finite"
-    )
+    assert f"{path}:4: principles[0].weight: expected a" in explained(constitutions.load, path)
 
 
 STRANGE = ["folder", "missing", "loop", "pipe", "endless", "nul\0name", "n" * 300, "unreadable"]
