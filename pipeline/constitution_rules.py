@@ -7,8 +7,8 @@ Command: `cai constitution check FILE`.
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -197,7 +197,7 @@ def _principle_faults(principle: dict[Any, Any]) -> Iterator[Fault]:
     # Pydantic reads "2" and true as numbers; in a file of weights both are slips.
     if isinstance(weight, bool | str):
         yield Fault(("weight",), f"expected a number, got {describe(weight)}")
-    elif isinstance(weight, int | float) and not (math.isfinite(weight) and weight >= 0):
+    elif isinstance(weight, int | float) and not 0 <= weight <= sys.float_info.max:
         yield Fault(("weight",), f"expected a finite number of 0 or more, got {describe(weight)}")
     yield from _request_faults(principle)
 

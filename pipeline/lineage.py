@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from pipeline import constitution as constitutions
 from pipeline.errors import UserError
 from pipeline.models import CARD
+from pipeline.rundir import load_yaml
 from pipeline.train.saving import read_card
 
 Kind = Literal["constitution", "chains", "labels", "file", "written", "base", "pm", "judge", "checkpoint"]
@@ -260,10 +259,7 @@ def _config(folder: Path) -> dict[str, Any]:
     path = folder / "config.yaml"
     if not path.is_file() or path.stat().st_size > LARGEST:
         return {}
-    try:
-        return dict(_mapping(yaml.safe_load(path.read_text("utf-8"))))
-    except yaml.YAMLError:
-        return {}
+    return dict(_mapping(load_yaml(path)))
 
 
 def _constitution_in(run: Path) -> tuple[str, str]:

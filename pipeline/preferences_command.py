@@ -10,15 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from pipeline import compared_run, comparisons, export_files, gate, preferences
 from pipeline import constitution as constitutions
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.preferences import P_AND_MARGIN, By, Judged
 from pipeline.records import Axis, Constitution, Judgment, Label, parse
-from pipeline.rundir import read_rows
+from pipeline.rundir import load_yaml, read_rows
 
 FORMS = {"trl": (".jsonl", ".parquet"), "icai": (".json", ".csv"), "rows": export_files.SUFFIXES}
 """What each form can be written as."""
@@ -124,8 +122,8 @@ def _write_annotated(found: Found, output: Path) -> None:
 def _axis(run: Path | None) -> Axis:
     """What the run says that its people chose by."""
     try:
-        config = yaml.safe_load((run / "config.yaml").read_text("utf-8")) if run else None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        config = load_yaml(run / "config.yaml") if run else None
+    except (OSError, ValueError) as error:
         raise UserError(f"{run}: not a run of `cai label`: config.yaml can't be read") from error
     return "helpful" if isinstance(config, dict) and config.get("axis") == "helpful" else "harmless"
 

@@ -73,8 +73,8 @@ class RunDir:
 
     def _require_same(self, record: Mapping[str, Any], inputs: Mapping[str, Path]) -> None:
         try:
-            old = yaml.safe_load((self.folder / "config.yaml").read_text("utf-8"))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            old = load_yaml(self.folder / "config.yaml")
+        except (OSError, ValueError) as error:
             raise UserError(f"{self.folder}/config.yaml can't be read: {error}") from error
         if not isinstance(old, dict):
             raise UserError(f"{self.folder}/config.yaml is not the config of a run")
@@ -106,10 +106,19 @@ class RunDir:
 def read_config(folder: Path) -> dict[str, Any]:
     """What a run's config.yaml says; empty where there is none that can be read."""
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        config = load_yaml(folder / "config.yaml")
+    except (OSError, ValueError):
         return {}
     return config if isinstance(config, dict) else {}
+
+
+def load_yaml(path: Path) -> Any:
+    """What a YAML file of ours says. Raises OSError, and ValueError for all that YAML can't be."""
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError, OverflowError) as error:
+        # The latter ones are PyYAML's for `!!timestamp x` and the like.
+        raise ValueError(str(error) or "nested too deeply") from error
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

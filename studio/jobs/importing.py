@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline import constitution as constitutions
 from pipeline import events
 from pipeline.errors import UserError
 from pipeline.records import Constitution, as_json
+from pipeline.rundir import load_yaml
 from studio.jobs import stages
 from studio.jobs.ingest import EVENTS, ingest, outputs
 from studio.jobs.stages import Stage
@@ -106,13 +105,13 @@ def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Const
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}: not a run: it has no config.yaml (name the folder that --run named)")
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+        config = load_yaml(folder / "config.yaml")
         if not isinstance(config, dict):
             raise ValueError("not the config of a run")
         stage = stages.of(str(config.get("stage")))
         extra = {name: config[name] for name in stage.extra if name in config}
         settings = {**as_json(stage.settings(config)), **extra}
-    except (OSError, ValueError, TypeError, yaml.YAMLError, UserError) as error:
+    except (OSError, ValueError, TypeError, UserError) as error:
         raise UserError(f"{folder}/config.yaml: {error}") from error
     if not any((folder / name).is_file() for name in made_of(stage.name)):
         what = "finished no checkpoint" if stage.trains else f"written no {stage.noun}s"

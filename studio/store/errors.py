@@ -29,7 +29,13 @@ class SessionBroken(UserError):
     """
 
     def __init__(self, file: Path, what: str, backup: Path | None) -> None:
-        help_ = (
+        log = (
+            f"The log of its last rows is what is damaged. Move only {file.name}.wal out of the folder, and "
+            "the session opens without them. "
+            if "WAL file" in what and file.exists()
+            else ""
+        )
+        help_ = log + (
             f"The newest backup is {backup}. To go back to it, move {file.name} and {file.name}.wal "
             f"(if there is one) out of the folder, then copy the backup there as {file.name}."
             if backup

@@ -283,6 +283,21 @@ def explained(read: Callable[[Path], object], path: Path) -> str:
     return said
 
 
+@pytest.mark.parametrize("config", [b"!!timestamp x", b"!!bool x", b"[" * 2_000, b"\xff", b"- a"])
+def test_a_config_that_is_none_says_nothing(tmp_path: Path, config: bytes) -> None:
+    (tmp_path / "config.yaml").write_bytes(config)
+    assert rundir.read_config(tmp_path) == {}
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        rundir.RunDir.open(tmp_path, {"stage": "critique"}, {})
+
+
+@pytest.mark.parametrize("weight", ["1" + "0" * 400, "-1" + "0" * 400, ".inf"], ids=["huge", "low", "inf"])
+def test_a_weight_that_no_number_holds_is_told_with_its_line(tmp_path: Path, weight: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"name: c\nprinciples:\n- {{id: a, title: A, comparison: Which,\n   weight: {weight}}}\n")
+    assert f"{path}:4: principles[0].weight: expected a" in explained(constitutions.load, path)
+
+
 STRANGE = ["folder", "missing", "loop", "pipe", "endless", "nul\0name", "n" * 300, "unreadable"]
 
 

@@ -232,6 +232,42 @@ def test_a_damaged_block_is_told_as_such(folder: Path) -> None:
     assert file.read_bytes() == damaged
 
 
+def killed(folder: Path) -> Path:
+    """A session whose process went away with its last rows in the log: the log's file."""
+    code = (
+        "import os, sys, pathlib\n"
+        "from studio.store.database import Store; from studio.store import settings\n"
+        "store = Store.open(pathlib.Path(sys.argv[1]))\n"
+        "for i in range(8): settings.put(store, f'key {i}', 'x' * 50)\n"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, folder], check=True)
+    return folder / "session.duckdb.wal"
+
+
+def test_of_a_log_that_was_cut_each_whole_row_is_there(folder: Path) -> None:
+    log = killed(folder)
+    data = log.read_bytes()
+    log.write_bytes(data[: len(data) // 2])
+    store = Store.open(folder)
+    found = [key for (key,) in store.query("SELECT key FROM settings ORDER BY key")]
+    assert 0 < len(found) < 8
+    assert found == [f"key {i}" for i in range(len(found))]
+    store.close()
+
+
+def test_a_damaged_log_is_told_apart_from_its_file(folder: Path) -> None:
+    log = killed(folder)
+    data = bytearray(log.read_bytes())
+    data[data.rfind(b"xxxxx")] ^= 0x5A
+    log.write_bytes(data)
+    with pytest.raises(SessionBroken, match=r"Move only session\.duckdb\.wal out of the folder"):
+        Store.open(folder)
+    assert log.read_bytes() == data
+    log.unlink()
+    Store.open(folder).close()
+
+
 def test_a_log_without_its_file_is_no_new_session(folder: Path) -> None:
     folder.mkdir()
     (folder / "session.duckdb.wal").write_bytes(b"rows")
