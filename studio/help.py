@@ -98,6 +98,21 @@ ABOUT: Mapping[str, About] = {
         "4.4",
         ("Policy", "Evasive", "Preference model"),
     ),
+    "arena": About(
+        "Two models answer the same prompt, blind and shuffled; you say which answer is better. In the queue "
+        "are pairs of a tournament that wait for people.",
+        "People's judgments are what all else stands in for. Names come after the vote, so that it is of the "
+        "answers.",
+        "4.3",
+        ("Matchup", "Evasive", "Elo"),
+    ),
+    "elo": About(
+        "Ratings from the matchups of this session, with their intervals, by axis and by judge; and where "
+        "tournaments are started.",
+        "Harmlessness against helpfulness, along training, is what the method is measured by.",
+        "4.3, figures 2 and 3",
+        ("Elo", "Matchup", "Judge"),
+    ),
     "sessions": About(
         "A session is one workspace: its database and its runs. Make, open, rename, back up, export and "
         "import them.",

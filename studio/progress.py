@@ -9,12 +9,6 @@ from studio.store.database import Store
 
 FIRST_LOOK = 50
 """Judged pairs at which the gate first looks at how well a labeller agrees."""
-MATCHUPS = """
-SELECT coalesce(sum(done), 0) FROM (
-    SELECT max(CAST(json_extract(e.data, '$.done') AS BIGINT)) AS done
-    FROM run_events e JOIN runs r ON r.id = e.run JOIN run_status s ON s.run = r.id
-    WHERE r.stage = 'evaluate' AND e.kind = 'progress' AND s.state <> 'deleted' GROUP BY r.id)"""
-"""How many comparisons of two models there are: what the session's tournaments say that they have judged."""
 TRAINED = """
 SELECT count(*) FROM runs r JOIN run_status s ON s.run = r.id WHERE s.state = 'done' AND r.stage = """
 COUNTS = f"""
@@ -29,7 +23,7 @@ SELECT count(*), count(*) FILTER (author <> $project),
     (SELECT count(DISTINCT pair) FROM standing_judgments
         WHERE annotator_kind = 'person' AND choice NOT IN ('none', 'skip')),
     ({TRAINED} 'sft'), ({TRAINED} 'pm'), ({TRAINED} 'rl'), ({TRAINED} 'dpo'), ({TRAINED} 'evaluate'),
-    ({MATCHUPS})
+    (SELECT count(*) FROM current_matchups)
 FROM constitution_versions"""  # noqa: S608
 
 
@@ -112,10 +106,9 @@ def _with_pairs(now: Progress) -> Action:
         return Action("See the agreement", "agreement", why, "Preference model")
     if now.rl + now.dpo == 0:
         return Action("Train RL-CAI", "training", "Let the preference model reward a policy.", "RL-CAI")
-    if now.rated == 0:
-        return Action(
-            "Talk to the models", "chat", "Ask the plain model and the trained ones the same.", "Matchups"
-        )
+    if now.matchups == 0:
+        why = "Let the plain model and the trained ones meet in a tournament, or judge them yourself, blind."
+        return Action("Compare the models", "elo", why, "Matchups")
     why = "Reword a principle, go round again, and compare."
     return Action("Change a principle", "constitution", why, "Constitution")
 

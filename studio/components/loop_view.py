@@ -28,8 +28,6 @@ def _labels(now: Progress) -> str:
     return f"by AI, {now.audited:,} by people"
 
 
-RATED = "runs"
-"""Where matchups and ratings are looked at."""
 STATIONS = (
     Station(
         "Constitution",
@@ -90,7 +88,7 @@ STATIONS = (
     ),
     Station(
         "Matchups",
-        RATED,
+        "arena",
         "both",
         "Models compared",
         lambda now: now.matchups,
@@ -98,7 +96,7 @@ STATIONS = (
     ),
     Station(
         "Elo",
-        RATED,
+        "elo",
         "model",
         "What came of it",
         lambda now: now.rated,

@@ -52,8 +52,8 @@ def test_who_has_pairs_is_led_on_to_labels_and_their_audit() -> None:
     known = replace(pairs, pairs=3, labelled=3, audited=3)
     assert next_action(known).path == "agreement"
     assert next_action(replace(known, pm=1)).label == "Train RL-CAI"
-    assert next_action(replace(known, pm=1, dpo=1)).path == "chat"
-    assert next_action(replace(known, pm=1, rl=1, rated=1)).path == "constitution"
+    assert next_action(replace(known, pm=1, dpo=1)).path == "elo"
+    assert next_action(replace(known, pm=1, rl=1, matchups=9)).path == "constitution"
 
 
 def test_only_what_people_decided_counts_as_audited(tmp_path: Path) -> None:
