@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-SLOW = 90_000  # ms: the first rating loads scipy and pandas
+SLOW = 180_000  # ms: the first rating loads scipy and pandas
 PLOTS = ("frontier", "evasive", "steps", "sizes", "wins-harmless", "wins-helpful", "judges")
 
 
