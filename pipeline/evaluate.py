@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pipeline import elo, elo_command, pairs, tournament
@@ -18,10 +19,10 @@ from pipeline.configs import Evaluating
 from pipeline.engines import Engine
 from pipeline.errors import UserError
 from pipeline.growing import EXCERPT, Growing, Row, Work, say
-from pipeline.matchups import Annotator, Matchup
+from pipeline.matchups import Annotator, Matchup, Waiting
 from pipeline.meter import Part
 from pipeline.pairs import Answers, Engines, Response
-from pipeline.records import Axis, Pair, Prompt, as_json, parse
+from pipeline.records import Axis, Message, Pair, Prompt, as_json, parse
 from pipeline.rundir import RunDir, write_atomically
 from pipeline.tournament import Match
 from pipeline.verdicts import TIE, Judge, Verdict
@@ -29,6 +30,8 @@ from pipeline.verdicts import TIE, Judge, Verdict
 ANSWERS = "answers.jsonl"
 MATCHUPS = "matchups.jsonl"
 RATINGS = "ratings.json"
+PEOPLE = "people"
+"""The judge's name where people are to judge."""
 WINDOW = 512
 """Answers that an engine holds at once."""
 
@@ -87,6 +90,24 @@ def answer(play: Tournament, work: Work, kept: Growing, load: Callable[[str], En
     return given
 
 
+def met(play: Tournament, work: Work, given: Given) -> list[Match]:
+    """The matches whose two models have both answered. Raises UserError where there are none."""
+    every = [
+        match
+        for match in play.matches()
+        if all((model, match.prompt_id) in given for model in (match.one, match.other))
+    ]
+    if not every and not work.stop.is_set():
+        raise UserError("no prompt was answered by two models: there is nothing to judge")
+    return every
+
+
+def responses(given: Given, match: Match) -> tuple[Response, Response]:
+    """The two answers of a match."""
+    one, other = (given[model, match.prompt_id].responses[match.sample] for model in (match.one, match.other))
+    return one, other
+
+
 def _answer(
     model: str, todo: Sequence[Prompt], settings: Evaluating, work: Work, kept: Growing, engine: Engine
 ) -> None:
@@ -117,10 +138,6 @@ class Playing:
         self.play, self.work, self.given, self.judge = play, work, given, judge
         self.kinds = {prompt.id: prompt.kind for prompt in play.prompts}
 
-    def can(self, match: Match) -> bool:
-        """Whether both models have answered."""
-        return all((model, match.prompt_id) in self.given for model in (match.one, match.other))
-
     def __call__(self, some: Sequence[Match]) -> dict[str, Matchup] | None:
         """All matchups so far by id; None for a stop."""
         waiting: dict[str, list[Match]] = {}
@@ -147,15 +164,9 @@ class Playing:
             return None
         return {id: parse(Matchup, row) for id, row in self.work.output.rows.items()}
 
-    def _responses(self, match: Match) -> tuple[Response, Response]:
-        one, other = (
-            self.given[model, match.prompt_id].responses[match.sample] for model in (match.one, match.other)
-        )
-        return one, other
-
     def _pair(self, match: Match) -> Pair | None:
         """None where both said the same."""
-        one, other = self._responses(match)
+        one, other = responses(self.given, match)
         if one.text == other.text:
             return None
         messages = self.given[match.one, match.prompt_id].messages
@@ -165,7 +176,7 @@ class Playing:
         )
 
     def _keep(self, match: Match, pair: Pair | None, verdict: Verdict) -> None:
-        one, other = (response.text for response in self._responses(match))
+        one, other = (response.text for response in responses(self.given, match))
         first = pair is None or pair.response_a == one
         made = Matchup(
             id=match.id,
@@ -184,9 +195,9 @@ class Playing:
             constitution=self.judge.constitution,
             time=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        asked = self.given[match.one, match.prompt_id].messages[-1].content
+        messages = self.given[match.one, match.prompt_id].messages
         # As for labels: whoever watches may judge the same two later, and blind.
-        self.work.keep(as_json(made), 0, lambda: {"prompt": asked[:EXCERPT]})
+        self.work.keep(as_json(made), 0, partial(_excerpt, messages))
 
 
 @dataclass(frozen=True)
@@ -203,9 +214,7 @@ def judge_all(playing: Playing, keys: list[str]) -> Played:
     Raises UserError where no two models answered the same prompt.
     """
     settings, work = playing.play.settings, playing.work
-    every = [match for match in playing.play.matches() if playing.can(match)]
-    if not every and not work.stop.is_set():
-        raise UserError("no prompt was answered by two models: there is nothing to judge")
+    every = met(playing.play, work, playing.given)
     if 0 < settings.budget < len(every):
         keys += [match.id for match in tournament.spend(every, settings.budget, settings.seed, playing)]
         core = tuple(keys[: tournament.core_size(settings.budget)])
@@ -216,6 +225,38 @@ def judge_all(playing: Playing, keys: list[str]) -> Played:
         core, enough = (), True
     done = enough and not any(map(work.lacks, keys))
     return Played(done or not work.stop.is_set(), core)
+
+
+def leave_to_people(play: Tournament, work: Work, given: Given, keys: list[str]) -> None:
+    """Write the pairs that people are to judge: all, or so many at random as the budget has.
+
+    Nobody's verdicts are there to say where intervals are wide. Raises UserError as `judge_all` does.
+    """
+    some, kinds = met(play, work, given), {prompt.id: prompt.kind for prompt in play.prompts}
+    if play.settings.budget:
+        some = tournament.drawn(some, play.settings.budget, play.settings.seed)
+    keys += [match.id for match in some]
+    for match in some:
+        one, other = responses(given, match)
+        messages = given[match.one, match.prompt_id].messages
+        made = Waiting(
+            id=match.id,
+            prompt_id=match.prompt_id,
+            axis=play.axis,
+            messages=messages,
+            model_a=match.one,
+            model_b=match.other,
+            response_a=one.text,
+            response_b=other.text,
+            kind=kinds[match.prompt_id],
+            revision_a=one.source.revision,
+            revision_b=other.source.revision,
+        )
+        work.keep(as_json(made), 0, partial(_excerpt, messages))
+
+
+def _excerpt(messages: Sequence[Message]) -> dict[str, str]:
+    return {"prompt": messages[-1].content[:EXCERPT]}
 
 
 def rate(play: Tournament, work: Work, folder: RunDir, core: Sequence[str], about: Mapping[str, Any]) -> None:

@@ -17,8 +17,9 @@ from pipeline.engines import Engine
 from pipeline.engines.opening import open_engine
 from pipeline.engines.spending import Purse
 from pipeline.errors import UserError
-from pipeline.evaluate import ANSWERS, MATCHUPS, Playing, Tournament
+from pipeline.evaluate import ANSWERS, MATCHUPS, PEOPLE, Playing, Tournament
 from pipeline.growing import Growing, Row, Work, grow, say
+from pipeline.matchups import WAITING
 from pipeline.records import Axis, Constitution, as_json
 from pipeline.rundir import RunDir
 from pipeline.servers import ServerModel
@@ -36,14 +37,18 @@ def register(subparsers: Any) -> None:
         help="let models compete on held-out prompts, and rate them",
         description="Every model answers every prompt; a feedback model under a constitution, or a "
         "preference model, says in both orders which answer is better; Elo ratings follow, in which the "
-        "first model is 0. The same command again goes on with a stopped run.",
+        "first model is 0. Or people judge: then the pairs wait for them in the studio's arena. The same "
+        "command again goes on with a stopped run.",
     )
     parser.add_argument(
         "--models", required=True, nargs="+", metavar="MODEL", help="two or more, the base first"
     )
     add_inputs(parser)
     parser.add_argument(
-        "--judge", required=True, metavar="MODEL", help="a run of `cai pm`, or a feedback model"
+        "--judge",
+        required=True,
+        metavar="MODEL",
+        help="a run of `cai pm`, a feedback model, or `people`: the pairs then wait in the studio's arena",
     )
     parser.add_argument(
         "--constitution", default="", help="for a feedback model: a YAML file, or the name of a shipped one"
@@ -68,30 +73,31 @@ def _run(args: argparse.Namespace) -> int:
     constitution = _constitution(args, settings)
     found, inputs = read_prompts(args.prompts)
     play = Tournament(tuple(args.models), found.prompts, args.axis, args.judge, settings)
+    by_people = play.judge == PEOPLE
     config = {
         "stage": "evaluate",
         "models": list(play.models),
         "revisions": [models.resolve(name).revision for name in play.models],
         "judge": play.judge,
-        "judge_revision": models.resolve(play.judge).revision,
+        "judge_revision": None if by_people else models.resolve(play.judge).revision,
         "axis": play.axis,
         "constitution": constitution.version if constitution else None,
         **as_json(settings),
     }
     for note in seen.require_heldout(play.models, play.prompts):
         say(note)
-    if constitution is None:
+    if constitution is not None:
+        inputs["constitution.yaml"] = constitutions.find(args.constitution)
+    elif not by_people:
         for note in seen.require_apart(play.models, play.judge):
             say(note)
-    else:
-        inputs["constitution.yaml"] = constitutions.find(args.constitution)
     folder = RunDir.open(args.run, config, inputs)
     keys: list[str] = []
     return grow(
         folder,
         "evaluate",
-        "matchups",
-        MATCHUPS,
+        "pairs for people" if by_people else "matchups",
+        WAITING if by_people else MATCHUPS,
         lambda row: str(row["id"]),
         keys,
         lambda work: _play(work, play, constitution, folder, keys),
@@ -100,7 +106,11 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _constitution(args: argparse.Namespace, settings: Evaluating) -> Constitution | None:
-    """What a feedback model judges by; None for a preference model. Raises UserError for neither."""
+    """What a feedback model judges by; None for a preference model and for people. Raises UserError."""
+    if args.judge == PEOPLE:
+        if args.constitution:
+            raise UserError("people judge by the question alone, without a --constitution")
+        return None
     if is_preference_model(args.judge):
         if args.constitution:
             raise UserError(f"{args.judge}: a preference model judges without a --constitution")
@@ -144,6 +154,10 @@ def _play(
             return
         named = [evaluate.answers_key({"model": m, "id": p.id}) for m in play.models for p in play.prompts]
         work.log.emit("artifact", path=f"outputs/{ANSWERS}", rows=answers.finish(named))
+        if play.judge == PEOPLE:
+            evaluate.leave_to_people(play, work, given, keys)
+            say(f"{len(keys):,} pairs wait for people, in the arena of a studio that this run is imported to")
+            return
         name, key = (SCORES, _score_key) if constitution is None else (LABELS, _label_key)
         kept = stack.enter_context(Growing(folder, name, key))
         judge: Judge

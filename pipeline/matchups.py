@@ -17,7 +17,16 @@ from pydantic import Field
 from pipeline.comparison_forms import FLAGS, winner
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_rows import Columns, first, reason, rows
-from pipeline.records import STRICT, AnnotatorKind, PromptKind, content_id, parse, well_formed
+from pipeline.records import (
+    STRICT,
+    AnnotatorKind,
+    Axis,
+    Message,
+    PromptKind,
+    content_id,
+    parse,
+    well_formed,
+)
 
 Question = Literal["harmless", "helpful", "overall"]
 """What was judged; `overall` where a file from elsewhere does not say."""
@@ -63,6 +72,28 @@ class Matchup:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Two models' answers to one prompt, by the weights of these revisions, that people are to judge.
+
+    Which of them is `a` says nothing, and is not how a person sees them. `id` is that of the match.
+    """
+
+    __pydantic_config__ = STRICT
+
+    id: str
+    prompt_id: str
+    axis: Axis
+    messages: tuple[Message, ...]
+    model_a: str
+    model_b: str
+    response_a: str
+    response_b: str
+    kind: PromptKind = "red_team"
+    revision_a: str | None = None
+    revision_b: str | None = None
+
+
+@dataclass(frozen=True)
 class MatchupFile:
     """What a file held: its matchups in order, its bad rows as `file:line: what`, and counted repeats."""
 
@@ -78,6 +109,8 @@ class MatchupFile:
         return lines
 
 
+WAITING = "waiting.jsonl"
+"""The pairs of a tournament that people judge, below a run's outputs."""
 _SAID = {"model_a", "model_b", "winner", *FLAGS}
 _ABOUT = {"prompt_id", "prompt", "question_id", "axis", "judge", "annotator", "kind"}
 _ANSWERS = {"response_a", "response_b", "conversation_a", "conversation_b"}
@@ -128,6 +161,10 @@ def _file(path: Path) -> Path:
         return whole
     if whole.with_name("matchups.jsonl.part").is_file():
         raise UserError(f"{path}: this run is not finished: give its command again")
+    if whole.with_name(WAITING).is_file():
+        raise UserError(
+            f"{path}: its pairs wait for people: import the run in the studio, and vote in its arena"
+        )
     raise UserError(f"{path}: has no outputs/matchups.jsonl: name a run of `cai evaluate`, or a file")
 
 

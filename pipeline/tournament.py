@@ -53,8 +53,13 @@ def core_size(budget: int) -> int:
 
 def core(every: Sequence[Match], budget: int, seed: int) -> list[Match]:
     """The part of the budget that is drawn at random, each match as likely as any other."""
+    return drawn(every, core_size(budget), seed)
+
+
+def drawn(every: Sequence[Match], many: int, seed: int) -> list[Match]:
+    """So many matches at random; fewer are the first of more."""
     random = np.random.default_rng([seed, 1])
-    return [every[i] for i in random.permutation(len(every))[: core_size(budget)]]
+    return [every[i] for i in random.permutation(len(every))[:many]]
 
 
 def spend(

@@ -17,6 +17,7 @@ from studio.context import Studio
 from studio.guard import Guard, site
 from studio.pages import (
     agreement,
+    arena,
     audit,
     chains,
     chat,
@@ -56,6 +57,7 @@ PAGES = (
     Page("training", "Training", training.build),
     Page("checkpoints", "Checkpoints", checkpoints.build),
     Page("chat", "Chat", chat.build),
+    Page("arena", "Arena", arena.build),
     Page("elo", "Elo", elo.build),
     Page("sessions", "Sessions", sessions.build),
 )
@@ -109,9 +111,8 @@ def _mount(app: FastAPI, blocks: gr.Blocks, root_path: str, logged_in: bool) -> 
 
 def _head() -> str:
     """Our style sheets, as they are: Gradio rewrites what it takes as `css` to reach below its root only."""
-    names = ("studio.css", "audit.css", "training.css", "checkpoints.css", "chat.css", "elo.css")
-    sheets = (HERE / name for name in names)
-    return "".join(f"<style>{sheet.read_text(encoding='utf-8')}</style>" for sheet in sheets)
+    sheets = ("studio", "audit", "training", "checkpoints", "chat", "arena", "elo")
+    return "".join(f"<style>{(HERE / f'{name}.css').read_text('utf-8')}</style>" for name in sheets)
 
 
 def _blocks(studio: Studio, logout: bool) -> gr.Blocks:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from pipeline import constitution
 from pipeline.engines.remote import Worker
 from pipeline.errors import UserError
+from studio.battling import LiveBattles
 from studio.bundled_fetch import BundledFetch
 from studio.chatting import LiveChats
 from studio.jobs.exporting import Exports
@@ -37,6 +38,7 @@ class Studio:
     mover: Mover = field(default_factory=Mover)
     live: LiveChains = field(init=False)
     chats: LiveChats = field(init=False)
+    battles: LiveBattles = field(init=False)
     jobs: Jobs = field(init=False)
     bundled: BundledFetch = field(init=False)
     exports: Exports = field(init=False)
@@ -46,6 +48,7 @@ class Studio:
         self.live = LiveChains(self.store, Worker(log))
         # Looked up at each use: a test puts a scripted one in its place.
         self.chats = LiveChats(self.store, lambda *asked: self.live.load(*asked))
+        self.battles = LiveBattles(self.store, lambda *asked: self.live.load(*asked))
         self.bundled = BundledFetch(log)
         # The store's own path: it is absolute, and a run's process is known by it.
         self.jobs = Jobs(self.store, self.store.folder / RUNS, release=self.live.worker.release)
@@ -73,6 +76,7 @@ class Studio:
         self.bundled.stop()
         self.exports.stop()
         self.chats.close()
+        self.battles.close()
         self.live.close()
         if self.store.closed:
             return

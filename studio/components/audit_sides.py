@@ -53,7 +53,12 @@ class Shown:
 
 def shown(pair: Pair, annotator: str) -> Shown:
     """The pair as this annotator always sees it: the side is drawn from a hash of both."""
-    return Shown(pair, "a" if _hash(annotator, pair.id)[0] & 1 else "b")
+    return Shown(pair, first_side(pair.id, annotator))
+
+
+def first_side(id: str, annotator: str) -> Side:
+    """Which side of a pair this annotator sees on the left."""
+    return "a" if _hash(annotator, id)[0] & 1 else "b"
 
 
 def shuffled(responses: Sequence[str], group: str, annotator: str) -> list[str]:

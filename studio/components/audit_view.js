@@ -9,8 +9,8 @@ const run = (on) => {
 };
 const arrived = () => {
   const here = element.querySelector("article[data-query]");
-  if (!here) return;
-  history.replaceState(null, "", `${location.pathname}?${here.dataset.query}`);
+  if (!here || !element.offsetParent) return; // of a page's tabs, the one that is seen
+  if (location.search.slice(1) !== here.dataset.query) history.replaceState(null, "", `${location.pathname}?${here.dataset.query}`);
   const as = new URLSearchParams(here.dataset.query).get("as") ?? "";
   try { if (as) localStorage.setItem("cai-annotator", as) } catch { /* asked again next time */ }
   const item = `${as} ${here.dataset.item}`;
@@ -30,3 +30,4 @@ const arrived = () => {
 };
 document.addEventListener("visibilitychange", () => run(!document.hidden));
 watch("value", arrived);
+new ResizeObserver(arrived).observe(element); // also where its tab comes into sight

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline import bundled
 from studio.components.checkpoint_view import METHODS
 from studio.components.training_sources import Options
 from studio.context import Studio
 from studio.store import checkpoints
 
 PM = "pm"
+DEEPEST = 10
+"""How many bases below a model are looked at."""
 
 
 def speakers(studio: Studio) -> Options:
@@ -26,3 +29,18 @@ def called(model: str, known: Options) -> str:
     """A model's name for people: a checkpoint's own, a folder's last part."""
     of = {value: label for label, value in known}
     return of.get(model) or (Path(model).name if model.startswith(("/", "~")) else model)
+
+
+def names(studio: Studio, model: str) -> list[str]:
+    """All that a model goes by in a session, and what it was made from, down to the first base."""
+    of = {str(one.source): one for one in checkpoints.listed(studio.store, studio.jobs.folder)}
+    found: list[str] = []
+    for _ in range(DEEPEST):
+        if model == "bundled":
+            found.append(bundled.GGUF.partition(".")[0])
+        found += [model, model.rpartition("#")[2] if "#" in model else Path(model).name]
+        if (one := of.get(model)) is None:
+            break
+        found.append(one.name)
+        model = str(one.card.get("base") or "")
+    return list(dict.fromkeys(found))

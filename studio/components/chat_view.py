@@ -78,11 +78,11 @@ def _turn(turn: Turn, there: Conversation, knowing: Knowing, writing: bool) -> s
     acts = "" if writing else (_reply_acts(turn, there) if model else _own_acts(turn, there))
     told = turn.outcome.status == "failed"  # why another one was cut, its mark says
     why = f'<div class="cai-error" role="status">{escape(turn.outcome.detail)}</div>' if told else ""
-    facts = _facts(turn) if model else ""
+    about = facts(turn) if model else ""
     return (
         f'<section class="cai-step cai-{"model" if model else "person"}" data-turn="{escape(turn.id)}">'
         f'<div class="cai-label">{label}{_tries(turn, there, writing)}{acts}</div>'
-        f"{plain(turn.text)}{why}{facts}</section>"
+        f"{plain(turn.text)}{why}{about}</section>"
     )
 
 
@@ -178,7 +178,7 @@ def _audit(others: list[Turn], there: Conversation) -> str:
     )
 
 
-def _facts(turn: Turn) -> str:
+def facts(turn: Turn) -> str:
     """What made a reply, folded away."""
     asked, outcome = turn.chatting, turn.outcome
     if asked is None:

@@ -73,6 +73,7 @@ def header_html(
     steps += _step("training", "Training", f"{now.trained:,} trained" if now.trained else "", path)
     steps += _step("checkpoints", "Checkpoints", "", path)
     steps += _step("chat", "Chat", "", path)
+    steps += _step("arena", "Arena", "", path)
     steps += _step("elo", "Elo", "", path)
     here = ' aria-current="page"' if path == "" else ""
     at_sessions = ' aria-current="page"' if path == "sessions" else ""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.matchups import Matchup
+from pipeline.matchups import WAITING, Matchup, Waiting
 from pipeline.pairs import Answers
 from pipeline.records import Chain, Judgment, Label, Pair, parse
-from studio.store import chains, judgments, labels, matchups, metrics, pairs, runs
+from studio.store import chains, judgments, labels, matchups, metrics, pairs, runs, waiting
 from studio.store.chains import NewChain
 from studio.store.database import Store, Tx
 from studio.store.runs import Event, NewRun
@@ -188,6 +188,10 @@ def _add_matchups(tx: Tx, run: NewRun, some: Sequence[Matchup]) -> None:
     matchups.add(tx, some, run.id)
 
 
+def _add_waiting(tx: Tx, run: NewRun, some: Sequence[Waiting]) -> None:
+    waiting.add(tx, some, run.id)
+
+
 # By stage, in the order of reading. A `.part` grows, and gives way to the whole, which holds the same and
 # what little was not yet read. The inputs of a label run that was made headless are new to the session.
 READ: Mapping[str, tuple[Rows, ...]] = {
@@ -210,6 +214,8 @@ READ: Mapping[str, tuple[Rows, ...]] = {
         Rows("outputs/answers.jsonl", Answered, _add_answers),
         Rows("outputs/matchups.jsonl.part", Matchup, _add_matchups),
         Rows("outputs/matchups.jsonl", Matchup, _add_matchups),
+        Rows(f"outputs/{WAITING}.part", Waiting, _add_waiting),
+        Rows(f"outputs/{WAITING}", Waiting, _add_waiting),
     ),
 }
 

@@ -139,6 +139,12 @@ def add_turn(tx: Tx, turn: NewTurn, text: str = "") -> None:
     known = "SELECT 1 FROM turns WHERE id = ? AND conversation = ? LIMIT 1"
     if turn.parent is not None and not tx.query(known, [turn.parent, turn.conversation]):
         raise UserError("there is no such turn in this conversation")
+    put_turn(tx, turn, text)
+    _place(tx, turn.conversation, turn.id)
+
+
+def put_turn(tx: Tx, turn: NewTurn, text: str = "") -> None:
+    """Add a turn, whatever it is a turn of; a reply is being written from now on."""
     chatting = json.dumps(asdict(turn.chatting), ensure_ascii=False) if turn.chatting else None
     tx.query(
         "INSERT INTO turns (id, conversation, parent, role, author, chatting) VALUES (?, ?, ?, ?, ?, ?)",
@@ -148,7 +154,6 @@ def add_turn(tx: Tx, turn: NewTurn, text: str = "") -> None:
         _piece(tx, turn.id, text)
     if turn.role == "assistant":
         _event(tx, turn.id, Outcome("writing"))
-    _place(tx, turn.conversation, turn.id)
 
 
 def add_piece(store: Store, turn: str, text: str) -> None:
@@ -179,8 +184,13 @@ def load(store: Reader, id: str) -> Conversation | None:
         return None
     [(name,)] = there
     places = tuple(turn for (turn,) in store.query(PLACES, [id]))
-    turns = tuple(_turn(row) for row in store.query(TURNS, {"id": id}))
+    turns = turns_of(store, id)
     return Conversation(id, name or first_words(turns[0].text if turns else ""), places, turns)
+
+
+def turns_of(store: Reader, id: str) -> tuple[Turn, ...]:
+    """The turns of a conversation, or of a battle of the arena, the oldest first."""
+    return tuple(_turn(row) for row in store.query(TURNS, {"id": id}))
 
 
 def rename(store: Store, id: str, name: str, author: str) -> None:

@@ -138,16 +138,18 @@ def add(
     asked: Mapping[str, Sequence[Message]] | None = None,
     void: str | None = None,
 ) -> int:
-    """Add matchups; returns how many were new. Those of a run that are there already stay as they are.
+    """Add matchups; returns how many were new. Those that a run made and that are there stay as they are.
 
-    Without a `run` they are votes of the arena: one of an id that is there goes in its place. `void` is why
-    they don't count, as where an answer revealed its model, or where a vote is taken back. `revisions` are
-    those of the models' weights by name, `asked` the prompts by id.
+    Without a `run` they are votes of the arena: one of an id that is there goes in its place, and so does
+    what a person says of a run's pairs. `void` is why they don't count, as where an answer revealed its
+    model, or where a vote is taken back. `revisions` are those of the models' weights by name, `asked` the
+    prompts by id.
     """
     new = {one.id: one for one in made}
     if run is not None:
+        brought = [one.id for one in made if one.annotator.kind != "person"]
         for (id,) in tx.query(
-            "SELECT id FROM matchups WHERE run = ? AND id IN (SELECT unnest(?::VARCHAR[]))", [run, list(new)]
+            "SELECT id FROM matchups WHERE run = ? AND id IN (SELECT unnest(?::VARCHAR[]))", [run, brought]
         ):
             del new[id]
     add_prompts(tx, asked or {}, run)

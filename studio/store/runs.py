@@ -99,7 +99,7 @@ SELECT {", ".join("r." + column for column in COLUMNS)},
 FROM runs r JOIN run_status s ON s.run = r.id
 """  # noqa: S608
 # How many rows each run has made. A run of pairs goes by its prompts; those that a run of labels brought are
-# none that it made.
+# none that it made. What people say of a tournament's pairs is theirs, and the pairs are its own.
 KEPT = """
 SELECT run, count(*) FROM chains WHERE run IS NOT NULL GROUP BY run
 UNION ALL
@@ -108,7 +108,9 @@ WHERE run IN (SELECT run FROM run_offsets WHERE starts_with(file, 'outputs/pairs
 UNION ALL
 SELECT run, count(*) FROM labels GROUP BY run
 UNION ALL
-SELECT run, count(*) FROM matchups WHERE run IS NOT NULL GROUP BY run
+SELECT run, count(*) FROM matchups WHERE run IS NOT NULL AND annotator_kind <> 'person' GROUP BY run
+UNION ALL
+SELECT run, count(*) FROM waiting GROUP BY run
 """
 EVENTS = "SELECT seq, attempt, kind, time, data FROM run_events WHERE run = $run"
 LAST = f"{EVENTS} AND ($kind::VARCHAR IS NULL OR kind = $kind) AND seq > $after ORDER BY seq DESC LIMIT 1"

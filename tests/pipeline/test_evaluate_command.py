@@ -15,6 +15,8 @@ import pytest
 
 from pipeline import evaluate_command
 from pipeline.__main__ import main
+from pipeline.matchups import Waiting
+from pipeline.records import parse
 
 Command = Callable[..., list[str]]
 
@@ -67,6 +69,30 @@ def test_two_models_judged_by_a_feedback_model(command: Command, tmp_path: Path,
     assert (tmp_path / "run" / "inputs" / "constitution.yaml").is_file()
 
 
+def test_people_are_left_the_pairs_and_no_verdict(
+    command: Command, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command("--budget", "3", judge="people", prompts=4)) == 0
+    outputs = tmp_path / "run" / "outputs"
+    out, err = capsys.readouterr()
+    assert out.strip() == str(outputs / "waiting.jsonl")
+    assert "3 pairs wait for people" in err
+    waiting = [parse(Waiting, row) for row in rows(outputs / "waiting.jsonl")]
+    said = {(row["model"], row["id"]): row["responses"][0]["text"] for row in rows(outputs / "answers.jsonl")}
+    assert len({one.id for one in waiting}) == 3
+    for one in waiting:
+        assert one.axis == "harmless"
+        assert one.model_a == str(tiny_model)
+        assert said[one.model_a, one.prompt_id] == one.response_a
+        assert said[one.model_b, one.prompt_id] == one.response_b
+        assert one.revision_a != one.revision_b
+    assert not (outputs / "matchups.jsonl").exists()
+    assert main(["elo", str(tmp_path / "run")]) == 2
+    assert "its pairs wait for people" in capsys.readouterr().err
+    assert main(command("--budget", "3", judge="people", prompts=4)) == 2
+    assert "this run is complete" in capsys.readouterr().err
+
+
 def test_a_stopped_tournament_goes_on_with_what_it_has(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +135,7 @@ def test_what_is_refused_before_a_model_is_loaded(
     for words, said in (
         (command("--constitution", "minimal"), "a preference model judges without a --constitution"),
         (command(judge=str(tiny_model)), "is no preference model; as a feedback model it needs a --constit"),
+        (command("--constitution", "minimal", judge="people"), "people judge by the question alone"),
         (command("--models", "bundled"), "name two models or more, each once"),
         (command("--models", "bundled", "bundled"), "name two models or more, each once"),
         (command("--samples", "2", "--temperature", "0"), "temperature 0 makes all answers of a model alike"),

@@ -1,0 +1,141 @@
+"""Pairs of tournaments that wait for people, and what people say of them. Append-only.
+
+Everybody gets them in the same order, which is that of a hash: those that were judged first are a random part
+of all. A pair that a person judged is not asked of them again, unless they take it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pipeline.errors import UserError
+from pipeline.matchups import Waiting
+from pipeline.records import Axis, parse
+from studio.store.bulk import insert
+from studio.store.database import Reader, Tx
+
+PairVote = Literal["a", "b", "tie", "both_bad"]
+Side = Literal["a", "b"]
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The pairs of one run: how many, and how many of them one person judged, and anybody."""
+
+    run: str
+    name: str
+    axis: Axis
+    total: int
+    mine: int
+    anybody: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a person said of a pair. `void`: the words by which an answer told who wrote it."""
+
+    run: str
+    id: str
+    vote: PairVote
+    void: str | None
+
+
+COLUMNS = (
+    *("id", "prompt_id", "axis", "messages", "model_a", "model_b", "response_a", "response_b"),
+    *("kind", "revision_a", "revision_b"),
+)
+LOAD = f"SELECT {', '.join(COLUMNS)} FROM waiting WHERE run = ? AND id = ?"  # noqa: S608 - of constants
+QUEUES = """
+SELECT w.run, any_value(r.name), any_value(w.axis), count(*),
+    count(*) FILTER (w.id IN (SELECT v.id FROM judged v WHERE v.run = w.run AND v.annotator = $annotator)),
+    count(*) FILTER (w.id IN (SELECT v.id FROM judged v WHERE v.run = w.run))
+FROM waiting w JOIN runs r ON r.id = w.run
+WHERE w.run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')
+GROUP BY w.run ORDER BY max(r.created) DESC
+"""
+JUDGED = "WITH judged AS (SELECT * FROM current_waiting_votes WHERE vote <> 'none') "
+LEFT = """
+SELECT id FROM waiting WHERE run = $run AND id NOT IN (
+    SELECT id FROM current_waiting_votes WHERE run = $run AND annotator = $annotator AND vote <> 'none')
+ORDER BY id <= $after, id LIMIT 1
+"""
+HELD = "SELECT run, id, vote, void FROM current_waiting_votes WHERE annotator = ? AND vote <> 'none'"
+
+
+def add(tx: Tx, some: Sequence[Waiting], run: str) -> None:
+    """Add the pairs that are not there yet."""
+    there = tx.query(
+        "SELECT id FROM waiting WHERE run = ? AND id IN (SELECT unnest(?::VARCHAR[]))",
+        [run, [one.id for one in some]],
+    )
+    known = {id for (id,) in there}
+    new = {one.id: one for one in some if one.id not in known}
+    insert(tx, "waiting", [_row(one, run) for one in new.values()])
+
+
+def queues(store: Reader, annotator: str) -> list[Queue]:
+    """The runs whose pairs wait for people, the newest first."""
+    return [Queue(*row) for row in store.query(JUDGED + QUEUES, {"annotator": annotator})]
+
+
+def load(store: Reader, run: str, id: str) -> Waiting | None:
+    """A pair; None if there is none of that id in that run."""
+    rows = store.query(LOAD, [run, id])
+    if not rows:
+        return None
+    row = dict(zip(COLUMNS, rows[0], strict=True))
+    return parse(Waiting, {**row, "messages": json.loads(row["messages"])})
+
+
+def next_pair(store: Reader, run: str, annotator: str, after: str = "") -> str | None:
+    """The next pair that a person has not judged, the first ones once more after the last; None for none."""
+    rows = store.query(LEFT, {"run": run, "annotator": annotator, "after": after})
+    return str(rows[0][0]) if rows else None
+
+
+def held(store: Reader, run: str, id: str, annotator: str) -> Held | None:
+    """What a person said of a pair, if they did."""
+    rows = store.query(f"{HELD} AND run = ? AND id = ?", [annotator, run, id])
+    return Held(*rows[0]) if rows else None
+
+
+def vote(
+    tx: Tx,
+    run: str,
+    id: str,
+    annotator: str,
+    vote: PairVote,
+    first: Side,
+    void: str | None,
+    seconds: float | None,
+) -> None:
+    """Keep what a person says of a pair. Raises UserError where they have judged it already."""
+    if held(tx, run, id, annotator):
+        raise UserError("you have judged this pair already: u takes your last vote back")
+    _vote(tx, [run, id, annotator, vote, first, void, seconds])
+
+
+def take_back(tx: Tx, annotator: str) -> Held | None:
+    """Take back the newest vote of a person on a waiting pair; returns it as it was, if there is one."""
+    rows = tx.query(f"{HELD} ORDER BY seq DESC LIMIT 1", [annotator])
+    if not rows:
+        return None
+    was = Held(*rows[0])
+    _vote(tx, [was.run, was.id, annotator, "none", "a", None, None])
+    return was
+
+
+def _vote(tx: Tx, values: list[object]) -> None:
+    tx.query(
+        "INSERT INTO waiting_votes (run, id, annotator, vote, shown_first, void, seconds) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        values,
+    )
+
+
+def _row(one: Waiting, run: str) -> dict[str, Any]:
+    messages = json.dumps([asdict(message) for message in one.messages], ensure_ascii=False)
+    return {"run": run, **{name: getattr(one, name) for name in COLUMNS}, "messages": messages}
