@@ -18,7 +18,7 @@ import gradio as gr
 from pipeline import prompts
 from pipeline.configs import Evaluating, as_arguments
 from pipeline.errors import UserError
-from pipeline.evaluate import Tournament
+from pipeline.evaluate import PEOPLE, Tournament
 from pipeline.prompts import PromptFile
 from pipeline.records import Axis, Constitution, Prompt
 from studio import forms
@@ -38,7 +38,7 @@ from studio.store.runs import Run
 
 # A file of many thousand prompts takes seconds to read and to look up.
 READING = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
-PM, FEEDBACK = "a preference model", "a feedback model"
+PM, FEEDBACK, BY_PEOPLE = "a preference model", "a feedback model", "people"
 SETTINGS = ("samples", "budget", "max_tokens", "temperature", "top_p", "seed", "form", "method", "principles")
 UPLOADS = ("file", "again")
 ABOUT = """<p class="cai-muted">Every model answers every prompt, and a judge says of each two answers which
@@ -87,10 +87,11 @@ def tournament_card(studio: Studio) -> TournamentCard:
     # Which of the two is shown, the style sheet says by the button that is pressed.
     with gr.Column(elem_classes="cai-judge-choice"):
         judge = gr.Radio(
-            [PM, FEEDBACK],
+            [PM, FEEDBACK, BY_PEOPLE],
             value=PM,
             label="Judge",
-            info="a preference model scores each answer; a feedback model compares two under a constitution",
+            info="a preference model scores each answer; a feedback model compares two under a constitution; "
+            "people vote in the arena, blind",
             elem_id="evaluate-judge",
         )
         with gr.Column(elem_classes="cai-by-pm"):
@@ -188,6 +189,8 @@ def _judge(studio: Studio, values: Values) -> tuple[str, Constitution | None]:
         if not values["pm"]:
             raise UserError("choose a preference model: train one first, or let a feedback model judge")
         return str(studio.jobs.of(str(values["pm"]))), None
+    if values["judge"] == BY_PEOPLE:
+        return PEOPLE, None
     if not str(values["feedback"] or "").strip():
         raise UserError("choose a feedback model")
     if not values["constitution"]:
@@ -252,6 +255,8 @@ def _line(studio: Studio, play: Tournament, constitution: Constitution | None) -
 
 def _verdicts(size: tournaments.Size, play: Tournament, constitution: Constitution | None) -> str:
     most = "" if play.settings.budget == 0 else "at most "
+    if play.judge == PEOPLE:
+        return f'{plural(size.matchups, "vote")} by people, in the <a href="arena">arena</a>'
     if constitution is None:
         return f"{most}{plural(size.verdicts, 'score')} by the judge"
     return f"{plural(size.verdicts, 'label')} by the judge, each in both orders"
@@ -284,14 +289,16 @@ def command_html(studio: Studio, values: Values) -> str:
         settings = forms.read(Evaluating, {name: values[name] for name in SETTINGS})
         names = [_model(studio, str(model)) for model in values["models"] or ()] or ["MODEL", "MODEL"]
         words = ["--models", *names, "--prompts", _prompt_words(values)]
-        words += ["--judge", "JUDGE"] if values["judge"] == PM else _feedback_words(values)
+        words += _judge_words(values)
         words += ["--axis", str(values["axis"]), "--run", "DIR", *as_arguments(settings)]
         line = shlex.join(["cai", "evaluate", *words])
         return f'<p class="cai-muted">The same in a terminal: <code>{escape(line)}</code></p>'
     return ""
 
 
-def _feedback_words(values: Values) -> list[str]:
+def _judge_words(values: Values) -> list[str]:
+    if values["judge"] != FEEDBACK:
+        return ["--judge", PEOPLE if values["judge"] == BY_PEOPLE else "JUDGE"]
     return ["--judge", str(values["feedback"] or "MODEL"), "--constitution", "constitution.yaml"]
 
 

@@ -16,7 +16,7 @@ from pipeline import constitution as constitutions
 from pipeline import models, prompts, seen
 from pipeline.configs import Labelling
 from pipeline.errors import UserError
-from pipeline.evaluate import Tournament
+from pipeline.evaluate import PEOPLE, Tournament
 from pipeline.models import NotHereError
 from pipeline.records import Constitution, as_json
 from pipeline.rundir import write_atomically
@@ -60,7 +60,7 @@ def require(play: Tournament, constitution: Constitution | None) -> list[str]:
     feedback = [play.judge] if constitution else []
     notes = [note for name in (*play.models, *feedback) for note in _missing(name)]
     notes += seen.require_heldout(play.models, play.prompts)
-    if constitution is None:
+    if constitution is None and play.judge != PEOPLE:
         return notes + seen.require_apart(play.models, play.judge)
     return notes
 

@@ -97,6 +97,15 @@ def test_what_it_comes_to_is_said_before_it_starts(studio: Studio, form: dict[st
     assert "red-team:heldout:20" in command_html(studio, {**form, "most": 20})
 
 
+def test_people_can_be_the_judge(studio: Studio, form: dict[str, Any]) -> None:
+    by_people = {**form, "judge": "people", "most": 3, "models": ["bundled", "bundled-other/x"]}
+    assert "3 votes by people" in goes_html(studio, by_people)
+    assert "--judge people" in command_html(studio, by_people)
+    run = runs.load(studio.store, start(studio, by_people, "ann"))
+    assert run
+    assert (run.config["judge"], run.constitution) == ("people", None)
+
+
 def test_what_is_missing_is_said(studio: Studio, form: dict[str, Any]) -> None:
     for changes, said in (
         ({"models": ["bundled"]}, "hoose two models or more"),
