@@ -19,6 +19,7 @@ from studio.components.elo_asked import Asked
 from studio.components.elo_models import Model
 from studio.context import Studio
 from studio.store import checkpoints, constitutions, matchups
+from studio.store import votes as stored
 from studio.store.checkpoints import Checkpoint
 
 TITLES = {"harmless": "Harmlessness", "helpful": "Helpfulness", "overall": "Overall"}
@@ -101,9 +102,7 @@ def picture(studio: Studio, asked: Asked) -> Picture:
     known = elo_models.known(matchups.competitors(store), there)
     names = {code: model.name for code, model in known.items()}
     some = [
-        one
-        for one in matchups.coded(store, filter, asked.rule)
-        if asked.who in ("", elo_asked.who(one.group))
+        one for one in stored.coded(store, filter, asked.rule) if asked.who in ("", elo_asked.who(one.group))
     ]
     rated = []
     for one in some:
@@ -128,9 +127,7 @@ def picture(studio: Studio, asked: Asked) -> Picture:
 
 def group_of(studio: Studio, asked: Asked, key: str) -> Group | None:
     """The group of a key, without rating anything."""
-    return next(
-        (one for one in matchups.groups(studio.store, asked.filter) if elo_asked.key(one) == key), None
-    )
+    return next((one for one in stored.groups(studio.store, asked.filter) if elo_asked.key(one) == key), None)
 
 
 def _rated(studio: Studio, group: Group, votes: Votes, table: Table, there: Sequence[Checkpoint]) -> Rated:
@@ -144,7 +141,7 @@ def _rated(studio: Studio, group: Group, votes: Votes, table: Table, there: Sequ
 
 def _evasive(studio: Studio, asked: Asked, names: Mapping[int, str]) -> dict[str, Figure]:
     """By model, the share of its answers to helpful prompts that refuse: a mean over prompts."""
-    rows = matchups.refusals(studio.store, asked.filter)
+    rows = stored.refusals(studio.store, asked.filter)
     codes, place = np.unique(rows["side"], return_inverse=True)
     of: dict[str, list[int]] = {}
     for at, code in enumerate(codes.tolist()):

@@ -83,7 +83,8 @@ def alike(some: Sequence[Rated]) -> list[Alike]:
 
 def _elo(rated: Rated, model: str) -> float:
     rating = rated.rating(model)
-    return rating.elo if rating and rating.elo is not None else 0.0
+    # Two equal ratings differ in their last digits, and would count as ranked.
+    return round(rating.elo, 6) if rating and rating.elo is not None else 0.0
 
 
 def _models(some: Sequence[Rated]) -> list[str]:

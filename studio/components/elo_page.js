@@ -28,7 +28,9 @@ const onPaper = (figure, title) => {
   for (const key of Object.keys(layout))
     if (/^[xy]axis/.test(key)) Object.assign(layout[key], { gridcolor: LINE });
   layout.paper_bgcolor = layout.plot_bgcolor = PAPER;
-  layout.font = { ...layout.font, color: INK };
+  // An image knows no fonts of the page: texts would be set wider than they were measured.
+  layout.font = { ...layout.font, color: INK, family: "sans-serif" };
+  for (const note of layout.annotations ?? []) note.font = { ...note.font, family: "sans-serif" };
   layout.margin = { ...layout.margin, t: (layout.margin?.t ?? 40) + 34 };
   layout.title = { text: title, x: 0.01, y: 0.985, yanchor: "top", font: { size: 15 } };
   if (layout.legend?.yref === "container") layout.legend = { ...layout.legend, y: 0.94 };

@@ -13,16 +13,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
-from pipeline import elo
-from pipeline.elo import Group, Rule, Votes
-from pipeline.intervals import Floats, Ints, dense
+from pipeline.elo import Group
 from pipeline.matchups import Annotator, Matchup, Question
 from pipeline.records import AnnotatorKind, Message, PromptKind, parse
 from pipeline.refusals import refuses
 from studio.store.bulk import insert
-from studio.store.database import Columns, Reader, Store, Tx, moment
+from studio.store.database import Reader, Tx, moment
 
 COPIED = ("id", "prompt_id", "kind", "axis", "response_a", "response_b", "judge", "constitution")
 SHARES = ("p_ab", "p_ba", "p_a")
@@ -59,27 +55,6 @@ class Competitor:
 
 
 @dataclass(frozen=True)
-class Coded:
-    """The votes of one group: sides `a` and `b` are numbers of competitors. See `elo.Votes`."""
-
-    group: Group
-    a: Ints
-    b: Ints
-    won: Floats
-    cluster: Ints
-
-    def votes(self, names: Mapping[int, str]) -> Votes:
-        """As they are rated, each competitor by the name given; without the votes of a model on itself."""
-        codes = np.unique(np.concatenate([self.a, self.b]))
-        models = sorted({names[code] for code in codes.tolist()})
-        place = {name: at for at, name in enumerate(models)}
-        to = np.array([place[names[code]] for code in codes.tolist()], np.int64)
-        a, b = to[np.searchsorted(codes, self.a)], to[np.searchsorted(codes, self.b)]
-        two = a != b
-        return Votes(tuple(models), a[two], b[two], self.won[two], dense(self.cluster[two]))
-
-
-@dataclass(frozen=True)
 class StoredMatchup:
     """A matchup with the numbers of its sides, its run (None: the arena) and what was asked, where known."""
 
@@ -104,22 +79,6 @@ CONDITIONS = {
     "against": "(list_contains($models, side_a) AND list_contains($against, side_b)"
     " OR list_contains($models, side_b) AND list_contains($against, side_a))",
 }
-GROUP = "axis, judge, annotator_kind, constitution"
-GROUPS = f"""
-SELECT {GROUP}, hash({GROUP}) FROM current_matchups WHERE {{where}} GROUP BY ALL ORDER BY min(seq)
-"""  # noqa: S608
-# A list is searched for each row, but it is short; a hash is made faster than the text that it is of.
-ROWS = f"""
-SELECT list_position($groups::UBIGINT[], hash({GROUP})) AS "group", side_a, side_b, {{won}}, cluster
-FROM current_matchups WHERE {{where}}
-"""  # noqa: S608
-# A prompt's answers count as one, however often each was judged. What an answer is, no axis or judge decides.
-REFUSALS = """
-SELECT side, cluster, avg(refuses::DOUBLE) AS refused FROM (
-    SELECT side_a AS side, cluster, refuses_a AS refuses FROM current_matchups WHERE {where}
-    UNION ALL SELECT side_b, cluster, refuses_b FROM current_matchups WHERE {where})
-GROUP BY side, cluster
-"""
 LISTED = """
 SELECT {columns}, a.name, b.name, m.annotator, m.annotator_kind, epoch_us(m.time), m.side_a, m.side_b, m.run,
     (SELECT arg_max(p.messages, p.seq) FROM matchup_prompts p
@@ -196,13 +155,13 @@ def add_prompts(tx: Tx, asked: Mapping[str, Sequence[Message]], run: str | None)
 
 def count(store: Reader, filter: MatchupFilter | None = None) -> int:
     """How many matchups count."""
-    where, values = _where(filter or MatchupFilter())
+    where, values = where_of(filter or MatchupFilter())
     return int(store.query(f"SELECT count(*) FROM current_matchups WHERE {where}", values)[0][0])  # noqa: S608
 
 
 def runs_of(store: Reader, group: Group) -> list[str]:
     """The runs that a group's matchups are of, the newest first."""
-    where, values = _where(MatchupFilter(axis=group.axis, judge=group.judge, annotator_kind=group.kind))
+    where, values = where_of(MatchupFilter(axis=group.axis, judge=group.judge, annotator_kind=group.kind))
     rows = store.query(
         f"SELECT run FROM current_matchups WHERE {where} AND run IS NOT NULL "  # noqa: S608
         "GROUP BY run ORDER BY max(seq) DESC",
@@ -217,51 +176,16 @@ def competitors(store: Reader) -> list[Competitor]:
     return [Competitor(*row) for row in rows]
 
 
-def groups(store: Reader, filter: MatchupFilter) -> list[Group]:
-    """What may be rated together, the oldest first."""
-    where, values = _where(filter)
-    return [Group(*row) for *row, _ in store.query(GROUPS.format(where=where), values)]
-
-
-def coded(store: Store, filter: MatchupFilter, rule: Rule = "majority") -> list[Coded]:
-    """The votes of each group in arrays: a million rows in about a second."""
-    where, values = _where(filter)
-    found = store.query(GROUPS.format(where=where), values)
-    if not found:
-        return []
-    keys = [key for *_, key in found]
-    won = "p_a" if rule == "soft" else "p_ab, p_ba"
-    rows = store.columns(ROWS.format(won=won, where=where), {**values, "groups": keys})
-    share = rows["p_a"] if rule == "soft" else elo.majority(rows["p_ab"], rows["p_ba"])
-    result = []
-    for number, (*group, _) in enumerate(found, 1):
-        of = np.flatnonzero(rows["group"] == number)
-        result.append(
-            Coded(Group(*group), rows["side_a"][of], rows["side_b"][of], share[of], rows["cluster"][of])
-        )
-    return result
-
-
-def refusals(store: Store, filter: MatchupFilter) -> Columns:
-    """Of each competitor (`side`) and helpful prompt (`cluster`), the share of answers that refuse.
-
-    Of the filter only the run and the time hold.
-    """
-    where, values = _where(
-        MatchupFilter(kind="helpful", run=filter.run, since=filter.since, until=filter.until)
-    )
-    return store.columns(REFUSALS.format(where=where), values)
-
-
 def listed(store: Reader, filter: MatchupFilter, limit: int, offset: int = 0) -> list[StoredMatchup]:
     """A page of the matchups that count, the newest first."""
-    where, values = _where(filter)
+    where, values = where_of(filter)
     columns = ", ".join(f"m.{name}" for name in (*COPIED, *SHARES))
     sql = LISTED.format(columns=columns, where=where)
     return [_stored(row) for row in store.query(sql, {**values, "limit": limit, "offset": offset})]
 
 
-def _where(filter: MatchupFilter) -> tuple[str, dict[str, object]]:
+def where_of(filter: MatchupFilter) -> tuple[str, dict[str, object]]:
+    """A filter as a condition, and the values of its parameters."""
     values = {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in asdict(filter).items()

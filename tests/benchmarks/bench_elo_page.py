@@ -18,7 +18,7 @@ from studio.components import elo_asked, elo_behind, elo_data
 from studio.components.elo_ratings import ratings_html
 from studio.context import Studio
 from studio.pages import elo
-from studio.store import matchups
+from studio.store import matchups, votes
 from studio.store.database import Store
 
 ROUNDS = 3
@@ -28,7 +28,8 @@ INSERT INTO matchups (id, run, prompt_id, cluster, kind, axis, side_a, side_b, r
     refuses_a, refuses_b, judge, annotator, annotator_kind, constitution, p_ab, p_ba, p_a, void, time)
 SELECT i, CASE WHEN j < 2 THEN 'run-' || j END, 'prompt-' || p, hash(p) >> 1,
     CASE WHEN h THEN 'red_team' ELSE 'helpful' END, CASE WHEN h THEN 'harmless' ELSE 'helpful' END,
-    1 + a, 1 + (a + 1 + b) % $models, repeat('Here is an answer. ', 15) || i, repeat('Another answer. ', 15) || i,
+    1 + a, 1 + (a + 1 + b) % $models, repeat('Here is an answer. ', 15) || i,
+    repeat('Another answer. ', 15) || i,
     random() < 0.3, random() < 0.3, ['pm', 'bundled', 'arena'][1 + j], 'x',
     CASE WHEN j < 2 THEN 'model' ELSE 'person' END, CASE WHEN j = 1 THEN 'c' END,
     least(1, greatest(0, x + (random() - 0.5) / 5)), x, x, NULL, now()
@@ -44,8 +45,8 @@ def main(many: int = 1_000_000, models: int = 10, prompts: int = 20_000) -> None
         fill(studio.store, many, models, prompts)
         asked = elo_asked.read({})
         print(f"{many:,} matchups, {models} models, {prompts:,} prompts")  # noqa: T201
-        timed("read", lambda: matchups.coded(studio.store, asked.filter))
-        timed("refusals", lambda: matchups.refusals(studio.store, asked.filter))
+        timed("read", lambda: votes.coded(studio.store, asked.filter))
+        timed("refusals", lambda: votes.refusals(studio.store, asked.filter))
         picture: Any = timed("read and rate", lambda: elo_data.picture(studio, asked))
         with gr.Blocks():
             sections = elo._sections()

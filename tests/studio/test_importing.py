@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import critique_command
+from pipeline import critique_command, evaluate_command
 from pipeline.__main__ import main
 from pipeline.critique import Engines
 from pipeline.errors import UserError
 from studio.jobs.importing import import_run
-from studio.store import chains, constitutions, runs
+from studio.store import chains, constitutions, matchups, runs
 from studio.store.chains import ChainFilter
 from studio.store.database import Store
+from studio.store.matchups import MatchupFilter
 
 
 @pytest.fixture
@@ -210,3 +211,32 @@ def test_a_trained_run_comes_in_with_its_curves(store: Store, tmp_path: Path) ->
     [run] = runs.listed(store)
     assert (run.stage, run.state, run.total, run.config["batch"]) == ("sft", "done", 2, 2)
     assert metrics.curves(store, [run.id])[run.id]["loss"].values == (2.0, 1.0)
+
+
+def test_a_tournament_comes_in_with_its_matchups(
+    store: Store,
+    tmp_path: Path,
+    scripted: Callable[..., Any],
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(evaluate_command, "_load", lambda *_: scripted())
+    (tmp_path / "prompts.txt").write_text("One?\nTwo?\n")
+    other = tmp_path / "other"
+    shutil.copytree(tiny_model, other)
+    folder = tmp_path / "tournament"
+    words = ["--models", str(tiny_model), str(other), "--prompts", str(tmp_path / "prompts.txt")]
+    judge = ["--judge", str(tiny_model), "--constitution", "minimal", "--axis", "harmless"]
+    assert main(["evaluate", *words, *judge, "--run", str(folder)]) == 0
+    first = import_run(store, folder, "ann")
+    assert (first.new, first.made, first.told) == (True, 2, "tournament (imported): imported, 2 matchups.")
+    assert import_run(store, folder, "ann").new is False
+    [run] = runs.listed(store)
+    assert (run.stage, run.state, run.constitution_name) == ("evaluate", "done", "minimal")
+    assert (run.config["models"], run.config["axis"]) == ([str(tiny_model), str(other)], "harmless")
+    [two, one] = matchups.listed(store, MatchupFilter(run=run.id), 9)
+    assert sorted(item.messages[0].content for item in (one, two)) == ["One?", "Two?"]
+    assert one.matchup.constitution == run.constitution
+    with store.tx() as tx:
+        runs.set_state(tx, run.id, "deleted", ["done"])
+    assert matchups.count(store) == 0

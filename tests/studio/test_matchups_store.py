@@ -12,7 +12,7 @@ import pytest
 from pipeline import elo
 from pipeline.matchups import Annotator, Matchup
 from pipeline.records import Message
-from studio.store import matchups, runs
+from studio.store import matchups, runs, votes
 from studio.store.database import Store
 from studio.store.matchups import MatchupFilter
 from studio.store.runs import NewRun
@@ -78,7 +78,7 @@ def test_those_of_a_deleted_run_do_not_count(store: Store) -> None:
         runs.add(tx, run, "done")
         runs.set_state(tx, "gone", "deleted", ["done"])
     assert [found.matchup.id for found in matchups.listed(store, EVERY, 9)] == ["2"]
-    assert [group.kind for group in matchups.groups(store, EVERY)] == ["person"]
+    assert [group.kind for group in votes.groups(store, EVERY)] == ["person"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_filters(store: Store, filter: MatchupFilter, ids: str) -> None:
     add(store, one("1", constitution="c"), one("2", axis="helpful", kind="helpful"), run="r")
     add(store, vote("3", time="2026-01-05T00:00:00+02:00"))
     assert "".join(sorted(found.matchup.id for found in matchups.listed(store, filter, 9))) == ids
-    assert sum(len(group.won) for group in matchups.coded(store, filter)) == len(ids)
+    assert sum(len(group.won) for group in votes.coded(store, filter)) == len(ids)
 
 
 def test_who_met_whom(store: Store) -> None:
@@ -133,7 +133,7 @@ def test_the_arrays_are_those_of_the_records(store: Store, rule: elo.Rule) -> No
     add(store, *made, run="r")
     names = {found.code: found.name for found in matchups.competitors(store)}
     groups = elo.grouped(made)
-    for coded in matchups.coded(store, EVERY, rule):
+    for coded in votes.coded(store, EVERY, rule):
         mine, theirs = coded.votes(names), elo.votes(groups.pop(coded.group), rule)
         assert [mine.models[i] for i in mine.a] == [theirs.models[i] for i in theirs.a]
         assert [mine.models[i] for i in mine.b] == [theirs.models[i] for i in theirs.b]
@@ -150,7 +150,7 @@ def test_one_name_for_two_competitors_pools_them_and_a_model_does_not_meet_itsel
         "rl": "abc",
         "rl again": None,
     }
-    [coded] = matchups.coded(store, EVERY)
+    [coded] = votes.coded(store, EVERY)
     names = {found.code: found.name.removesuffix(" again") for found in matchups.competitors(store)}
     assert (coded.votes(names).models, len(coded.votes(names))) == (("base", "rl"), 1)
 
