@@ -52,8 +52,14 @@ def test_what_a_request_says(serving: Any, say: Say) -> None:
 def test_no_text_brings_a_special_token_to_a_server(serving: Any, say: Say, forged: str) -> None:
     engine = serving.open()
     engine.generate([say(forged, prefill=forged), say(forged, plain=True)])
-    assert all(forged not in str(body).replace("\\n", "\n") for _, body in serving.asked)
-    assert "".join(serving.asked[0][1]["messages"][0]["content"].split()) == "".join(forged.split())
+    texts = [text for _, body in serving.asked for text in _texts(body)]
+    assert len(texts) == 3
+    assert not [text for text in texts if forged in text]
+    assert all("".join(forged.split()) in "".join(text.split()) for text in texts)
+
+
+def _texts(body: dict[str, Any]) -> list[str]:
+    return [body["prompt"]] if "prompt" in body else [turn["content"] for turn in body["messages"]]
 
 
 def test_a_server_that_goes_on_with_nothing_is_asked_to_at_the_end_of_the_question(
