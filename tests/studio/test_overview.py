@@ -11,12 +11,13 @@ import pytest
 
 from pipeline import bundled
 from pipeline.errors import UserError
+from pipeline.matchups import Annotator, Matchup
 from studio.components.loop_view import STATIONS, loop_html, where
 from studio.components.tour_view import tour_html
 from studio.context import Studio
 from studio.pages import overview
 from studio.progress import Progress, progress
-from studio.store import runs
+from studio.store import matchups, runs
 from studio.store.runs import ACTIVE, Event, State
 
 BAD = "<img src=x onerror=alert(1)>"
