@@ -22,7 +22,10 @@ REFRESH = 2.0  # seconds
 LINK = """(id) => {
   history.replaceState(null, "", location.pathname + (id ? `?run=${encodeURIComponent(id)}` : ""));
 }"""
-ASK = "Delete this run, its folder and its log? Its chains and pairs stay; its labels count no more."
+ASK = (
+    "Delete this run, its folder and its log? Its chains and pairs stay; its labels count no more. Stages of "
+    "a recipe that wait for it go too."
+)
 
 
 @dataclass(frozen=True)

@@ -86,11 +86,19 @@ class Jobs:
         queue.move(self._store, id, by)
 
     def delete(self, id: str) -> None:
-        """Remove a run that is not at work, with its folder. Chains and pairs stay, labels count no more."""
+        """Remove a run that is not at work, with its folder. Chains and pairs stay, labels count no more.
+
+        Of a recipe, those that wait behind it go too: they could never begin.
+        """
         with self._store.tx() as tx:
+            after = queue.behind(tx, id)
             gone = runs.set_state(tx, id, "deleted", ("waiting", "done", *RESUMABLE))
+            if gone:
+                for run in after:
+                    runs.set_state(tx, run.id, "deleted", ("waiting",))
         if gone:
-            shutil.rmtree(self.of(id), ignore_errors=True)
+            for one in (id, *(run.id for run in after)):
+                shutil.rmtree(self.of(one), ignore_errors=True)
 
     def _run(self) -> None:
         recovered = False

@@ -61,6 +61,16 @@ def held_back(store: Reader, run: Run) -> bool:
     return bool(after) and (before is None or before.state != "done")
 
 
+def behind(store: Reader, id: str) -> list[Run]:
+    """The waiting runs of a recipe that come after this one, and can't begin without it."""
+    after = {run.config.get("recipe", {}).get("after"): run for run in waiting(store)}
+    found = []
+    while run := after.get(id):
+        found.append(run)
+        id = run.id
+    return found
+
+
 def asked_for(run: Run, devices: tuple[str, ...]) -> list[str]:
     """The devices that a run is to work on, of those that are here; none: whichever is free."""
     return [device for device in devices if device in str(run.config.get("gpus") or "").split(",") and device]

@@ -101,14 +101,22 @@ def test_it_is_whole_when_each_run_is(store: Store, tour: Queued) -> None:
     assert (now.whole, now.at, now.lacks) == (True, None, [])
 
 
-def test_a_deleted_run_is_missed_and_those_after_it_wait(store: Store, tour: Queued) -> None:
-    put(store, tour.runs[0].id, "done")
+def test_a_deleted_run_that_is_needed_is_missed(store: Store, tour: Queued) -> None:
+    for run in tour.runs[:2]:
+        put(store, run.id, "done")
     Jobs(store, store.folder / "runs").delete(tour.runs[0].id)
     [now] = recipes.queued(store)
-    assert (now.lacks, now.whole, now.at_work, ready(store)) == (["chains"], False, False, [])
+    assert (now.lacks, now.whole, now.at_work) == (["chains"], False, False)
 
 
 def test_a_recipe_that_needs_files_is_for_the_terminal(store: Store) -> None:
     with pytest.raises(UserError, match="cai run helpful-rlhf"):
         recipes.enqueue(store, store.folder / "runs", "helpful-rlhf", "ann")
     assert runs.listed(store) == []
+
+
+def test_with_a_run_those_go_that_could_not_begin_without_it(store: Store, tour: Queued) -> None:
+    put(store, tour.runs[0].id, "done")
+    Jobs(store, store.folder / "runs").delete(tour.runs[3].id)
+    assert [run.state for run in recipes.queued(store)[0].runs] == ["done", "waiting", "waiting"]
+    assert ready(store) == ["The quick tour: sl"]
