@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.events import EventLog
 from pipeline.replay_command import compare
 from pipeline.rundir import read_rows
 
@@ -67,8 +68,8 @@ def test_what_can_not_be_repeated_is_said(make: Make, capsys: pytest.CaptureFixt
 def test_figures_of_training_are_near(tmp_path: Path) -> None:
     for name, loss in (("one", 1.0), ("two", 1.0005), ("three", 1.1)):
         (tmp_path / name).mkdir()
-        event = {"kind": "metric", "step": 1, "values": {"loss": loss, "tokens_per_second": loss}}
-        (tmp_path / name / "events.jsonl").write_text(json.dumps(event) + "\n")
+        with EventLog(tmp_path / name / "events.jsonl") as log:
+            log.emit("metric", step=1, values={"loss": loss, "tokens_per_second": loss})
     [near] = compare(tmp_path / "one", tmp_path / "two", 1e-3)
     [far] = compare(tmp_path / "one", tmp_path / "three", 1e-3)
     assert (near.same, far.same, far.first) == (1, 0, "step 1, loss 1.0 then, 1.1 now")

@@ -14,7 +14,7 @@ NAMES = ("bundled", "SmolLM2-135M-Instruct", "RL-CAI step 40", "first", "org/Tin
     [
         ("I'm SmolLM, and I can help.", "SmolLM"),
         ("This is smollm2-135m-instruct speaking.", "smollm2-135m-instruct"),
-        ("As RL-CAI, step 40 I refuse.", None),  # a comma: not the name
+        ("As RL-CAI, step 40 I refuse.", "RL-CAI"),  # a comma: the method, and not the name
         ("As RL-CAI step 40 I refuse.", "RL-CAI step 40"),
         ("I, Tiny 7B, say no.", None),
         ("I, org/Tiny 7B, say no.", "org/Tiny 7B"),

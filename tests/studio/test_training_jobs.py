@@ -142,7 +142,7 @@ def test_a_preference_model_learns_what_people_chose(store: Store, folder: Path,
     )
     run = queued(store)
     human = folder / run.id / "inputs" / "human"
-    assert run.total == 3
+    assert run.total == 6  # two epochs
     assert sorted(path.name for path in (human / "helpful").iterdir()) == ["1-hh.jsonl", "more.jsonl"]
     found, origin = sources.from_people(human / "helpful" / "1-hh.jsonl", "helpful")
     assert sorted(p.p for p in found) == [0.5, 1.0]
