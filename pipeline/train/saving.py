@@ -55,7 +55,10 @@ def write_card(to: Path, start: Loaded, model: Any, origin: Origin) -> None:
         "method": origin.method,
         "base": start.files.name,
         "base_revision": start.files.revision,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        # RL has a frozen copy of its adapter too, which is not the model's.
+        "parameters": sum(
+            p.numel() for name, p in model.named_parameters() if "lora_" not in name or p.requires_grad
+        ),
         "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "step": origin.step,
         "figures": dict(origin.figures),

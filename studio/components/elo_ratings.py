@@ -105,7 +105,11 @@ def _of_card(card: Mapping[str, Any]) -> tuple[object, list[Any]]:
         return of
 
     sources = inside(card, "lineage", "sources")
-    return inside(card, "figures", "heldout", "accuracy"), sources if isinstance(sources, list) else []
+    said = inside(card, "figures")
+    # What was held out, else the first of the files that it was measured on.
+    names = ["heldout", *said] if isinstance(said, Mapping) else []
+    accuracy = next((found for name in names if (found := inside(card, "figures", name, "accuracy"))), None)
+    return accuracy, sources if isinstance(sources, list) else []
 
 
 def _first_row(path: Path) -> Mapping[str, Any]:

@@ -242,14 +242,17 @@ def test_one_model_under_two_names_is_one_and_other_weights_are_another() -> Non
     assert known[4] == known[5]
 
 
-def test_a_preference_judges_accuracy_and_data_stand_beside_its_ratings(studio: Studio) -> None:
+@pytest.mark.parametrize("measured_on", ["heldout", "others.jsonl"])
+def test_a_preference_judges_accuracy_and_data_stand_beside_its_ratings(
+    studio: Studio, measured_on: str
+) -> None:
     accuracy = {"value": 0.63, "low": 0.58, "high": 0.68, "n": 402}
     sources = [{"human": "judge-train.jsonl", "count": 800}]
     pm = card(
         studio,
         "checkpoint",
         method="pm",
-        figures={"heldout": {"accuracy": accuracy}},
+        figures={"pairs": 800, measured_on: {"accuracy": accuracy}},
         lineage={"sources": sources},
     )
     add(studio, made("harmless", pm, "model", 1), "r")

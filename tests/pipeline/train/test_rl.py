@@ -83,6 +83,10 @@ def test_an_adapter_goes_on_from_where_it_was_and_the_kl_is_measured_from_there(
     assert figures[-1]["kl"] > 1e-4
     saved = json.loads((tmp_path / "rl" / "checkpoint" / "adapter_config.json").read_text())
     assert saved["base_model_name_or_path"] == str(tiny_model)
+    before, after = (
+        json.loads((tmp_path / run / "checkpoint" / "checkpoint.json").read_text()) for run in ("sft", "rl")
+    )
+    assert before["parameters"] == after["parameters"]
 
 
 def test_snapshots_are_models_of_their_own(
