@@ -28,7 +28,8 @@ def new(page: Page, name: str, copy: str = "minimal") -> None:
     page.get_by_role("textbox", name="New constitution").fill(name)
     page.get_by_label("begin as a copy").check()
     page.get_by_role("button", name="Create").click()
-    expect(page.locator(".cai-draft-bar h2")).to_have_text(name)
+    # A second try would find the name taken, so the first one gets the time of a busy machine.
+    expect(page.locator(".cai-draft-bar h2")).to_have_text(name, timeout=30_000)
     expect(page.locator(".cai-pc").first).to_be_visible()
 
 
