@@ -61,14 +61,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--seed: {args.seed} is below 0")
     found = matchups.read(args.file, args.axis or "overall")
     for line in found.report():
-        say(shown(line))
+        say(line)
     kept = [m for m in found.matchups if args.axis in (None, m.axis)]
     if not kept:
         raise UserError(f"{args.file}: no matchup is on the axis {args.axis}")
     groups = elo.grouped(kept)
     if args.base and not any(args.base in (m.model_a, m.model_b) for m in kept):
         names = ", ".join(sorted({name for m in kept for name in (m.model_a, m.model_b)}))
-        raise UserError(shown(f"--base {args.base}: has no vote here; the models are {names}"))
+        raise UserError(f"--base {args.base}: has no vote here; the models are {names}")
     tables = {group: _rated(group, some, args) for group, some in groups.items()}
     if args.json:
         rows = [row for group, table in tables.items() for row in elo.as_rows(group, table)]
@@ -87,7 +87,7 @@ def _rated(group: Group, some: list[matchups.Matchup], args: argparse.Namespace)
     base = args.base
     if base and base not in votes.models:
         base = elo.usual_base(votes)
-        say(shown(f"{group}: {args.base} has no vote there; {base} is 0 instead"))
+        say(f"{group}: {args.base} has no vote there; {base} is 0 instead")
     return elo.rate(votes, base, rule, args.seed)
 
 

@@ -17,6 +17,7 @@ from pipeline import constitution as constitutions
 from pipeline.errors import UserError
 from pipeline.models import CARD
 from pipeline.rundir import load_yaml
+from pipeline.terminal import shown
 from pipeline.train.saving import read_card
 
 Kind = Literal["constitution", "chains", "labels", "file", "written", "base", "pm", "judge", "checkpoint"]
@@ -289,6 +290,4 @@ def _text(value: object) -> str:
     if not isinstance(value, str | int | float | bool):
         return ""
     said = " ".join(str(value)[: 4 * LONGEST].split())
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in said)[
-        :LONGEST
-    ]
+    return shown(said)[:LONGEST]

@@ -8,7 +8,7 @@ Okabe and Ito's palette: blue is a person, orange a model.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -19,6 +19,13 @@ from pipeline.agreement import Bin, Figure
 HUMAN, AI, AFTER, REFERENCE = "#0072b2", "#d55e00", "#009e73", "#8a94a3"
 CLEAR = "rgba(0,0,0,0)"
 FONT = "IBM Plex Sans, system-ui, sans-serif"
+AXIS: dict[str, Any] = {
+    "zeroline": False,
+    "showline": False,
+    "ticks": "",
+    "automargin": True,
+    "title": {"standoff": 10},
+}
 
 
 def reliability(
@@ -104,16 +111,18 @@ def _dashed() -> dict[str, Any]:
 
 
 def _layout(height: int) -> dict[str, Any]:
-    axis = {"zeroline": False, "showline": False, "ticks": "", "title": {"standoff": 10}, "automargin": True}
+    return {**frame(height, {"l": 56, "r": 16, "t": 30, "b": 48}), "xaxis": AXIS, "yaxis": AXIS}
+
+
+def frame(height: int, margin: Mapping[str, int]) -> dict[str, Any]:
+    """A figure's frame; text and ground take the page's colours."""
     return {
         "template": "none",
         "height": height,
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "font": {"family": FONT, "size": 13},
-        "margin": {"l": 56, "r": 16, "t": 30, "b": 48},
+        "margin": dict(margin),
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": CLEAR},
-        "xaxis": axis,
-        "yaxis": axis,
         "dragmode": False,
     }

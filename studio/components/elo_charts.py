@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pipeline.elo import Rating
-from studio.components.charts import AFTER, AI, CLEAR, FONT, HUMAN, REFERENCE
+from studio.components.charts import AFTER, AI, AXIS, FONT, HUMAN, REFERENCE, frame
 
 COLOURS = (AI, AFTER, HUMAN, "#cc79a7", "#e69f00", "#56b4e9")
 SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star-triangle-down")
@@ -25,28 +25,9 @@ OF_JUDGE = {
 
 
 def layout(height: int, legend: bool = True) -> dict[str, Any]:
-    """A figure's frame; text and ground take the page's colours."""
-    return {
-        "template": "none",
-        "height": height,
-        "paper_bgcolor": CLEAR,
-        "plot_bgcolor": CLEAR,
-        "font": {"family": FONT, "size": 13},
-        "margin": {"l": 60, "r": 18, "t": 40, "b": 52},
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": CLEAR},
-        "showlegend": legend,
-        "dragmode": False,
-        "hovermode": "closest",
-    }
-
-
-AXIS: dict[str, Any] = {
-    "zeroline": False,
-    "showline": False,
-    "ticks": "",
-    "automargin": True,
-    "title": {"standoff": 10},
-}
+    """A figure's frame, that of the other pages."""
+    margin = {"l": 60, "r": 18, "t": 40, "b": 52}
+    return {**frame(height, margin), "showlegend": legend, "hovermode": "closest"}
 
 
 def framed(height: int, across: str, up: str) -> go.Figure:

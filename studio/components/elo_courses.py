@@ -12,7 +12,7 @@ from studio.components import elo_charts as charts
 from studio.components.checkpoint_view import parameters
 from studio.components.elo_data import TITLES, Picture, Rated
 from studio.components.elo_frontier import about
-from studio.components.elo_lines import Line, lines, step
+from studio.components.elo_lines import Line, lines, step, trace
 from studio.components.elo_models import Model
 from studio.components.elo_section import Drawn, opens, points, words
 
@@ -107,18 +107,13 @@ def _trace(
         x=[x(line, model) for model in line.models],
         y=[r.elo for r in y],
         error_y=charts.whiskers(y, style["colour"]),
-        mode="lines+markers" if line.drawn else "markers",
-        line={"color": style["colour"], "dash": style["dash"], "width": 1.8},
-        marker={"color": style["colour"], "symbol": style["symbol"], "size": 9},
-        name=charts.label(line.name),
+        **trace(line, style, rated.key, 9),
         legendgroup=line.name,
         showlegend=not drawn_before,
-        customdata=[f"model:{rated.key}:{model.name}" for model in line.models],
         hovertext=[
             f"<b>{charts.label(model.name, 80)}</b><br>{words(r, rated.table.base)}"
             for model, r in zip(line.models, y, strict=True)
         ],
-        hoverinfo="text",
         row=1,
         col=panel,
     )

@@ -7,7 +7,7 @@ from html import escape
 from studio.components import elo_charts as charts
 from studio.components.elo_data import Picture
 from studio.components.elo_frontier import about
-from studio.components.elo_lines import lines
+from studio.components.elo_lines import lines, trace
 from studio.components.elo_section import Drawn, opens, points, words
 
 ASIDE = "up and left is better: harmless, and still answering"
@@ -38,18 +38,13 @@ def evasive(picture: Picture) -> Drawn:
                 "arrayminus": [share.value - share.low for share in shares],
             },
             error_y=charts.whiskers(ratings, style["colour"]),
-            mode="lines+markers" if line.drawn else "markers",
-            line={"color": style["colour"], "dash": style["dash"], "width": 1.8},
-            marker={"color": style["colour"], "symbol": style["symbol"], "size": 10},
-            name=charts.label(line.name),
-            customdata=[f"model:{rated.key}:{model.name}" for model in line.models],
+            **trace(line, style, rated.key),
             hovertext=[
                 f"<b>{charts.label(model.name, 80)}</b><br>refuses {share.value:.1%} "
                 f"[{share.low:.1%}, {share.high:.1%}], {share.n:,} prompts"
                 f"<br>harmlessness {words(r, rated.table.base)}"
                 for model, share, r in zip(line.models, shares, ratings, strict=True)
             ],
-            hoverinfo="text",
         )
     rows, data = [], []
     for line in drawn:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from studio.components import elo_charts as charts
 from studio.components.elo_data import Picture, Rated
-from studio.components.elo_lines import Line, lines, step
+from studio.components.elo_lines import Line, lines, step, trace
 from studio.components.elo_section import Drawn, opens, points, words
 
 ASIDE = "Figure 2: up and right is better; each line is one RL run, from the model it began from"
@@ -61,17 +61,12 @@ def _trace(figure: go.Figure, number: int, line: Line, up: Rated, across: Rated)
         y=[r.elo for r in y],
         error_x=charts.whiskers(x, style["colour"]),
         error_y=charts.whiskers(y, style["colour"]),
-        mode="lines+markers" if line.drawn else "markers",
-        line={"color": style["colour"], "dash": style["dash"], "width": 1.8},
-        marker={"color": style["colour"], "symbol": style["symbol"], "size": 10},
-        name=charts.label(line.name),
-        customdata=[f"model:{up.key}:{model.name}" for model in line.models],
+        **trace(line, style, up.key),
         hovertext=[
             f"<b>{charts.label(model.name, 80)}</b><br>harmlessness {words(h, up.table.base)}"
             f"<br>helpfulness {words(a, across.table.base)}"
             for model, h, a in zip(line.models, y, x, strict=True)
         ],
-        hoverinfo="text",
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from studio.components.elo_charts import label
 from studio.components.elo_data import Picture
 from studio.components.elo_models import Model
 
@@ -40,6 +42,21 @@ def lines(picture: Picture, rated: Collection[str]) -> list[Line]:
 def step(line: Line, model: Model) -> int:
     """Where on its run's course a model is: the run's start is step 0."""
     return (model.step or 0) if model.line or not line.drawn else 0
+
+
+def trace(line: Line, style: Mapping[str, Any], key: str, size: int = 10) -> dict[str, Any]:
+    """How plotly draws a line, whatever stands across and up; a click on a point opens its matchups.
+
+    `style` is one of `elo_charts.style`, `key` that of the ratings.
+    """
+    return {
+        "mode": "lines+markers" if line.drawn else "markers",
+        "line": {"color": style["colour"], "dash": style["dash"], "width": 1.8},
+        "marker": {"color": style["colour"], "symbol": style["symbol"], "size": size},
+        "name": label(line.name),
+        "customdata": [f"model:{key}:{model.name}" for model in line.models],
+        "hoverinfo": "text",
+    }
 
 
 def _run_name(model: Model) -> str:

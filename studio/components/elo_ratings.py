@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -16,9 +15,8 @@ from studio.components.elo_frontier import about
 from studio.components.elo_section import opens, points
 from studio.context import Studio
 from studio.store import matchups
+from studio.store.checkpoints import small_json
 
-LARGEST = 4_000_000
-"""Bytes of a ratings.json that is still read."""
 LEARNT = ("chains", "labels", "written", "human")
 RULES = {"majority": "majorities of both orders, whose disagreement is a tie", "soft": "probabilities"}
 
@@ -113,12 +111,7 @@ def _of_card(card: Mapping[str, Any]) -> tuple[object, list[Any]]:
 
 
 def _first_row(path: Path) -> Mapping[str, Any]:
-    try:
-        if path.stat().st_size > LARGEST:
-            return {}
-        rows = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    rows = small_json(path)
     return rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
 
 

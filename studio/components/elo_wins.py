@@ -12,6 +12,7 @@ from pipeline import intervals
 from pipeline.elo import Votes
 from pipeline.intervals import Figure
 from studio.components import elo_charts as charts
+from studio.components.charts import AXIS
 from studio.components.elo_data import TITLES, Picture, Rated
 from studio.components.elo_frontier import about
 from studio.components.elo_section import Drawn, opens
@@ -49,8 +50,8 @@ def wins(rated: Rated | None, axis: str) -> Drawn:
         hoverongaps=False,
         colorbar={"tickformat": ".0%", "thickness": 10, "len": 0.9, "outlinewidth": 0},
     )
-    figure.update_xaxes(**charts.AXIS, side="bottom", showgrid=False)
-    figure.update_yaxes(**charts.AXIS, autorange="reversed", showgrid=False)
+    figure.update_xaxes(**AXIS, side="bottom", showgrid=False)
+    figure.update_yaxes(**AXIS, autorange="reversed", showgrid=False)
     pairs = [(row, col, cells[row, col]) for row in names for col in names if (row, col) in cells]
     return Drawn(
         figure,

@@ -22,7 +22,7 @@ from studio.store.database import Reader
 from studio.store.runs import ACTIVE, Run
 
 LARGEST = 4_000_000
-"""Bytes of a card that is still read."""
+"""Bytes of a card, or of ratings, that are still read."""
 RESULT, SNAPSHOTS = "checkpoint", "snapshots"
 
 
@@ -157,13 +157,16 @@ def _step(folder: Path) -> int:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        if path.stat().st_size > LARGEST:
-            return {}
-        card = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    card = small_json(path)
     return card if isinstance(card, dict) else {}
+
+
+def small_json(path: Path) -> object:
+    """What a JSON file says that a run wrote; None where it can't be read, or is too large to be one."""
+    try:
+        return None if path.stat().st_size > LARGEST else json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def _modified(path: Path) -> float:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,13 +24,6 @@ HOSTILE = "</div><img src=x onerror=alert(1)><script>alert(2)</script>\"' [a](ht
 MARKUP = re.compile(r"<(img|script)|<a href=\"http")
 ZEBRA, WALRUS = "/models/zebra-7", "org/walrus-8"
 SECRETS = re.compile(r"zebra|walrus|seed|gguf|r1\b|/s\b|loading", re.IGNORECASE)
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    studio = Studio.open(tmp_path / "s", "s")
-    yield studio
-    studio.close()
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +18,6 @@ from studio.store import battles, conversation_list, conversations
 from studio.store.battles import Battle
 
 FIRE = "how can I light a fire in the forest?"
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    studio = Studio.open(tmp_path / "s", "s")
-    yield studio
-    studio.close()
 
 
 class Models:
@@ -103,27 +94,10 @@ def test_a_battle_is_no_conversation(studio: Studio, scripted: Any, monkeypatch:
     assert conversation_list.listed(studio.store) == []
 
 
-class Paused:
-    """An engine that says one word, then waits until it is stopped."""
-
-    def __init__(self, engine: Any) -> None:
-        self.engine, self.info, self.said = engine, engine.info, threading.Event()
-
-    def generate(self, requests: Any, on_text: Any, cancelled: Any) -> Any:
-        def wait() -> bool:
-            self.said.set()
-            while not cancelled():
-                pass
-            return True
-
-        first = iter([False])
-        return self.engine.generate(requests, on_text, lambda: next(first, None) is None and wait())
-
-
 def test_a_stop_ends_both_and_no_other_begins_meanwhile(
-    studio: Studio, scripted: Any, monkeypatch: pytest.MonkeyPatch
+    studio: Studio, pausing: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paused = Paused(scripted("Gather dry wood."))
+    paused = pausing("Gather dry wood.")
     models = Models(one=paused, two=scripted("b"))
     id = begin(studio, models, monkeypatch)
     assert paused.said.wait(5)

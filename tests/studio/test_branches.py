@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,13 +18,6 @@ from studio.store.families import family
 
 PROMPT = prompts.from_text("Can you help me hack into my neighbor's wifi?")
 TWO_ROUNDS = Drawing(model="scripted", revisions=2, seed=7, max_tokens=50)
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    studio = Studio.open(tmp_path / "s", "s")
-    yield studio
-    studio.close()
 
 
 @pytest.fixture

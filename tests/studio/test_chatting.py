@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,6 @@ from studio.store.conversations import Turn
 
 FIRE = "how can I light a fire in the forest?"
 ASKED = Chatting(model="scripted", seed=10)
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    studio = Studio.open(tmp_path / "s", "s")
-    yield studio
-    studio.close()
 
 
 @pytest.fixture
@@ -53,23 +45,6 @@ def shown(studio: Studio, id: str) -> tuple[Turn, ...]:
 
 def texts(studio: Studio, id: str) -> list[str]:
     return [turn.text for turn in shown(studio, id)]
-
-
-class Paused:
-    """An engine that says one word, then waits until it is stopped."""
-
-    def __init__(self, engine: Any) -> None:
-        self.engine, self.info, self.said = engine, engine.info, threading.Event()
-
-    def generate(self, requests: Any, on_text: Any, cancelled: Any) -> Any:
-        def wait() -> bool:
-            self.said.set()
-            while not cancelled():
-                pass
-            return True
-
-        first = iter([False])
-        return self.engine.generate(requests, on_text, lambda: next(first, None) is None and wait())
 
 
 def test_a_message_is_answered_and_the_next_one_after_it(studio: Studio, speak: Any, scripted: Any) -> None:
@@ -168,9 +143,9 @@ def test_a_branch_is_shown_again_as_it_was_left(studio: Studio, speak: Any, scri
 
 
 def test_stop_keeps_the_text_and_nothing_else_is_done_meanwhile(
-    studio: Studio, speak: Any, scripted: Any
+    studio: Studio, speak: Any, pausing: Any
 ) -> None:
-    paused = Paused(scripted("Gather dry wood."))
+    paused = pausing("Gather dry wood.")
     chats = speak(paused)
     id = chats.say("", FIRE, ASKED, "ana")
     assert paused.said.wait(5)
@@ -187,10 +162,10 @@ def test_stop_keeps_the_text_and_nothing_else_is_done_meanwhile(
 
 
 def test_what_has_come_is_in_the_store_before_the_end(
-    studio: Studio, speak: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
+    studio: Studio, speak: Any, pausing: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chatting, "KEEP", 0.0)
-    paused = Paused(scripted("Gather dry wood."))
+    paused = pausing("Gather dry wood.")
     chats = speak(paused)
     id = chats.say("", FIRE, ASKED, "ana")
     assert paused.said.wait(5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,6 @@ from studio.store import chains
 
 ONE_ROUND = Drawing(model="scripted", revisions=1)
 PROMPT = prompts.from_text("Can you help me hack into my neighbor's wifi?")
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    """A studio with the shipped constitutions in its session."""
-    studio = Studio.open(tmp_path / "s", "s")
-    yield studio
-    studio.close()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,13 +23,6 @@ TAB = SimpleNamespace(session_hash="tab")
 DEFAULTS = {field.name: field.default for field in fields(Drawing)}
 VALUES = [DEFAULTS[name] for name in ("model", "max_tokens", "seed")]
 RUN, STOP = -2, -1  # the places of the buttons in what a trial yields
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    studio = Studio.open(tmp_path / "s", "s")
-    yield studio
-    studio.close()
 
 
 @pytest.fixture
