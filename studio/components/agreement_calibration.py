@@ -37,7 +37,10 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
             state = gr.HTML(padding=False, elem_id="calibration-state")
             problem = gr.HTML(padding=False, elem_id="calibration-problem")
             with gr.Row(elem_classes="cai-actions"):
-                keep = gr.Button("Keep this calibration", variant="primary", elem_id="calibration-keep")
+                # Off until there is one to keep: a press before the figures are drawn would be wiped by them.
+                keep = gr.Button(
+                    "Keep this calibration", variant="primary", interactive=False, elem_id="calibration-keep"
+                )
                 drop = gr.Button("Use probabilities as labelled", elem_id="calibration-drop")
 
     def render(picture: Picture) -> list[Any]:
@@ -47,7 +50,6 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
             _table(found, why),
             _state(studio, picture),
             gr.update(interactive=found is not None),
-            "",
         ]
 
     def act(picture: Picture, forget: bool) -> None:
@@ -72,7 +74,7 @@ def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:
     gr.on([keep.click, drop.click, *(c.input for c in chosen)], None, None, problem, js="() => ['']", **QUIET)
     keep.click(lambda *values: press(False, values), list(chosen), [state, problem], **QUIET)
     drop.click(lambda *values: press(True, values), list(chosen), [state, problem], **QUIET)
-    return Section((plot, table, state, keep, problem), render)
+    return Section((plot, table, state, keep), render)
 
 
 def learn(picture: Picture) -> Calibration:
