@@ -62,8 +62,10 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     from pipeline.engines.transformers import LOCAL, fast_in_bf16
 
     fast = fast_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
-    # Weights that are themselves trained need fp32: steps of 1e-5 vanish in bf16's eight bits.
-    dtype = torch.bfloat16 if fast and config.tuning != "full" else torch.float32
+    # Weights that are themselves trained, or that an adapter is merged into, need fp32: steps of 1e-5, and
+    # much of what an adapter adds, vanish in bf16's eight bits.
+    fine = config.tuning == "full" or (files.adapter and not _goes_on(config, head))
+    dtype = torch.bfloat16 if fast and not fine else torch.float32
     words: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **LOCAL}
     if config.tuning == "qlora":
         words["quantization_config"] = _four_bits(dtype)
@@ -104,11 +106,16 @@ def adapter_shape(files: models.ModelFiles) -> Any:
     return shape
 
 
+def _goes_on(config: Training, head: Head) -> bool:
+    """Whether an adapter that training starts from is itself trained further, rather than merged."""
+    return head == "language" and config.tuning != "full"
+
+
 def _adapted(model: Any, files: models.ModelFiles, config: Training, head: Head) -> tuple[Any, bool]:
     """The model with its adapter, and whether that is what goes on being trained."""
     from peft import PeftModel
 
-    going_on = head == "language" and config.tuning != "full"
+    going_on = _goes_on(config, head)
     shape = adapter_shape(files)
     if head == "reward":
         shape.task_type = None  # made for a language model, and about to be merged into something else

@@ -42,15 +42,19 @@ def save_merged(model: Any, start: Loaded, to: Path, origin: Origin) -> None:
 
     Rounded to bf16, the sum would lose much of what was added: a weight of 0.2 moves in steps of 0.001.
     """
+    trained = _trained(model)
     whole = model.float()
     whole = whole.merge_and_unload() if hasattr(whole, "merge_and_unload") else whole
     whole.save_pretrained(to)
     start.tokenizer.save_pretrained(to)
-    write_card(to, start, whole, origin)
+    write_card(to, start, whole, origin, trained)
 
 
-def write_card(to: Path, start: Loaded, model: Any, origin: Origin) -> None:
-    """`checkpoint.json`: method, base, parameters, step, figures and lineage."""
+def write_card(to: Path, start: Loaded, model: Any, origin: Origin, trained: int | None = None) -> None:
+    """`checkpoint.json`: method, base, parameters, step, figures and lineage.
+
+    `trained`: how many parameters were; None where they still can be told from the others.
+    """
     card = {
         "method": origin.method,
         "base": start.files.name,
@@ -59,12 +63,16 @@ def write_card(to: Path, start: Loaded, model: Any, origin: Origin) -> None:
         "parameters": sum(
             p.numel() for name, p in model.named_parameters() if "lora_" not in name or p.requires_grad
         ),
-        "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "trained": _trained(model) if trained is None else trained,
         "step": origin.step,
         "figures": dict(origin.figures),
         "lineage": dict(origin.lineage),
     }
     write_atomically(to / CARD, json.dumps(card, indent=2) + "\n")
+
+
+def _trained(model: Any) -> int:
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def add_figures(to: Path, figures: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
 from pipeline.train import loading, preference, saving
 from pipeline.train.examples import Preference
-from pipeline.training_configs import Preferring
+from pipeline.training_configs import Preferring, Supervised
 
 pytestmark = pytest.mark.training
 
@@ -108,6 +108,7 @@ def test_a_checkpoint_says_what_it_came_from_and_scores_the_same_when_loaded_aga
     pm = train(preferences(0.9), tuning="lora", heldout=0.3)
     card = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())
     assert (card["method"], card["base"], card["step"]) == ("pm", str(tiny_model), 30)
+    assert 576 < card["trained"] < card["parameters"]  # the head's 576 and the matrices that were merged
     assert card["lineage"] == {"labels": ["here"]}
     learnt = json.loads((tmp_path / "run" / "checkpoint" / "trained_on.json").read_text())
     assert 0 < len(learnt) == card["figures"]["pairs"] < 12
@@ -157,6 +158,25 @@ def test_a_small_change_is_whole_in_the_merged_checkpoint(tiny_model: Path, tmp_
     before = model.eval()(ids).logits
     saving.save_merged(model, start, tmp_path / "pm", saving.Origin("pm", 1, {}))
     assert torch.allclose(PreferenceModel(str(tmp_path / "pm")).model(ids).logits, before, atol=1e-6)
+
+
+def test_an_adapter_that_a_reward_starts_from_is_merged_whole_where_bf16_is_fast(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from peft import get_peft_model
+
+    start = loading.load(Supervised(model=str(tiny_model)), "language")
+    adapter = get_peft_model(start.model, start.adapter)
+    with torch.no_grad():
+        for name, matrix in adapter.named_parameters():
+            if "lora_B" in name:
+                matrix.normal_(std=1e-4)
+    saving.save_policy(adapter, start, tmp_path / "sft", saving.Origin("sft", 1, {}))
+    monkeypatch.setattr("pipeline.engines.transformers.fast_in_bf16", lambda device: True)
+    merged = loading.load(Preferring(model=str(tmp_path / "sft")), "reward").model
+    ids = torch.tensor([[1, 2, 3]])
+    body = adapter.eval().get_base_model().model(ids).last_hidden_state
+    assert torch.allclose(merged.eval().model(ids).last_hidden_state, body, atol=1e-4)
 
 
 def test_the_head_is_trained_in_fp32_on_a_body_in_bf16(
