@@ -43,7 +43,7 @@ def train(
             def _prepare_dataset(self, dataset: Any, *more: Any) -> Any:
                 return dataset  # tokenised already, by our own encoder
 
-        return frame.renaming(Encoded)(
+        return frame.resumable(Encoded)(
             model=start.model,
             args=DPOConfig(**words, beta=config.beta, max_length=None),
             train_dataset=data,

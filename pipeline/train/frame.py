@@ -129,11 +129,35 @@ def newest(folder: RunDir) -> str | None:
     return str(found[-1]) if found else None
 
 
-def renaming(trainer: type) -> type:
-    """The trainer with checkpoints that appear whole: a kill while one is written leaves the one before."""
+def resumable(trainer: type) -> type:
+    """The trainer, made so that a run which is killed and gone on with is the run that nobody disturbed.
+
+    Checkpoints appear whole: a kill while one is written leaves the one before. And the order of an epoch
+    comes from seed and epoch alone: the trainer's own comes from the random state of the moment, so that
+    a run resumed in the middle of its second epoch would see some examples twice and others not at all.
+    """
+    import torch
+    from torch.utils.data import Sampler
     from transformers import Trainer
 
-    class Renaming(trainer):
+    class Ordered(Sampler[int]):
+        """What another sampler draws, with a generator of seed and epoch."""
+
+        def __init__(self, drawing: Any, trainer: Any) -> None:
+            self.drawing, self.trainer = drawing, trainer
+
+        def __len__(self) -> int:
+            return len(self.drawing)
+
+        def __iter__(self) -> Iterator[int]:
+            epoch = int(self.trainer.state.epoch or 0)
+            self.drawing.generator = torch.Generator().manual_seed(self.trainer.args.seed + epoch)
+            return iter(self.drawing)
+
+    class Resumable(trainer):
+        def _get_train_sampler(self, *args: Any) -> Any:
+            return Ordered(super()._get_train_sampler(*args), self)
+
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             goal = Path(self.args.output_dir)
             scratch = goal / ".writing"
@@ -151,8 +175,8 @@ def renaming(trainer: type) -> type:
             for old in sorted(goal.glob("checkpoint-*"), key=_step)[:-KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
 
-    Renaming.__name__ = trainer.__name__
-    return Renaming
+    Resumable.__name__ = trainer.__name__
+    return Resumable
 
 
 def ends(values: Sequence[float], name: str) -> dict[str, float]:

@@ -57,7 +57,7 @@ def train(
         if out + out_aside:
             say(f"{out + out_aside} pairs are left out as longer than {config.max_length} tokens")
         frame.enough(len(data), "pairs", config.batch)
-        return frame.renaming(soft_trainer())(
+        return frame.resumable(soft_trainer())(
             model=start.model,
             args=RewardConfig(
                 **words,

@@ -86,7 +86,7 @@ def _trainer(
             return ids, None, {}
 
     rows = [{"prompt": [{"role": m.role, "content": m.content} for m in p.messages]} for p in prompts]
-    return frame.renaming(Encoded)(
+    return frame.resumable(Encoded)(
         model=start.model,
         reward_funcs=watch.reward,
         args=kind(

@@ -29,7 +29,7 @@ def train(folder: RunDir, config: Supervised, lessons: Sequence[Lesson], lineage
         if out:
             say(f"{out} of {len(lessons)} examples are left out as longer than {config.max_length} tokens")
         frame.enough(len(data), "examples", config.batch)
-        return frame.renaming(SFTTrainer)(
+        return frame.resumable(SFTTrainer)(
             model=start.model,
             args=SFTConfig(
                 **words,

@@ -96,6 +96,33 @@ def test_what_the_machine_lacks_is_told_and_the_run_goes_on_after(
     assert [step for step, _ in metrics(tmp_path / "run" / "events.jsonl")] == list(range(7))
 
 
+def test_a_run_resumed_in_its_second_epoch_learns_what_an_undisturbed_one_does(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import Trainer
+
+    def losses() -> list[float]:
+        return [values["loss"] for step, values in metrics(tmp_path / "run" / "events.jsonl") if step]
+
+    uneven = [lesson((Message("user", f"Say {i}"),), "e " * i, str(i)) for i in range(1, 13)]
+    train(uneven, steps=12, save_every=3)
+    undisturbed = losses()
+    (tmp_path / "run").rename(tmp_path / "before")
+    step = Trainer.training_step
+
+    def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 10:
+            raise MemoryError
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "training_step", broken)
+    with pytest.raises(UserError, match="memory"):
+        train(uneven, steps=12, save_every=3)
+    monkeypatch.setattr(Trainer, "training_step", step)
+    train(uneven, steps=12, save_every=3)
+    assert losses() == pytest.approx(undisturbed, abs=1e-4)
+
+
 def test_fewer_rows_than_a_batch(train: Train) -> None:
     with pytest.raises(UserError, match="a batch takes 2 examples, and there are 1"):
         train(LESSONS[:1])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import UserError
 from pipeline.events import metrics
 from pipeline.preference_model import PreferenceModel
 from pipeline.prompts import from_text
@@ -62,6 +63,28 @@ def test_a_reward_that_counts_a_letter_is_learnt(
     last = sum(row["reward"] for row in figures[-4:]) / 4
     assert first < 1  # of eight letters: one in 28 by chance
     assert last > 2 * first + 1
+
+
+def test_a_run_resumed_in_its_second_epoch_learns_what_an_undisturbed_one_does(
+    learn: Callable[..., list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import Trainer
+
+    undisturbed = learn(steps=6, save_every=1)
+    (tmp_path / "rl").rename(tmp_path / "before")
+    step = Trainer.training_step
+
+    def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 3:
+            raise MemoryError
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "training_step", broken)
+    with pytest.raises(UserError, match="memory"):
+        learn(steps=6, save_every=1)
+    monkeypatch.setattr(Trainer, "training_step", step)
+    again = learn(steps=6, save_every=1)
+    assert [row["reward"] for row in again] == pytest.approx([row["reward"] for row in undisturbed])
 
 
 def test_the_kl_is_nothing_at_first_and_grows(
