@@ -163,6 +163,7 @@ def _stored(run: NewRun, chain: Chain) -> NewChain:
         parent=chain.parent,
         branch_step=chain.branch_step,
         run=run.id,
+        critiques=chain.critiques,
     )
 
 
