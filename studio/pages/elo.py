@@ -25,6 +25,7 @@ from studio.components import (
     elo_judges,
     elo_section,
     elo_wins,
+    revisions,
     tournament,
 )
 from studio.components.elo_asked import NAMES, Asked
@@ -65,9 +66,12 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             ratings(blocks, studio)
         with gr.Tab("Tournaments", id="tournaments", render_children=True):
             tournament.build(blocks, studio)
+        revisions.build(blocks, studio)
 
     def arrive(request: gr.Request) -> Any:
         asked = request.query_params
+        if asked.get("view") == revisions.VIEW:
+            return gr.update(selected=revisions.VIEW)
         return gr.update(selected="tournaments" if "run" in asked or "view" in asked else "ratings")
 
     blocks.load(arrive, None, tabs, **QUIET)
@@ -175,7 +179,7 @@ def _choice() -> list[Any]:
     return [by_name[name] for name in NAMES]
 
 
-def _sections() -> list[Section]:
+def _sections() -> list[Section[Picture]]:
     with gr.Row(elem_classes="cai-columns"):
         with gr.Column(min_width=480):
             found = [section("frontier", "Frontier", elo_frontier.ASIDE, elo_frontier.frontier)]
