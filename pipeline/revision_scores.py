@@ -156,7 +156,7 @@ def words(figure: Figure, signed: bool = False) -> str:
     """A score and its interval, to the third digit."""
     form = "+.3f" if signed else ".3f"
     low, high = (
-        ("−∞" if end < 0 else "∞") if math.isinf(end) else format(end, form)
+        ("-∞" if end < 0 else "∞") if math.isinf(end) else format(end, form)
         for end in (figure.low, figure.high)
     )
     return f"{figure.value:{form}} [{low}, {high}]"

@@ -210,7 +210,7 @@ def _trace(
         showlegend=not before,
         hovertext=[
             f"<b>{charts.label(line.name, 80)}</b><br>{plural(point.revision, 'revision')}: "
-            f"{words(of(point), signed=of(point) is point.gain)}, n = {of(point).n:,}"
+            f"{words(of(point), signed=of(point) is point.gain).replace('-', '−')}, n = {of(point).n:,}"
             for point in points
         ],
         hoverinfo="text",
@@ -238,10 +238,14 @@ def _whiskers(figures: Sequence[Figure], colour: str) -> dict[str, Any]:
 
 def _cells(pm: str, line: Line, point: Point) -> list[str]:
     """A row of the table, in HTML: the columns of HEAD."""
-    gain = words(point.gain, signed=True) if point.gain.defined else "–"
-    n = f"{point.gain.n:,}" if point.gain.defined else "–"
-    score = [words(point.score), f"{point.score.n:,}", f"{point.score.clusters:,}"]
-    return [escape(line.name), escape(pm), str(point.revision), *score, gain, n]
+    gain = [_value(words(point.gain, signed=True)), f"{point.gain.n:,}"] if point.gain.defined else ["–", "–"]
+    score = [_value(words(point.score)), f"{point.score.n:,}", f"{point.score.clusters:,}"]
+    return [escape(line.name), escape(pm), str(point.revision), *score, *gain]
+
+
+def _value(said: str) -> str:
+    value, _, between = said.replace("-", "−").partition(" ")
+    return f"<b>{value}</b> <span class='cai-ci'>{between}</span>"
 
 
 def _data(pm: str, line: Line, point: Point) -> dict[str, object]:

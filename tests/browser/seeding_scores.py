@@ -21,7 +21,10 @@ from studio.store.database import Store
 
 OTHER = "00000000-0000-7000-9000-000000000301"
 RUNS = tuple(f"00000000-0000-7000-9000-00000000030{n}" for n in (2, 3, 4))
-SCORES = "00000000-0000-7000-9000-000000000305"
+SCORES = {
+    JUDGE: "00000000-0000-7000-9000-000000000305",
+    OTHER: "00000000-0000-7000-9000-000000000306",
+}
 PROMPTS = 80
 
 
@@ -35,7 +38,8 @@ def fill(folder: Path) -> None:
     add_run(store, at, OTHER, "pm", "helpfulness PM × 800", {"model": "bundled"}, "done", None)
     for pm in (JUDGE, OTHER):
         add_card(at / pm, "pm", "bundled", 100, {})
-    random, made = np.random.default_rng(0), []
+    random = np.random.default_rng(0)
+    made: dict[str, list[RevisionScore]] = {JUDGE: [], OTHER: []}
     for id, name, version, critiques, worth in (
         (RUNS[0], f"80 prompts {HOSTILE}", shipped[0].version, True, 0.45),
         (RUNS[1], "80 prompts, at once", shipped[0].version, False, 0.3),
@@ -45,10 +49,11 @@ def fill(folder: Path) -> None:
         _chains(at / id, version, critiques)
         first = np.random.default_rng(1).normal(-1, 1, PROMPTS)
         for pm, sign in ((JUDGE, 1.0), (OTHER, -0.4)):
-            made += _scores(random, str(at / pm), id, version, critiques, sign * first, sign * worth)
-    add_run(store, at, SCORES, "score", "scores × 2,400", {"pm": str(at / JUDGE)}, "done", None)
-    with store.tx() as tx:
-        revision_scores.add(tx, made, SCORES)
+            made[pm] += _scores(random, str(at / pm), id, version, critiques, sign * first, sign * worth)
+    for pm, run in SCORES.items():
+        add_run(store, at, run, "score", "scores × 1,200", {"pm": str(at / pm)}, "done", None)
+        with store.tx() as tx:
+            revision_scores.add(tx, made[pm], run)
     store.close()
 
 

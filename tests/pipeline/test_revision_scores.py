@@ -98,4 +98,4 @@ def test_a_single_prompt_tells_nothing_of_others_and_json_has_no_infinity() -> N
     [row] = json.loads(json.dumps(revision_scores.as_rows([course]), allow_nan=False))
     assert row["revisions"][1]["gain"] == {"value": 1.0, "low": None, "high": None, "n": 1, "prompts": 1}
     assert row["revisions"][0]["gain"]["value"] is None
-    assert "1.000 [−∞, ∞]" in "\n".join(revision_scores.lines([course]))
+    assert "1.000 [-∞, ∞]" in "\n".join(revision_scores.lines([course]))

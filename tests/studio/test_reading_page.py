@@ -135,7 +135,7 @@ def test_no_text_becomes_markup_wherever_it_is_shown(studio: Studio) -> None:
     kin = family(studio.store, "c3")
     html = (
         reading._show(studio, "c3", ChainFilter(text=HOSTILE))
-        + branching.step_acts(HOSTILE, 0, one.steps[0], HOSTILE)
+        + branching.step_acts(HOSTILE, 0, one.steps, HOSTILE)
         + branching.family_html(kin, "c3")
         + branching.compare_html(one, two, principles, kin)
         + chain_list(studio.store, ChainFilter(), 9, "c3")[0]
@@ -147,7 +147,7 @@ def test_no_text_becomes_markup_wherever_it_is_shown(studio: Studio) -> None:
 
 def test_an_edit_starts_from_the_text_as_it_is() -> None:
     # A text area would drop the first line break.
-    html = branching.step_acts("c", 0, Step("response", "\nfirst"), "bundled")
+    html = branching.step_acts("c", 0, [Step("response", "\nfirst")], "bundled")
     assert ">\n\nfirst</textarea>" in html
 
 

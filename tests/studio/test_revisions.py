@@ -232,17 +232,18 @@ def written(studio: Studio, id: str, *, critiques: bool = True) -> None:
     path.write_text("".join(json.dumps(as_row(chain)) + "\n" for chain in some))
 
 
-def trained(studio: Studio, id: str, tiny_pm: Path) -> None:
-    """A finished preference model."""
-    a_run(studio, id, "pm", f"PM {HOSTILE}")
-    studio.jobs.of(id).mkdir(parents=True, exist_ok=True)
-    (studio.jobs.of(id) / "checkpoint").symlink_to(tiny_pm / "checkpoint")
+def trained(studio: Studio, id: str, weights: Path, stage: str = "pm") -> None:
+    """A finished run of training with these weights."""
+    a_run(studio, id, stage, f"PM {HOSTILE}")
+    studio.jobs.of(id).mkdir(parents=True)
+    (studio.jobs.of(id) / "checkpoint").symlink_to(weights)
+    (studio.jobs.of(id) / "config.yaml").write_text(f"stage: {stage}\n")
 
 
 def test_the_form_says_what_it_comes_to_and_queues_the_equal_command(studio: Studio, tiny_pm: Path) -> None:
     for id in ("c1", "c2"):
         written(studio, id)
-    trained(studio, "pm1", tiny_pm)
+    trained(studio, "pm1", tiny_pm / "checkpoint")
     assert [value for _, value in scoring_card.offers(studio)["chains"]] == ["c2", "c1"]
     values = {"chains": ["c1", "c2"], "pm": "pm1", "name": ""}
     html = scoring_card.goes_html(studio, values)
@@ -261,10 +262,8 @@ def test_the_form_says_what_it_comes_to_and_queues_the_equal_command(studio: Stu
 
 def test_what_is_missing_is_said(studio: Studio, tiny_pm: Path, tiny_model: Path) -> None:
     written(studio, "c1")
-    trained(studio, "pm1", tiny_pm)
-    a_run(studio, "sl", "sft", "SL-CAI")
-    (studio.jobs.of("sl")).mkdir(parents=True)
-    (studio.jobs.of("sl") / "checkpoint").symlink_to(tiny_model)
+    trained(studio, "pm1", tiny_pm / "checkpoint")
+    trained(studio, "sl", tiny_model, "sft")
     for some, pm, said in (
         ([], "pm1", "choose chains"),
         (["c1"], "", "choose a preference model"),
