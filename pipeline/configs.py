@@ -130,6 +130,16 @@ class Scoring:
             raise UserError("--pm: name a preference model: a run of `cai pm`")
 
 
+@dataclass(frozen=True)
+class Measuring:
+    """Which model answers multiple-choice questions (figure 4)."""
+
+    model: str = knob(
+        "bundled", "who answers: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL"
+    )
+    form: Form | None = knob(None, "chat template, or plain Human/Assistant text; empty: the model's own")
+
+
 def check(config: Any) -> None:
     """Raise UserError for a value outside its field's range."""
     for f in fields(config):

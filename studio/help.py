@@ -108,9 +108,10 @@ ABOUT: Mapping[str, About] = {
     ),
     "elo": About(
         "Ratings from the matchups of this session, with their intervals, by axis and by judge; where "
-        "tournaments are started; and what a preference model holds of chains by their number of revisions.",
+        "tournaments are started; what a preference model holds of chains by their number of revisions, and "
+        "what models answer to multiple-choice questions.",
         "Harmlessness against helpfulness, along training, is what the method is measured by.",
-        "3.4, 3.5 and 4.3, figures 2, 3, 5 and 7",
+        "3.4, 3.5 and 4.3, figures 2 to 5, 7 and 9",
         ("Elo", "Matchup", "Judge", "Revision"),
     ),
     "sessions": About(
