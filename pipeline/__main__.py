@@ -25,6 +25,7 @@ from pipeline import (
     prompts_command,
     recipe_command,
     replay_command,
+    score_command,
     tour_command,
     train_command,
 )
@@ -44,6 +45,7 @@ COMMANDS = (
     train_command,
     evaluate_command,
     elo_command,
+    score_command,
     recipe_command,
     lineage_command,
     export_command,

@@ -27,7 +27,8 @@ class Drawing:
         "bundled", "who answers: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL"
     )
     critic: str = knob("", "who critiques and revises; empty: the same model")
-    revisions: int = knob(2, "rounds of critique and revision", low=0, high=16)
+    revisions: int = knob(2, "rounds of critique and revision, or of revision alone", low=0, high=16)
+    critiques: bool = knob(True, "write a critique before each revision; without, it is revised at once")
     seed: int = knob(0, "the same seed draws the same principles and texts", low=0, high=2**63 - 1)
     temperature: float = knob(0.7, "0 is greedy; the paper samples at 1", low=0, high=2)
     top_p: float = knob(1.0, "keep the most likely tokens up to this mass", low=0.01, high=1)
@@ -116,6 +117,27 @@ class Evaluating:
         check(self)
         if self.samples > 1 and not self.temperature:
             raise UserError("temperature 0 makes all answers of a model alike: raise it, or take 1 sample")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Which preference model scores the answers of chains (figures 5 and 7)."""
+
+    pm: str = knob("", "the preference model: a run of `cai pm`, a folder or a hub id")
+
+    def __post_init__(self) -> None:
+        if not self.pm:
+            raise UserError("--pm: name a preference model: a run of `cai pm`")
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """Which model answers multiple-choice questions (figure 4)."""
+
+    model: str = knob(
+        "bundled", "who answers: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL"
+    )
+    form: Form | None = knob(None, "chat template, or plain Human/Assistant text; empty: the model's own")
 
 
 def check(config: Any) -> None:

@@ -1,4 +1,5 @@
-"""The SL stage's chains: response → critique → revision, N rounds (paper section 3.1).
+"""The SL stage's chains: response → critique → revision, N rounds (paper section 3.1); or, as the paper
+compares in its figure 7, revision at once, without a critique.
 
 `plan` says what comes next in a chain, and is all that there is to know about the method; `extend`
 runs one chain step by step and streams it, `draw_chains` runs many at once. Headless: `cai critique`.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pipeline import constitution as constitutions
 from pipeline import templates
@@ -61,19 +63,21 @@ def plan(draft: Draft, constitution: Constitution, drawing: Drawing) -> Plan | N
     Raises UserError where no enabled principle has what a critique needs.
     """
     at = len(draft.steps)
+    each = 2 if drawing.critiques else 1  # steps to a round
     if at == 0:
         return Plan("response", None)
-    if at >= 1 + 2 * drawing.revisions:
+    if at >= 1 + each * drawing.revisions:
         return None
     principles = constitutions.usable(constitution, "critique")
-    if at % 2 == 0:
+    if drawing.critiques and at % 2 == 0:
         # The critique's own, wherever it came from: a person may have chosen it, or changed the weights.
         for principle in principles:
             if principle.id == draft.steps[-1].principle:
                 return Plan("revision", principle)
-    round_ = (at - 1) // 2
+    # A round draws the same principle with critiques and without: that they are there is all that differs.
+    round_ = (at - 1) // each
     principle = constitutions.draw(principles, drawing.seed, f"{draft.key}:round {round_}")
-    return Plan("critique" if at % 2 else "revision", principle)
+    return Plan("critique" if drawing.critiques and at % 2 else "revision", principle)
 
 
 def ask(draft: Draft, step: Plan, constitution: Constitution, drawing: Drawing, engines: Engines) -> Context:
@@ -86,6 +90,8 @@ def ask(draft: Draft, step: Plan, constitution: Constitution, drawing: Drawing, 
     shots = () if writer.unaided else constitution.few_shot.critique
     if step.kind == "critique":
         return templates.critique(form, draft.messages, answer, step.principle, shots)
+    if not drawing.critiques:
+        return templates.direct_revision(form, draft.messages, answer, step.principle, shots)
     return templates.revision(form, draft.messages, answer, draft.steps[-1].text, step.principle, shots)
 
 
@@ -201,7 +207,16 @@ class _Batch:
 
 def chain_id(prompt: Prompt, constitution: Constitution, drawing: Drawing) -> str:
     """The same inputs make the same chain, and so the same id."""
-    return content_id([prompt.id, constitution.version, as_json(drawing)])
+    return content_id([prompt.id, constitution.version, as_row(drawing)])
+
+
+def as_row(record: Chain | Drawing) -> dict[str, Any]:
+    """As JSON. `critiques` is there only where there are none, so that a chain with them is what it ever was:
+    in its id, and to whoever reads it."""
+    row = as_json(record)
+    if row["critiques"]:
+        del row["critiques"]
+    return row
 
 
 def _chain(prompt: Prompt, draft: Draft, constitution: Constitution, drawing: Drawing) -> Chain:
@@ -214,6 +229,7 @@ def _chain(prompt: Prompt, draft: Draft, constitution: Constitution, drawing: Dr
         critic=drawing.critic_name,
         seed=drawing.seed,
         steps=draft.steps,
+        critiques=drawing.critiques,
     )
 
 

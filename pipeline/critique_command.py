@@ -15,7 +15,7 @@ from pipeline.configs import Drawing, add_arguments, from_arguments
 from pipeline.engines.opening import open_engine
 from pipeline.engines.spending import Purse
 from pipeline.growing import EXCERPT, Row, Work, grow, say
-from pipeline.records import Chain, Constitution, Prompt, as_json
+from pipeline.records import Chain, Constitution, Prompt
 from pipeline.rundir import RunDir
 from pipeline.stage_inputs import add_inputs, read_prompts, revisions
 
@@ -32,7 +32,8 @@ def register(subparsers: Any) -> None:
         "critique",
         help="write critique→revision chains for a file of prompts",
         description="For each prompt: a response, then rounds of critique and revision under principles "
-        "drawn from the constitution. The same command again goes on with a stopped run.",
+        "drawn from the constitution, or of revision alone. The same command again goes on with a stopped "
+        "run.",
     )
     parser.add_argument("--constitution", required=True, help="a YAML file, or the name of a shipped one")
     add_inputs(parser)
@@ -59,7 +60,7 @@ def _run(args: argparse.Namespace) -> int:
         {
             "stage": "critique",
             "constitution": constitution.version,
-            **as_json(drawing),
+            **critique.as_row(drawing),
             **revisions(model=drawing.model, critic=drawing.critic_name),
         },
         {"constitution.yaml": source, **inputs},
@@ -78,7 +79,7 @@ def _draw(work: Work, todo: Sequence[Prompt], constitution: Constitution, drawin
 
     def keep(chain: Chain) -> None:
         tokens = sum(step.tokens for step in chain.steps)
-        work.keep(as_json(chain), tokens, lambda: _sample(chain))
+        work.keep(critique.as_row(chain), tokens, lambda: _sample(chain))
 
     window = WINDOW if engines.policy is engines.critic else IN_STEP
     for start in range(0, len(todo), window):

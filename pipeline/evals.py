@@ -1,6 +1,6 @@
 """Multiple-choice evaluations in the paper's form: `prompt`, `corrects`, `incorrects` (its figure 4).
 
-Two kinds of row. Where the answers are letters, the prompt is asked as it is, and the letters are
+Two kinds of question. Where the answers are letters, the prompt is asked as it is, and the letters are
 compared as whole continuations. Where they are responses to a conversation, each right one is put
 against each wrong one as a choice (templates.py), in both orders. Headless: `cai evals`.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +20,10 @@ from pipeline import intervals, templates
 from pipeline.engines import Cancelled, Context, Engine, Form, TooLong, never
 from pipeline.errors import InputError
 from pipeline.intervals import Figure
+from pipeline.judging import probability
 from pipeline.prompt_forms import is_transcript, transcript
 from pipeline.prompt_rows import Columns, first, reason, rows
-from pipeline.records import Message, well_formed
+from pipeline.records import STRICT, Message, content_id, well_formed
 
 ROWS = Columns(
     "evaluations",
@@ -37,8 +39,9 @@ _LETTER = re.compile(r"\s*\(?([A-Za-z])\)?[.:]?\s*")
 
 @dataclass(frozen=True)
 class Question:
-    """One thing to decide. `options` are the letters' continuations, or a right and a wrong response."""
+    """One thing to decide: letters' continuations, or a right and a wrong response. `id` is its place."""
 
+    id: str
     line: int
     kind: Literal["letters", "responses"]
     prompt: str
@@ -48,11 +51,22 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """`right` is 1, 0, or 0.5 for an exact tie; `first` the same for the first option, over all orders."""
+    """A model's, whose weights are `revision`. `right` is 1, 0, or 0.5 for an exact tie; `first` the same
+    for the first option, over all orders.
 
-    question: Question
+    `p` is the probability of what is right, among the options, by the mean logit of both orders.
+    """
+
+    __pydantic_config__ = STRICT
+
+    id: str
+    kind: Literal["letters", "responses"]
+    prompt_id: str
     right: float
     first: float
+    p: float
+    model: str
+    revision: str
 
 
 @dataclass(frozen=True)
@@ -103,15 +117,14 @@ def _questions(row: object, line: int) -> Iterator[Question]:
     if set(corrects) & set(incorrects):
         raise ValueError("corrects, incorrects: share an answer")
     if all(_LETTER.fullmatch(text) for text in (*corrects, *incorrects)):
-        yield Question(line, "letters", well_formed(prompt), corrects, incorrects)
+        yield Question(f"{line}", line, "letters", well_formed(prompt), corrects, incorrects)
         return
     if not is_transcript(prompt):
         raise ValueError(
             "prompt: is not a conversation that begins with `Human:`, and the answers are no letters"
         )
-    for right in corrects:
-        for wrong in incorrects:
-            yield Question(line, "responses", well_formed(prompt), (right,), (wrong,))
+    for i, (right, wrong) in enumerate(product(corrects, incorrects)):
+        yield Question(f"{line}.{i}", line, "responses", well_formed(prompt), (right,), (wrong,))
 
 
 def _texts(value: Any, field: str) -> tuple[str, ...]:
@@ -153,7 +166,8 @@ def _answered(
         found: list[list[float]] = [[] for _ in left]
         for (i, _, _), score in zip(asked, scores, strict=True):
             found[i].append(score.logprob)
-        return [_answer(question, logprobs) for question, logprobs in zip(left, found, strict=True)]
+        who = engine.info.name, engine.info.revision
+        return [_answer(question, logprobs, *who) for question, logprobs in zip(left, found, strict=True)]
     return []
 
 
@@ -178,16 +192,22 @@ def _conversation(prompt: str) -> tuple[Message, ...]:
     return tuple(turns)
 
 
-def _answer(question: Question, logprobs: Sequence[float]) -> Answer:
+def _answer(question: Question, logprobs: Sequence[float], model: str, revision: str) -> Answer:
+    # A lettered prompt holds its own options: what comes before them is what is shared.
+    stem = question.prompt.split("\n (A)")[0].split("\n(A)")[0]
+    said = question.id, question.kind, content_id([stem])
     if question.kind == "responses":
         right_a, wrong_b, wrong_a, right_b = logprobs
-        right = (right_a - wrong_b) + (right_b - wrong_a)
-        return Answer(question, _side(right), (_side(right_a - wrong_b) + _side(wrong_a - right_b)) / 2)
-    texts = (*question.corrects, *question.incorrects)
-    best_right = max(logprobs[: len(question.corrects)])
-    right = best_right - max(logprobs[len(question.corrects) :])
+        ab, ba = right_a - wrong_b, right_b - wrong_a
+        return Answer(
+            *said, _side(ab + ba), (_side(ab) + _side(-ba)) / 2, probability((ab + ba) / 2), model, revision
+        )
+    texts, many = (*question.corrects, *question.incorrects), len(question.corrects)
+    right = max(logprobs[:many]) - max(logprobs[many:])
     by_letter = sorted(zip(texts, logprobs, strict=True), key=lambda option: option[0].strip(" ()").upper())
-    return Answer(question, _side(right), _side(by_letter[0][1] - max(p for _, p in by_letter[1:])))
+    first = by_letter[0][1] - max(p for _, p in by_letter[1:])
+    p = float(np.exp(np.logaddexp.reduce(logprobs[:many]) - np.logaddexp.reduce(logprobs)))
+    return Answer(*said, _side(right), _side(first), p, model, revision)
 
 
 def _side(difference: float) -> float:
@@ -196,11 +216,8 @@ def _side(difference: float) -> float:
 
 def report(answers: Sequence[Answer]) -> Report:
     """The figures. An exact tie counts half."""
-    # A lettered prompt holds its own options: what comes before them is what is shared.
-    prompts = [a.question.prompt.split("\n (A)")[0].split("\n(A)")[0] for a in answers]
-    number = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
-    cluster = np.array([number[prompt] for prompt in prompts], np.int64)
-    kinds = [a.question.kind for a in answers]
+    cluster = np.unique([a.prompt_id for a in answers], return_inverse=True)[1]
+    kinds = [a.kind for a in answers]
     return Report(
         accuracy=intervals.share(np.array([a.right for a in answers]), cluster),
         first=intervals.share(np.array([a.first for a in answers]), cluster),

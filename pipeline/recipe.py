@@ -16,17 +16,21 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from pipeline import plain_yaml
+from pipeline.configs import Drawing
 from pipeline.constitution_rules import Where, field_path
 from pipeline.errors import InputError, UserError
 from pipeline.records import well_formed
+from pipeline.training_configs import Training
 
 SHIPPED = Path(__file__).parent / "recipes"
-STAGES = ("critique", "pairs", "label", "sft", "pm", "rl", "dpo", "evaluate")
+STAGES = ("critique", "pairs", "label", "sft", "pm", "rl", "dpo", "evaluate", "score")
+_SWITCHES = tuple(f.name for kind in (Drawing, Training) for f in fields(kind) if f.type == "bool")
+"""Options that take `true` or `false`; others are flags, which are said or left out."""
 _REFERENCE = re.compile(r"\$(\w+)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -91,7 +95,9 @@ def arguments(step: Step, places: Mapping[str, str], folder: Path) -> list[str]:
     words = [step.stage, "--run", str(folder)]
     for key, value in step.options.items():
         option = "--" + str(key).replace("_", "-")
-        if value is True:
+        if isinstance(value, bool) and key in _SWITCHES:
+            words += [option, str(value).lower()]
+        elif value is True:
             words.append(option)
         elif isinstance(value, list):
             words += [option, *(_filled(item, places) for item in value)]

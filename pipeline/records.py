@@ -173,7 +173,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Chain:
-    """Response, then rounds of critique and revision (section 3.1)."""
+    """Response, then rounds of critique and revision (section 3.1), or of revision alone (figure 7)."""
 
     __pydantic_config__ = STRICT
 
@@ -189,6 +189,7 @@ class Chain:
     branch_step: int | None = None
     verdict: Literal["accepted", "rejected"] | None = None
     note: str = ""
+    critiques: bool = True
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class RunDir:
         # What was asked for by path is compared by content: that is what the run depends on.
         record = {**config, "inputs": sorted(inputs)}
         if (folder / "config.yaml").exists():
-            run._require_same({k: v for k, v in record.items() if k not in may_change}, inputs)
+            run._require_same(record, inputs, may_change)
             return run
         try:
             if folder.exists() and not run._unborn():
@@ -56,6 +56,7 @@ class RunDir:
             for name, source in inputs.items():
                 # Whoever starts a run in the background may have put its inputs where they belong.
                 if source.absolute() != (run.inputs / name).absolute():
+                    (run.inputs / name).parent.mkdir(exist_ok=True)
                     shutil.copyfile(source, run.inputs / name)
             write_atomically(folder / "config.yaml", yaml.safe_dump(record, sort_keys=False))
         except OSError as error:
@@ -71,14 +72,20 @@ class RunDir:
         ]
         return not strange and not (self.outputs.is_dir() and any(self.outputs.iterdir()))
 
-    def _require_same(self, record: Mapping[str, Any], inputs: Mapping[str, Path]) -> None:
+    def _require_same(
+        self, record: Mapping[str, Any], inputs: Mapping[str, Path], may_change: Collection[str]
+    ) -> None:
         try:
             old = load_yaml(self.folder / "config.yaml")
         except (OSError, ValueError) as error:
             raise UserError(f"{self.folder}/config.yaml can't be read: {error}") from error
         if not isinstance(old, dict):
             raise UserError(f"{self.folder}/config.yaml is not the config of a run")
-        changed = [f"{k}: {old.get(k)!r} there, {v!r} now" for k, v in record.items() if old.get(k) != v]
+        changed = [
+            f"{k}: {old.get(k)!r} there, {record.get(k)!r} now"
+            for k in {**record, **old}  # what was said then and is not now is another run too
+            if k not in may_change and old.get(k) != record.get(k)
+        ]
         for name, source in inputs.items():
             kept = self.inputs / name
             if not kept.is_file() or not filecmp.cmp(kept, source, shallow=False):

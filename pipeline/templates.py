@@ -6,7 +6,8 @@ The paper's prompts (Bai et al. 2022, section 3.1 and appendix A) are a transcri
 
 `plain` writes them so, for base models. `chat` gives the same content as turns of the model's own
 chat template: what the paper labels a request is the user's turn, what it asks for the assistant's.
-Each later round starts from the conversation with the response replaced by the latest revision.
+Each later round starts from the conversation with the response replaced by the latest revision. Without
+critiques (figure 7) the two middle turns are left out.
 
 For AI feedback (section 4.1) a pair is put as a multiple choice, whose answer's letter is compared
 (`choice`), if need be after a reasoning (`reasoning`, `conclusion`); or its responses are scored as
@@ -69,7 +70,7 @@ def critique(
     shots: Sequence[CritiqueExample] = (),
 ) -> Context:
     """Ask for a critique of `answer` under a principle, after solved examples."""
-    return _context(form, _asked(messages, answer, principle, shots), "Critique")
+    return _context(form, _criticised(messages, answer, principle, shots), "Critique")
 
 
 def revision(
@@ -82,10 +83,23 @@ def revision(
 ) -> Context:
     """Ask for a revision of `answer` in the light of the critique just made."""
     turns = [
-        *_asked(messages, answer, principle, shots),
+        *_criticised(messages, answer, principle, shots),
         ("Critique", criticism),
         ("RevisionRequest", principle.revision_request or ""),
     ]
+    return _context(form, turns, "Revision")
+
+
+def direct_revision(
+    form: Form,
+    messages: Sequence[Message],
+    answer: str,
+    principle: Principle,
+    shots: Sequence[CritiqueExample] = (),
+) -> Context:
+    """Ask for a revision of `answer` without a critique of it (figure 7); nor do the examples have one."""
+    solved = [turn for shot in shots for turn in (*_answered(shot), *_revised(shot))]
+    turns = [*_asked(messages, answer, solved), ("RevisionRequest", principle.revision_request or "")]
     return _context(form, turns, "Revision")
 
 
@@ -95,28 +109,39 @@ Turn = tuple[str, str]
 WRITTEN_BY_MODEL = ("Assistant", "Critique", "Revision")
 
 
-def _asked(
+def _criticised(
     messages: Sequence[Message], answer: str, principle: Principle, shots: Sequence[CritiqueExample]
 ) -> list[Turn]:
+    solved = [turn for shot in shots for turn in _shot(shot)]
+    return [*_asked(messages, answer, solved), ("CritiqueRequest", principle.critique_request or "")]
+
+
+def _asked(messages: Sequence[Message], answer: str, solved: Sequence[Turn]) -> list[Turn]:
     system = [(ROLES[m.role], m.content) for m in messages if m.role == "system"]
     conversation = [(ROLES[m.role], m.content) for m in messages if m.role != "system"]
     return [
         *system,  # before the examples: chat templates take it as the first turn only
-        *(turn for shot in shots for turn in _shot(shot)),
+        *solved,
         *conversation,
         ("Assistant", answer),
-        ("CritiqueRequest", principle.critique_request or ""),
     ]
 
 
 def _shot(example: CritiqueExample) -> list[Turn]:
     return [
-        *((ROLES[m.role], m.content) for m in example.messages),
+        *_answered(example),
         ("CritiqueRequest", example.critique_request),
         ("Critique", example.critique),
-        ("RevisionRequest", example.revision_request),
-        ("Revision", example.revision),
+        *_revised(example),
     ]
+
+
+def _answered(example: CritiqueExample) -> list[Turn]:
+    return [(ROLES[m.role], m.content) for m in example.messages]
+
+
+def _revised(example: CritiqueExample) -> list[Turn]:
+    return [("RevisionRequest", example.revision_request), ("Revision", example.revision)]
 
 
 def _context(form: Form, turns: Sequence[Turn], ask: str) -> Context:

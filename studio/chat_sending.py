@@ -20,15 +20,19 @@ from studio.store import constitutions, conversations, pairs, settings
 from studio.store.audit import KIND
 from studio.store.conversations import Conversation, Turn
 
+KEPT = ("critic", "revisions", "critiques", "max_tokens")
+"""Settings of the chains page that hold for a chain that begins in a chat."""
+
 
 def to_chains(studio: Studio, there: Conversation, reply: str, author: str) -> str:
     """Begin a chain whose response is this reply; the critique goes on by itself. Returns the chain's id.
 
-    Constitution, critic and revisions are those that the chains page was last used with. Raises UserError.
+    Constitution, critic, and how it revises, are those that the chains page was last used with. Raises
+    UserError.
     """
     turn = _finished(there, reply)
     saved = json.loads(settings.get(studio.store, FORM) or "{}")
-    known = {name: value for name, value in saved.items() if name in ("critic", "revisions", "max_tokens")}
+    known = {name: value for name, value in saved.items() if name in KEPT}
     drawing = Drawing(**known)
     chatting = turn.chatting
     if chatting:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import duckdb
 
+from pipeline.critique import as_row
 from pipeline.records import Chain, Constitution, Principle, as_json
 from pipeline.templates import ROLES
 from studio.store.chains import StoredChain
@@ -113,6 +114,7 @@ def record(item: Accepted) -> Chain:
         branch_step=chain.branch_step,
         verdict=None if verdict.verdict == "none" else verdict.verdict,
         note=verdict.note,
+        critiques=chain.critiques,
     )
 
 
@@ -120,7 +122,7 @@ def rows(items: Iterable[Accepted], form: Form) -> list[Row]:
     """One row a chain, in the given form."""
     if form == "messages":
         return [messages_row(item) for item in items]
-    return [cai_row(item) if form == "cai" else as_json(record(item)) for item in items]
+    return [cai_row(item) if form == "cai" else as_row(record(item)) for item in items]
 
 
 def write_jsonl(path: Path, rows: Iterable[Row]) -> None:

@@ -135,8 +135,8 @@ TERMS = (
     Term("Reference", "The policy as it was when RL began. KL is measured from it.", "4.1"),
     Term(
         "Revision",
-        "The response, written anew to mend what the critique found. SL-CAI learns the last one of each "
-        "chain.",
+        "The response, written anew to mend what the critique found, or at once, without a critique. SL-CAI "
+        "learns the last one of each chain.",
         "3.1",
     ),
     Term(

@@ -107,11 +107,12 @@ ABOUT: Mapping[str, About] = {
         ("Matchup", "Evasive", "Elo"),
     ),
     "elo": About(
-        "Ratings from the matchups of this session, with their intervals, by axis and by judge; and where "
-        "tournaments are started.",
+        "Ratings from the matchups of this session, with their intervals, by axis and by judge; where "
+        "tournaments are started; what a preference model holds of chains by their number of revisions, and "
+        "what models answer to multiple-choice questions.",
         "Harmlessness against helpfulness, along training, is what the method is measured by.",
-        "4.3, figures 2 and 3",
-        ("Elo", "Matchup", "Judge"),
+        "3.4, 3.5 and 4.3, figures 2 to 5, 7 and 9",
+        ("Elo", "Matchup", "Judge", "Revision"),
     ),
     "sessions": About(
         "A session is one workspace: its database and its runs. Make, open, rename, back up, export and "

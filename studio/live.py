@@ -153,6 +153,7 @@ class LiveChains:
             critic=drawing.critic_name,
             seed=drawing.seed,
             revisions=drawing.revisions,
+            critiques=drawing.critiques,
             temperature=drawing.temperature,
             top_p=drawing.top_p,
             max_tokens=drawing.max_tokens,

@@ -30,11 +30,7 @@ def from_chains(run: Path, every: bool) -> tuple[list[Lesson], Origin]:
 
     Raises UserError where there are no chains.
     """
-    path = run / "outputs" / "chains.jsonl" if run.is_dir() else run
-    if not path.is_file():
-        raise UserError(f"{run}: no chains here: name a finished run of `cai critique`, or a chains.jsonl")
-    chains = [_record(Chain, row, path, line) for line, row in enumerate(read_rows(path), 1)]
-    chains = [chain for chain in chains if chain.verdict != "rejected"]
+    chains = [chain for chain in chains_in(chains_file(run)) if chain.verdict != "rejected"]
     return lessons_of(chains, every), {
         "chains": str(run),
         "count": len(chains),
@@ -43,6 +39,19 @@ def from_chains(run: Path, every: bool) -> tuple[list[Lesson], Origin]:
         "seeds": sorted({chain.seed for chain in chains}),
         **_of_run(run),
     }
+
+
+def chains_file(run: Path) -> Path:
+    """The chains of a run of `cai critique`; or the file itself, where it is one. Raises UserError."""
+    path = run / "outputs" / "chains.jsonl" if run.is_dir() else run
+    if not path.is_file():
+        raise UserError(f"{run}: no chains here: name a finished run of `cai critique`, or a chains.jsonl")
+    return path
+
+
+def chains_in(path: Path) -> list[Chain]:
+    """Every chain of a file. Raises InputError with the line of one that is none."""
+    return [_record(Chain, row, path, line) for line, row in enumerate(read_rows(path), 1)]
 
 
 def from_demonstrations(path: Path) -> tuple[list[Lesson], Origin]:

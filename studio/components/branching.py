@@ -12,7 +12,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from pipeline.records import Step
-from studio.components.chain_view import KINDS, STATUS, Principles, plain, revised, verdict_chip
+from studio.components.chain_view import STATUS, Principles, numbered, plain, revised, step_name, verdict_chip
 from studio.components.chain_view import step as step_html
 from studio.progress import plural
 from studio.store.chains import StoredChain
@@ -21,11 +21,13 @@ from studio.store.families import Member
 SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 
-def step_acts(chain: str, at: int, step: Step, model: str) -> str:
-    """Edit and Redraw for one step, and the form that Edit opens."""
-    name = step_name(step.kind, at)
-    label = escape(f"{name}: ")
-    rest = "the step and the rest" if step.kind != "critique" else "the step, its principle and the rest"
+def step_acts(chain: str, at: int, steps: Sequence[Step], model: str) -> str:
+    """Edit and Redraw for the step at a position, and the form that Edit opens."""
+    step = steps[at]
+    label = escape(f"{step_name(step.kind, steps[:at])}: ")
+    # What opens a round draws its principle: the critique, or the revision where there is none.
+    opens = step.principle is not None and steps[at - 1].kind != "critique"
+    rest = "the step, its principle and the rest" if opens else "the step and the rest"
     # A text area drops a line break that comes first, so one is put there for it.
     return (
         f'<span class="cai-acts" data-chain="{escape(chain)}" data-position="{at}">'
@@ -40,11 +42,6 @@ def step_acts(chain: str, at: int, step: Step, model: str) -> str:
         f'<span class="cai-muted">A new chain with your text here; {escape(model)} writes what comes after.'
         " This chain stays.</span></span></span>"
     )
-
-
-def step_name(kind: str, at: int) -> str:
-    """`Response`, `Critique 1`, `Revision 1`, ..."""
-    return KINDS[kind] + (f" {(at + 1) // 2}" if at else "")
 
 
 def family_html(kin: Sequence[Member], current: str, beside: str = "") -> str:
@@ -98,7 +95,7 @@ def _branched(member: Member) -> str:
         return f"Branch at step {member.branch_step + 1}"
     how = "edited" if member.step_author == "person" else "redrawn"
     who = {"person": "■", "model": "◆"}.get(member.step_author or "", "")
-    return f"{who} {step_name(member.kind, member.branch_step)} {how}"
+    return f"{who} {numbered(member.kind, member.number)} {how}"
 
 
 def _depth(member: Member, kin: Sequence[Member]) -> int:

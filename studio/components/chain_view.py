@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from pipeline.critique import Plan
-from pipeline.records import Message, Principle, Step
+from pipeline.records import Message, Principle, Step, StepKind
 from studio.components.diff import word_diff
 from studio.live import Moment
 from studio.progress import plural
@@ -49,6 +49,7 @@ def heading(chain: StoredChain, status: str, verdict: str = "none") -> str:
         f"constitution <b>{escape(chain.constitution_name)}</b> {escape(chain.constitution[:8])}",
         f"seed <b>{chain.seed}</b>",
         f"temperature <b>{chain.temperature:g}</b>",
+        *([] if chain.critiques else ["revised <b>without critiques</b>"]),
         *_asked(chain),
         f"by <b>{escape(chain.author)}</b>",
         f"{chain.created:%Y-%m-%d %H:%M}",
@@ -82,7 +83,7 @@ def step_in_progress(moment: Moment) -> str:
     if moment.plan is None:
         return f'<div class="cai-waiting">{waiting}</div>' if waiting else ""
     body = f'<div class="cai-text">{escape(moment.text)}<span class="cai-caret"></span></div>'
-    head = _label(moment.plan, len(moment.steps), waiting)
+    head = _label(moment.plan, moment.steps, waiting)
     return (
         f'<section class="cai-step cai-model cai-{moment.plan.kind}" aria-busy="true">{head}{body}</section>'
     )
@@ -98,10 +99,19 @@ def turn(message: Message) -> str:
     )
 
 
-def _label(plan: Plan, position: int, note: str) -> str:
-    round_ = f" {(position + 1) // 2}" if position else ""
+def step_name(kind: StepKind, before: Sequence[Step]) -> str:
+    """`Response`, `Critique 1`, `Revision 1`, ...: what a step is called after these."""
+    return numbered(kind, 1 + sum(step.kind == kind for step in before))
+
+
+def numbered(kind: StepKind, number: int) -> str:
+    """The same for the step that is the `number`-th of its kind."""
+    return KINDS[kind] if kind == "response" else f"{KINDS[kind]} {number}"
+
+
+def _label(plan: Plan, before: Sequence[Step], note: str) -> str:
     chip = _chip(plan.principle) if plan.principle else ""
-    return f'<div class="cai-label">{KINDS[plan.kind]}{round_} {note}</div>{chip}'
+    return f'<div class="cai-label">{step_name(plan.kind, before)} {note}</div>{chip}'
 
 
 def _chip(principle: Principle) -> str:
@@ -137,7 +147,7 @@ def step(
     elif step.tokens and step.seconds:
         marks.append(f"{plural(step.tokens, 'token')}, {step.tokens / step.seconds:.1f}/s")
     note = f'<span class="cai-muted cai-mark">{" · ".join(marks)}</span>'
-    label = _label(Plan(step.kind, principle), at, note + acts)
+    label = _label(Plan(step.kind, principle), done[:at], note + acts)
     shown = _body(at, done) if body is None else body
     return f'<section class="cai-step cai-{step.author} cai-{step.kind}">{label}{shown}</section>'
 

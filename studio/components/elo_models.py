@@ -192,21 +192,22 @@ def _parameters(
 ) -> int | None:
     """As its card has them, an adapter's own left out; else as the card of one that was trained from it."""
     if model.checkpoint:
-        return _size(model.checkpoint)
+        return parameters(model.checkpoint)
     sizes = (
-        _size(one.checkpoint)
+        parameters(one.checkpoint)
         for one in every
         if one.checkpoint and _began(one.checkpoint.card, model, revisions, by_code)
     )
     return next((size for size in sizes if size), None)
 
 
-def _size(checkpoint: Checkpoint) -> int | None:
-    parameters, trained = (checkpoint.card.get(name) for name in ("parameters", "trained"))
-    if not isinstance(parameters, int) or isinstance(parameters, bool) or not 0 < parameters < 10**15:
+def parameters(checkpoint: Checkpoint) -> int | None:
+    """How many its card says that it has, an adapter's own left out."""
+    many, trained = (checkpoint.card.get(name) for name in ("parameters", "trained"))
+    if not isinstance(many, int) or isinstance(many, bool) or not 0 < many < 10**15:
         return None
-    adapted = checkpoint.adapter and isinstance(trained, int) and 0 < trained < parameters
-    return parameters - trained if adapted and isinstance(trained, int) else parameters
+    adapted = checkpoint.adapter and isinstance(trained, int) and 0 < trained < many
+    return many - trained if adapted and isinstance(trained, int) else many
 
 
 def judged_by(name: str, checkpoints: Iterable[Checkpoint]) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import gradio as gr
 import plotly.graph_objects as go
 
 from pipeline.elo import Rating
 from pipeline.export_files import as_csv
-from studio.components.elo_data import Picture
 
+P = TypeVar("P")
+"""What a page's figures are drawn from."""
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -32,14 +33,14 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Section:
+class Section(Generic[P]):
     """A figure's components; `render` gives one update for each of `outputs`."""
 
     outputs: tuple[Any, ...]
-    render: Callable[[Picture], list[Any]]
+    render: Callable[[P], list[Any]]
 
 
-def section(name: str, title: str, aside: str, draw: Callable[[Picture], Drawn]) -> Section:
+def section(name: str, title: str, aside: str, draw: Callable[[P], Drawn]) -> Section[P]:
     """Put a figure on the page. `name` is a word: of its elements, and of the files that are exported."""
     gr.HTML(
         f'<h3 class="cai-section">{title} <span class="cai-muted">{aside}</span></h3>',
@@ -49,7 +50,7 @@ def section(name: str, title: str, aside: str, draw: Callable[[Picture], Drawn])
     plot = gr.Plot(show_label=False, visible=False, elem_id=name, elem_classes="cai-plot cai-elo-plot")
     below = gr.HTML(padding=False, elem_id=f"{name}-below")
 
-    def render(picture: Picture) -> list[Any]:
+    def render(picture: P) -> list[Any]:
         drawn = draw(picture)
         return [
             gr.update(value=drawn.figure, visible=drawn.figure is not None),

@@ -39,7 +39,7 @@ def chain_html(
     else:
         parts.append(_part(first.author, "First response", plain(first.text)))
         parts.append(_fold(chain, principles))
-        rounds = f"Final revision, after {plural(len(done) // 2, 'round')}"
+        rounds = f"Final revision, after {plural(sum(s.kind == 'revision' for s in done), 'round')}"
         parts.append(_part(last.author, rounds, revised(first.text, last.text), "cai-revision"))
     facts = f'<div class="cai-facts">{_facts(chain, verdict, queue)}</div>'
     return (
@@ -104,11 +104,15 @@ def _fold(chain: StoredChain, principles: Principles) -> str:
     done = chain.steps
     middle = range(1, len(done) - 1) if done[-1].kind == "revision" else range(1, len(done))
     critiques = [done[at] for at in middle if done[at].kind == "critique"]
-    ids = dict.fromkeys(critique.principle or "" for critique in critiques)
+    ids = dict.fromkeys(step.principle or "" for step in critiques or done[1:])
     under = [principles[id].title if id in principles else id for id in ids]
     titles = " ".join(f'<span class="cai-chip">§ {escape(title)}</span>' for title in under)
     name = "Critique" if len(critiques) == 1 else f"{len(critiques)} critiques"
+    if not critiques:
+        name = "Revised without a critique"
     inside = "".join(chain_view.step(at, done, principles) for at in middle)
+    if not inside:
+        return f'<p class="cai-fold cai-muted">{name} under {titles}</p>'
     return f'<details class="cai-fold"><summary>{name} under {titles}</summary>{inside}</details>'
 
 

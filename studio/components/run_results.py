@@ -8,11 +8,13 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote
 
+from studio.components import revision_lines
 from studio.components.tournament_results import tournament_html
 from studio.components.training_results import trained_html
-from studio.jobs.stages import CRITIQUE, EVALUATE, LABEL, PAIRS, RL, TRAINING
+from studio.jobs.importing import RUNS
+from studio.jobs.stages import CRITIQUE, EVALUATE, LABEL, PAIRS, RL, SCORE, TRAINING
 from studio.progress import plural
-from studio.store import chains, pairs, runs
+from studio.store import chains, pairs, revision_scores, runs
 from studio.store.chains import ChainFilter
 from studio.store.database import Store
 from studio.store.labels import Labeller
@@ -28,6 +30,7 @@ CAPTIONS = {
     LABEL.name: "Labelled under",
     RL.name: "One answer",
     EVALUATE.name: "Judged",
+    SCORE.name: "Scored",
 }
 
 
@@ -59,6 +62,8 @@ def _made(store: Store, run: Run) -> str:
         return _labels(store, run)
     if run.stage == EVALUATE.name:
         return tournament_html(store, run)
+    if run.stage == SCORE.name:
+        return _scores(store, run)
     return trained_html(store, run) if run.stage in [stage.name for stage in TRAINING] else ""
 
 
@@ -124,6 +129,21 @@ def _labels(store: Store, run: Run) -> str:
     axis = str(run.config.get("axis", "harmless"))
     labeller = Labeller(str(run.config["model"]), run.config["method"], run.constitution or "")
     return f'{html}<p class="cai-links">{labeller_links(labeller, axis)}</p>'
+
+
+def _scores(store: Store, run: Run) -> str:
+    """Its figures, as far as it has come."""
+    rows = revision_scores.rows(store, run.id)
+    if not rows:
+        return ""
+    drawn = revision_lines.means(revision_lines.picture(store, store.folder / RUNS, rows))
+    head = "".join(f'<th scope="col">{title}</th>' for title in drawn.head)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>" for cells in drawn.rows)
+    return (
+        f'<h3>Scores</h3>{drawn.note}<div class="cai-wide"><table class="cai-table">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        '<p class="cai-links"><a href="elo?view=revisions">By number of revisions, on the Elo page</a></p>'
+    )
 
 
 def _listed(noun: str, many: int, links: list[tuple[str, str]], note: str) -> str:

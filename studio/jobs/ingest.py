@@ -14,10 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.evals import Answer
 from pipeline.matchups import WAITING, Matchup, Waiting
 from pipeline.pairs import Answers
 from pipeline.records import Chain, Judgment, Label, Pair, parse
-from studio.store import chains, judgments, labels, matchups, metrics, pairs, runs, waiting
+from pipeline.revision_scores import RevisionScore
+from studio.store import (
+    chains,
+    eval_answers,
+    judgments,
+    labels,
+    matchups,
+    metrics,
+    pairs,
+    revision_scores,
+    runs,
+    waiting,
+)
 from studio.store.chains import NewChain
 from studio.store.database import Store, Tx
 from studio.store.runs import Event, NewRun
@@ -163,6 +176,7 @@ def _stored(run: NewRun, chain: Chain) -> NewChain:
         parent=chain.parent,
         branch_step=chain.branch_step,
         run=run.id,
+        critiques=chain.critiques,
     )
 
 
@@ -192,6 +206,14 @@ def _add_waiting(tx: Tx, run: NewRun, some: Sequence[Waiting]) -> None:
     waiting.add(tx, some, run.id)
 
 
+def _add_scores(tx: Tx, run: NewRun, some: Sequence[RevisionScore]) -> None:
+    revision_scores.add(tx, some, run.id)
+
+
+def _add_questions(tx: Tx, run: NewRun, some: Sequence[Answer]) -> None:
+    eval_answers.add(tx, some, run.id)
+
+
 # By stage, in the order of reading. A `.part` grows, and gives way to the whole, which holds the same and
 # what little was not yet read. The inputs of a label run that was made headless are new to the session.
 READ: Mapping[str, tuple[Rows, ...]] = {
@@ -216,6 +238,14 @@ READ: Mapping[str, tuple[Rows, ...]] = {
         Rows("outputs/matchups.jsonl", Matchup, _add_matchups),
         Rows(f"outputs/{WAITING}.part", Waiting, _add_waiting),
         Rows(f"outputs/{WAITING}", Waiting, _add_waiting),
+    ),
+    "score": (
+        Rows("outputs/scores.jsonl.part", RevisionScore, _add_scores),
+        Rows("outputs/scores.jsonl", RevisionScore, _add_scores),
+    ),
+    "evals": (
+        Rows("outputs/answers.jsonl.part", Answer, _add_questions),
+        Rows("outputs/answers.jsonl", Answer, _add_questions),
     ),
 }
 

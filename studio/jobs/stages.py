@@ -12,13 +12,25 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pipeline import recipe
-from pipeline.configs import Answering, Drawing, Evaluating, Labelling, as_arguments
+from pipeline.configs import Answering, Drawing, Evaluating, Labelling, Measuring, Scoring, as_arguments
 from pipeline.errors import UserError
 from pipeline.recipe import Step
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio.store.runs import NewRun
 
-C = TypeVar("C", Drawing, Answering, Labelling, Evaluating, Supervised, Preferring, Reinforcing, Direct)
+C = TypeVar(
+    "C",
+    Drawing,
+    Answering,
+    Labelling,
+    Evaluating,
+    Scoring,
+    Measuring,
+    Supervised,
+    Preferring,
+    Reinforcing,
+    Direct,
+)
 
 CONSTITUTION = "constitution.yaml"
 PROMPTS = "prompts.*"
@@ -81,6 +93,8 @@ EVALUATE = Stage(
     extra=("models", "judge", "axis"),
     several={"--constitution": CONSTITUTION},  # a preference model judges without
 )
+SCORE = Stage("score", Scoring, "score", "runs", {}, several={"--chains": "chains/*"})
+EVALS = Stage("evals", Measuring, "answer", "runs", {"--file": "questions.*"})
 # A step of training, and the checkpoint after it, may take a processor minutes.
 SAVES = 600.0
 LABELLED = {"--labels": "labels/*", "--human": "human/*/*", "--calibration": CALIBRATION}
@@ -98,7 +112,7 @@ PM = Stage("pm", Preferring, "step", "training", {}, GATED, {**LABELLED, "--eval
 RL = Stage("rl", Reinforcing, "step", "training", {"--prompts": PROMPTS}, extra=("pm", "judge"), grace=SAVES)
 DPO = Stage("dpo", Direct, "step", "training", {}, GATED, LABELLED, SAVES)
 TRAINING: tuple[Stage[Any], ...] = (SFT, PM, RL, DPO)
-STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL, EVALUATE, *TRAINING)
+STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL, EVALUATE, SCORE, EVALS, *TRAINING)
 
 
 def of(name: str) -> Stage[Any]:

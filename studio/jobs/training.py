@@ -19,6 +19,7 @@ from typing import Any
 from pipeline import pairs as pair_files
 from pipeline import prompts, written
 from pipeline.calibration import Calibration
+from pipeline.critique import as_row
 from pipeline.errors import UserError
 from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import read_rows, write_atomically
@@ -73,7 +74,7 @@ def chain_rows(store: Reader, folder: Path, run: str, accepted_only: bool) -> li
     """The chains of a run that may be learnt from, with what people think of them now."""
     if run == EVERY:
         kept = reading.accepted(store, ChainFilter())
-        return [as_json(record(Accepted(chain, verdict))) for chain, verdict in kept]
+        return [as_row(record(Accepted(chain, verdict))) for chain, verdict in kept]
     verdicts: dict[str, str] = dict(
         store.query("SELECT chain, verdict FROM current_verdicts WHERE verdict <> 'none'")
     )

@@ -33,7 +33,7 @@ FRAME = 0.05  # seconds between two pictures of a text that streams
 FORM = "chains.form"
 
 MAIN = ("model", "revisions", "max_tokens", "seed")
-MORE = ("critic", "temperature", "top_p", "form")
+MORE = ("critiques", "critic", "temperature", "top_p", "form")
 
 # Gradio's pages have a <base>, so the path must be said.
 LINK = """(id) => {
@@ -233,7 +233,7 @@ def _ended(chain: StoredChain, principles: chain_view.Principles, verdict: str) 
         chain_view.steps(
             chain.steps,
             principles,
-            lambda at: branching.step_acts(chain.id, at, chain.steps[at], chain.critic),
+            lambda at: branching.step_acts(chain.id, at, chain.steps, chain.critic),
         ),
         why,
         *_can(go_on=chain.status in ("stopped", "failed", "interrupted")),

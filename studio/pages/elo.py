@@ -25,6 +25,8 @@ from studio.components import (
     elo_judges,
     elo_section,
     elo_wins,
+    questions,
+    revisions,
     tournament,
 )
 from studio.components.elo_asked import NAMES, Asked
@@ -52,9 +54,8 @@ difference to the base, over prompts. Judges of different kinds are never pooled
 matchups behind it.</p>"""
 ALL = """<h3 class="cai-section">All ratings
 <span class="cai-muted">a card for each axis and judge</span></h3>"""
-ELSEWHERE = """<p class="cai-muted">The calibration of a feedback model (figure 9) is on the
-<a href="agreement">Agreement page</a>. Accuracy on multiple-choice evaluations (figure 4) is printed by
-<code>cai evals --file evals.jsonl --model MODEL</code>.</p>"""
+ELSEWHERE = """<p class="cai-muted">How well a feedback model's labels are calibrated by people's judgments is
+on the <a href="agreement">Agreement page</a>.</p>"""
 
 
 def build(blocks: gr.Blocks, studio: Studio) -> None:
@@ -65,9 +66,13 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             ratings(blocks, studio)
         with gr.Tab("Tournaments", id="tournaments", render_children=True):
             tournament.build(blocks, studio)
+        revisions.build(blocks, studio)
+        questions.build(blocks, studio)
 
     def arrive(request: gr.Request) -> Any:
         asked = request.query_params
+        if asked.get("view") in (revisions.VIEW, questions.VIEW):
+            return gr.update(selected=asked["view"])
         return gr.update(selected="tournaments" if "run" in asked or "view" in asked else "ratings")
 
     blocks.load(arrive, None, tabs, **QUIET)
@@ -175,7 +180,7 @@ def _choice() -> list[Any]:
     return [by_name[name] for name in NAMES]
 
 
-def _sections() -> list[Section]:
+def _sections() -> list[Section[Picture]]:
     with gr.Row(elem_classes="cai-columns"):
         with gr.Column(min_width=480):
             found = [section("frontier", "Frontier", elo_frontier.ASIDE, elo_frontier.frontier)]

@@ -36,7 +36,7 @@ READING = {"concurrency_limit": None, "api_visibility": "private"}
 PROGRESS = gr.Progress()
 FORM = "runs.form"
 MAIN = ("model", "revisions", "max_tokens", "seed")
-MORE = ("critic", "temperature", "top_p", "form")
+MORE = ("critiques", "critic", "temperature", "top_p", "form")
 DRAWN = (*MAIN, *MORE)
 
 SHARED = """<p class="cai-muted">Runs work one at a time on each device and wait for each other. The live
@@ -76,7 +76,14 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     def fill(id: str) -> list[Any]:
         run = runs.load(studio.store, id)
         known = (
-            {**run.config, "constitution": run.constitution, "again": id, "typed": "", "shipped": ""}
+            {
+                "critiques": True,
+                **run.config,
+                "constitution": run.constitution,
+                "again": id,
+                "typed": "",
+                "shipped": "",
+            }
             if run
             else {}
         )

@@ -37,6 +37,7 @@ class NewChain:
     parent: str | None = None
     branch_step: int | None = None
     run: str | None = None
+    critiques: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

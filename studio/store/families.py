@@ -19,7 +19,9 @@ family AS (
     SELECT id FROM up
     UNION SELECT c.id FROM chains c JOIN family f ON c.parent = f.id)
 SELECT c.id, c.parent, c.branch_step, t.kind, t.author, c.seed, c.author, epoch_us(c.created), s.status,
-    coalesce(v.verdict, 'none')
+    coalesce(v.verdict, 'none'),
+    (SELECT count(*) FROM current_steps n
+     WHERE n.chain = c.id AND n.kind = t.kind AND n.position <= c.branch_step)
 FROM chains c JOIN chain_status s ON s.chain = c.id LEFT JOIN current_verdicts v ON v.chain = c.id
     LEFT JOIN current_steps t ON t.chain = c.id AND t.position = c.branch_step
 WHERE c.id IN (SELECT id FROM family) ORDER BY c.seq
@@ -30,7 +32,7 @@ WHERE c.id IN (SELECT id FROM family) ORDER BY c.seq
 class Member:
     """One chain of a family. A branch has a parent, the step (from 0) that it branched at, and who wrote it.
 
-    `kind` and `step_author` are None where that step is not written yet.
+    `kind` and `step_author` are None where that step is not written yet; it is the `number`-th of its kind.
     """
 
     id: str
@@ -43,12 +45,13 @@ class Member:
     created: datetime
     status: Status
     verdict: Judgement
+    number: int
 
 
 def family(store: Reader, id: str) -> list[Member]:
     """The chain and all its kin, oldest first; alone if it has none, empty if there is no such chain."""
     rows = store.query(FAMILY, {"id": id})
     return [
-        Member(id, parent, at, kind, writer, seed, author, moment(created), status, verdict)
-        for id, parent, at, kind, writer, seed, author, created, status, verdict in rows
+        Member(id, parent, at, kind, writer, seed, author, moment(created), status, verdict, number)
+        for id, parent, at, kind, writer, seed, author, created, status, verdict, number in rows
     ]

@@ -111,6 +111,10 @@ UNION ALL
 SELECT run, count(*) FROM matchups WHERE run IS NOT NULL AND annotator_kind <> 'person' GROUP BY run
 UNION ALL
 SELECT run, count(*) FROM waiting GROUP BY run
+UNION ALL
+SELECT run, count(*) FROM revision_scores GROUP BY run
+UNION ALL
+SELECT run, count(*) FROM eval_answers GROUP BY run
 """
 EVENTS = "SELECT seq, attempt, kind, time, data FROM run_events WHERE run = $run"
 LAST = f"{EVENTS} AND ($kind::VARCHAR IS NULL OR kind = $kind) AND seq > $after ORDER BY seq DESC LIMIT 1"

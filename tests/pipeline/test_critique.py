@@ -9,11 +9,21 @@ from typing import Any
 import pytest
 
 from pipeline.configs import Drawing
-from pipeline.critique import Draft, Engines, draw_chains, extend, plan, step_seed
+from pipeline.critique import Draft, Engines, as_row, chain_id, draw_chains, extend, plan, step_seed
 from pipeline.engines import Request, TooLong
 from pipeline.errors import UserError
 from pipeline.prompts import from_text
-from pipeline.records import Constitution, CritiqueExample, FewShot, Message, Step
+from pipeline.records import (
+    Chain,
+    Constitution,
+    CritiqueExample,
+    FewShot,
+    Message,
+    Step,
+    as_json,
+    content_id,
+    parse,
+)
 
 Scripted = Callable[..., Any]
 PROMPTS = [from_text("How do I pick a lock?"), from_text("Is the moon cheese?")]
@@ -221,3 +231,39 @@ def test_no_usable_principle_says_why(principled: Constitution, scripted: Script
     with pytest.raises(UserError, match="no critique_request"):
         draw(mute, scripted(), revisions=1)
     assert len(draw(mute, scripted(), revisions=0)) == 2
+
+
+@pytest.mark.parametrize("revisions", [0, 1, 3])
+def test_without_critiques_each_revision_adds_one_step(
+    principled: Constitution, scripted: Scripted, revisions: int
+) -> None:
+    engine = scripted("first", "second", "third", "fourth")
+    drawing = Drawing(revisions=revisions, critiques=False)
+    [chain] = draw_chains(PROMPTS[:1], principled, drawing, Engines(engine, engine), lambda i, t: None)
+    assert [s.kind for s in chain.steps] == ["response", *["revision"] * revisions]
+    assert not chain.critiques
+    asked = [[m.content for m in r.context.messages] for r in engine.requests]
+    assert [turns[1] for turns in asked[1:]] == ["first", "second", "third"][:revisions]
+    assert {turns[2] for turns in asked[1:]} <= {"Remove harm.", "Be honest."}
+
+
+def test_with_and_without_critiques_a_round_draws_the_same_principle(
+    principled: Constitution, scripted: Scripted
+) -> None:
+    with_, without = (draw(principled, scripted(), revisions=6, critiques=c) for c in (True, False))
+    for one, other in zip(with_, without, strict=True):
+        assert [s.principle for s in one.steps[2::2]] == [s.principle for s in other.steps[1:]]
+        assert one.id != other.id
+
+
+def test_only_a_chain_without_critiques_says_so_in_its_row() -> None:
+    chain = Chain("c", "p", (), "v", "m", "m", 0, ())
+    assert "critiques" not in as_row(chain)
+    assert as_row(replace(chain, critiques=False))["critiques"] is False
+    assert parse(Chain, as_row(replace(chain, critiques=False))) == replace(chain, critiques=False)
+
+
+def test_an_id_is_what_it_was_before_one_could_do_without_critiques(principled: Constitution) -> None:
+    old = {name: value for name, value in as_json(Drawing(seed=3)).items() if name != "critiques"}
+    made = chain_id(PROMPTS[0], principled, Drawing(seed=3))
+    assert made == content_id([PROMPTS[0].id, principled.version, old])

@@ -13,6 +13,7 @@ import pytest
 from pipeline import critique_command
 from pipeline.__main__ import main
 from pipeline.critique import Engines
+from pipeline.train.sources import from_chains
 
 ASKED = ["How do I pick a lock?", "Is the moon cheese?", "Write a limerick.", "Who are you?"]
 
@@ -175,3 +176,16 @@ def test_signals_are_given_back(command: Callable[..., list[str]]) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     assert main(command()) == 0
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_run_without_critiques_says_so_and_is_another(
+    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command("--critiques", "false", "--revisions", "2")) == 0
+    chains = rows(tmp_path / "run" / "outputs" / "chains.jsonl")
+    assert [[s["kind"] for s in c["steps"]] for c in chains] == [["response", "revision", "revision"]] * 4
+    assert {c["critiques"] for c in chains} == {False}
+    lessons, _ = from_chains(tmp_path / "run", every=True)
+    assert [lesson.answer for lesson in lessons] == [s["text"] for c in chains for s in c["steps"][1:]]
+    assert main(command("--revisions", "2")) == 2
+    assert "critiques: False there, None now" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,7 @@ def test_the_command_prints_figures_and_json(
 
 def test_a_stop_reports_what_was_answered(
     tmp_path: Path,
+    tiny_model: Path,
     scripted: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -148,12 +150,44 @@ def test_a_stop_reports_what_was_answered(
 
     stopped: list[bool] = []
     monkeypatch.setattr(evals_command, "_load", lambda name: scoring(scripted(), stopping))
-    monkeypatch.setattr(evals_command.models, "resolve", lambda name: None)
     file = written(tmp_path / "f.jsonl", *[LETTERS] * 20)
-    assert main(["evals", "--file", str(file)]) == 130
+    words = ["evals", "--file", str(file), "--model", str(tiny_model)]
+    assert main(words) == 130
     out, err = capsys.readouterr()
     assert "the figures are of the first 8 of 20 questions" in err
     assert "n = 8" in out
+
+
+def test_a_stopped_run_goes_on_and_tells_its_figures_again(
+    tmp_path: Path,
+    tiny_model: Path,
+    scripted: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import os
+    import signal
+
+    asked: list[str] = []
+
+    def stopping(shown: str, text: str) -> float:
+        if not asked:
+            os.kill(os.getpid(), signal.SIGINT)
+        asked.append(text)
+        return float(text == " (B)")
+
+    monkeypatch.setattr(evals_command, "_load", lambda name: scoring(scripted(form="plain"), stopping))
+    file = written(tmp_path / "f.jsonl", *[LETTERS] * 20)
+    words = ["evals", "--file", str(file), "--model", str(tiny_model), "--run", str(tmp_path / "run")]
+    assert main(words) == 130
+    assert "the figures are of the first 8 of 20 questions" in capsys.readouterr().err
+    assert main(words) == 0
+    assert len(asked) == 2 * 20  # none was asked twice
+    assert main([*words, "--json"]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "run" / "outputs" / "answers.jsonl").open()]
+    assert [row["id"] for row in rows] == [str(n) for n in range(1, 21)]
+    # The closed form: two letters one nat apart.
+    assert rows[0]["p"] == pytest.approx(math.e / (1 + math.e))
 
 
 @pytest.mark.model

@@ -22,11 +22,12 @@ def write(tmp_path: Path, **content: Any) -> str:
 
 def test_a_run_takes_what_an_earlier_one_made(tmp_path: Path) -> None:
     stages = {
-        "chains": {"stage": "critique", "prompts": "red-team", "revisions": 2},
+        "chains": {"stage": "critique", "prompts": "red-team", "revisions": 2, "critiques": False},
         "sl": {"stage": "sft", "chains": ["$chains"], "checkpointing": True},
     }
     commands = plan(recipe.load(write(tmp_path, stages=stages)), [], Path("out"))
-    assert commands["sl"] == ["sft", "--run", "out/sl", "--chains", "out/chains", "--checkpointing"]
+    assert commands["sl"] == ["sft", "--run", "out/sl", "--chains", "out/chains", "--checkpointing", "true"]
+    assert commands["chains"][-2:] == ["--critiques", "false"]
 
 
 def test_a_recipe_may_end_in_a_tournament(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

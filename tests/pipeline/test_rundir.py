@@ -109,3 +109,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         write_atomically(tmp_path / "f", "\ud800")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("f", "old")]
+
+
+def test_what_was_said_then_and_is_not_now_is_another_run(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    RunDir.open(tmp_path / "run", {**CONFIG, "critiques": False}, inputs)
+    with pytest.raises(UserError, match="critiques: False there, None now"):
+        RunDir.open(tmp_path / "run", CONFIG, inputs)
+    RunDir.open(tmp_path / "run", CONFIG, inputs, may_change=["critiques"])

@@ -95,3 +95,19 @@ def test_a_plain_completion_ends_where_the_next_turn_begins() -> None:
     assert "\n\nHuman:" in templates.stops("plain")
     assert set(templates.stops("plain")) == {f"\n\n{label}:" for label in templates.LABELS}
     assert templates.stops("chat") == ()
+
+
+def test_a_revision_can_be_asked_for_without_a_critique(principled: Constitution) -> None:
+    principle = principled.principles[0]
+    plain = templates.direct_revision("plain", ASKED, "Use a pick.", principle, [EXAMPLE])
+    assert plain.prefill == (
+        "\n\nHuman: Q\n\nAssistant: A\n\nRevisionRequest: Revise?\n\nRevision: Better."
+        "\n\nHuman: How do I pick a lock?\n\nAssistant: Use a pick."
+        "\n\nRevisionRequest: Remove harm.\n\nRevision:"
+    )
+    chat = templates.direct_revision("chat", ASKED, "Use a pick.", principle)
+    assert [(m.role, m.content) for m in chat.messages] == [
+        ("user", "How do I pick a lock?"),
+        ("assistant", "Use a pick."),
+        ("user", "Remove harm."),
+    ]

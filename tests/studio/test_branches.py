@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pipeline import prompts
 from pipeline.configs import Drawing
 from pipeline.errors import UserError
+from studio.components import branching
 from studio.context import Studio
 from studio.live import LiveChains
 from studio.store import chains, constitutions
@@ -111,3 +113,21 @@ def test_the_family_is_the_same_seen_from_each(studio: Studio, parent: StoredCha
     ]
     assert all(family(studio.store, id) == kin for id in (parent.id, child, sibling))
     assert family(studio.store, "nobody") == []
+
+
+def test_a_chain_without_critiques_branches_into_one_without(
+    studio: Studio, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studio.live, "load", lambda *_: scripted("Sure.", "No.", "Sorry, no."))
+    constitution = constitutions.latest(studio.store, "harmless")
+    assert constitution
+    drawing = replace(TWO_ROUNDS, critiques=False)
+    parent = done(studio.live, studio, studio.live.start(PROMPT, constitution, drawing, "ana"))
+    branch = done(studio.live, studio, studio.live.branch(parent.id, 2, None, "ben"))
+    for chain in (parent, branch):
+        assert ([step.kind for step in chain.steps], chain.critiques) == (
+            ["response", "revision", "revision"],
+            False,
+        )
+    assert branch.steps[:2] == parent.steps[:2]
+    assert "Revision 2 redrawn" in branching.family_html(family(studio.store, parent.id), parent.id)

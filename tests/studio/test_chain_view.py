@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.critique import Plan
 from pipeline.records import Principle, Step
-from studio.components import chain_view
+from studio.components import branching, chain_view
 from studio.components.diff import word_diff
 from studio.live import Moment
 
@@ -71,3 +71,14 @@ def test_a_diff_holds_both_texts(before: str, after: str) -> None:
 
 def test_equal_texts_have_no_marks() -> None:
     assert word_diff("the same & more", "the same & more") == "the same &amp; more"
+
+
+def test_a_chain_without_critiques_counts_its_revisions() -> None:
+    done = (Step("response", "a"), Step("revision", "b", "p"), Step("revision", "c", "p"))
+    html = chain_view.steps(done, {"p": PRINCIPLE})
+    assert re.findall(r"cai-label\">(\w+ ?\d?) ", html) == ["Response", "Revision 1", "Revision 2"]
+    assert "Critique" not in html
+    [*_, last] = (branching.step_acts("id", at, done, "m") for at in range(3))
+    assert "Draw the step, its principle and the rest" in last
+    moment = Moment(plan=Plan("revision", PRINCIPLE), steps=done)
+    assert "Revision 3" in chain_view.step_in_progress(moment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
     studio.close()
 
 
-def add(studio: Studio, id: str, text: str, **changes: Any) -> None:
+def add(studio: Studio, id: str, text: str, steps: Sequence[Step] | None = None, **changes: Any) -> None:
     values: dict[str, Any] = {
         "id": id,
         "prompt_id": "p",
@@ -52,8 +52,8 @@ def add(studio: Studio, id: str, text: str, **changes: Any) -> None:
         "form": "",
         "author": text,
     }
-    steps = [Step("response", text), Step("critique", text, text), Step("revision", f"{text} more", text)]
-    chains.start_chain(studio.store, NewChain(**(values | changes)), steps)
+    usual = [Step("response", text), Step("critique", text, text), Step("revision", f"{text} more", text)]
+    chains.start_chain(studio.store, NewChain(**(values | changes)), steps or usual)
     chains.add_event(studio.store, id, "finished")
 
 
@@ -135,7 +135,7 @@ def test_no_text_becomes_markup_wherever_it_is_shown(studio: Studio) -> None:
     kin = family(studio.store, "c3")
     html = (
         reading._show(studio, "c3", ChainFilter(text=HOSTILE))
-        + branching.step_acts(HOSTILE, 0, one.steps[0], HOSTILE)
+        + branching.step_acts(HOSTILE, 0, one.steps, HOSTILE)
         + branching.family_html(kin, "c3")
         + branching.compare_html(one, two, principles, kin)
         + chain_list(studio.store, ChainFilter(), 9, "c3")[0]
@@ -147,7 +147,7 @@ def test_no_text_becomes_markup_wherever_it_is_shown(studio: Studio) -> None:
 
 def test_an_edit_starts_from_the_text_as_it_is() -> None:
     # A text area would drop the first line break.
-    html = branching.step_acts("c", 0, Step("response", "\nfirst"), "bundled")
+    html = branching.step_acts("c", 0, [Step("response", "\nfirst")], "bundled")
     assert ">\n\nfirst</textarea>" in html
 
 
@@ -169,3 +169,16 @@ def test_an_export_holds_the_accepted_and_lies_outside_the_session(
     path, count = reading._export(studio, form, parquet, UNJUDGED)
     assert count == 1
     assert uploads in path.parents
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_a_chain_without_critiques_shows_none(studio: Studio, rounds: int) -> None:
+    steps = [Step("response", "one"), *[Step("revision", f"said {n}", HOSTILE) for n in range(rounds)]]
+    add(studio, "direct", "direct", critiques=False, steps=steps)
+    chain = chains.load_chain(studio.store, "direct")
+    assert chain
+    html = reading_view.chain_html(chain, verdicts.load(studio.store, "direct"), {}, Queue(()), {})
+    assert "Revised without a critique under" in html
+    assert "Critique" not in html
+    assert f"after {rounds} round" in html
+    assert HOSTILE not in html

@@ -100,5 +100,6 @@ def test_the_options_are_those_of_the_command(stage: object, capsys: pytest.Capt
         main([stage.name, "--help"])
     said = capsys.readouterr().out
     extra = (f"--{name.replace('_', '-')}" for name in stage.extra)
-    for option in (*stage.files, *stage.several, *extra, "--run", "--model"):
+    model = "--pm" if stage is stages.SCORE else "--model"
+    for option in (*stage.files, *stage.several, *extra, "--run", model):
         assert option in said
