@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from studio.components.charts import AFTER, AI, CLEAR, FONT, REFERENCE
+from studio.escaping import escape
 from studio.store.metrics import Curve, Curves
 
 HEIGHT = 175  # of a panel, in pixels
