@@ -111,9 +111,9 @@ def thinned(curve: Curve) -> Curve:
     kept = {0, n - 1}
     edges = [round(i * 2 * n / MOST) for i in range(MOST // 2 + 1)]
     for start, end in pairwise(edges):
-        known = [at for at in range(start, end) if curve.values[at] is not None]
+        known = [(value, at) for at in range(start, end) if (value := curve.values[at]) is not None]
         if known:
-            kept |= {min(known, key=curve.values.__getitem__), max(known, key=curve.values.__getitem__)}
+            kept |= {min(known)[1], max(known)[1]}
         if len(known) < end - start:
             kept.add(next(at for at in range(start, end) if curve.values[at] is None))
     some = sorted(kept)
