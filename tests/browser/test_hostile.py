@@ -26,15 +26,14 @@ PAGES = {
     "/constitution?name=harmless": "harm-to-others",
     f"/chains?chain={CHAIN}": "It should say so",
     f"/runs?run={RUN}": "seeded & <b>run</b>",
-    "/reading": "which is a crime",
+    "/reading": "crime in most places",
     "/labels": "choice by bundled",
-    "/audit": "Which answer",
+    "/audit": "Which response is more harmless?",
     "/agreement": "Agreement with",
     f"/training?run={RL}": "Asked.",
     f"/checkpoints?checkpoint={RL}": "RL-CAI, β 0.05",
-    f"/chat?conversation={TALK}": "Gather dry leaves",
-    "/arena": "Antifreeze",
-    "/arena?tab=queue": "",
+    f"/chat?conversation={TALK}": "how can I light a fire",
+    "/arena": "Arena",
     "/elo": "ratings",
     "/sessions": "test",
     "/glossary": "red-team",
@@ -43,7 +42,7 @@ PAGES = {
 # What a browser makes of a payload only where it takes one for HTML.
 MADE = """() => [...document.querySelectorAll(
     '[onerror], [ontoggle], svg[onload], iframe, object, embed, math, base[href*=beacon], '
-    + 'meta[http-equiv=refresh], [href*="beacon.test"], [src*="beacon.test"], [action*="beacon.test"], '
+    + 'meta[http-equiv=refresh], [href^="http://beacon"], [src^="http://beacon"], [action^="http://beacon"], '
     + '[href^="javascript:"], [style*="position:fixed;inset:0"]'
 )].map(found => found.outerHTML.slice(0, 200))"""
 
