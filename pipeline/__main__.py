@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
+import sysconfig
 from collections.abc import Sequence
 
 from pipeline import (
@@ -31,6 +33,25 @@ from pipeline import (
 )
 from pipeline.errors import UserError
 from pipeline.terminal import shown
+
+MACHINE = frozenset(
+    getattr(errno, name)
+    for name in (
+        "ENOSPC",
+        "EDQUOT",
+        "EROFS",
+        "EIO",
+        "EFBIG",
+        "EMFILE",
+        "ENFILE",
+        "ENOMEM",
+        "ENODEV",
+        "ESTALE",
+    )
+    if hasattr(errno, name)  # Windows lacks some
+)
+"""Errors of the disk, and limits: they come without a path where they come of a write."""
+PROGRAM = (os.path.dirname(os.path.abspath(__file__)), sysconfig.get_path("purelib"))
 
 COMMANDS = (
     constitution_command,
@@ -83,13 +104,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        # A full disk, a folder that may not be written, a name that is too long: a person can mend these.
+        if not _mendable(error):
+            raise
         where = f"{error.filename}: " if error.filename else ""
         print(shown(f"cai: {where}{error.strerror or error}"), file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _mendable(error: OSError) -> bool:
+    """Whether a person can mend it: the disk or a limit of the machine, or a path that is not of the program.
+
+    Anything else is a bug and keeps its traceback: a closed file, a lost connection that nobody took for one,
+    a file that should have come with the program. A path that *we* got wrong looks like one that somebody
+    else took away, so the message names it.
+    """
+    if error.errno in MACHINE:
+        return True
+    if not isinstance(error.filename, str | bytes):
+        return False
+    path = os.path.abspath(os.fsdecode(error.filename))
+    return not any(path.startswith(folder + os.sep) for folder in PROGRAM)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from pipeline.rundir import write_atomically
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 
-_FORMULA = re.compile(r"[\s\x00-\x1f]*[=+\-@＝＋－＠]")
+# Blanks and what nobody sees are skipped: which of them a spreadsheet skips too differs between them.
+_FORMULA = re.compile(r"[\s\x00-\x1f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*[=+\-@＝＋－＠]")
 
 
 def write(rows: Sequence[Mapping[str, Any]], path: Path) -> int:
@@ -57,10 +58,9 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
     """
     file = io.StringIO(newline="")
     writer = csv.writer(file)  # whose line's end is \r\n: else it would leave a lone \r in a text unquoted
-    writer.writerow(rows[0])
     changed = 0
-    for row in rows:
-        cells = ["" if value is None else value for value in row.values()]
+    for values in (rows[0], *(row.values() for row in rows)):
+        cells = ["" if value is None else value for value in values]
         risky = [isinstance(cell, str) and _FORMULA.match(cell) is not None for cell in cells]
         changed += sum(risky)
         writer.writerow([f"'{cell}" if risk else cell for cell, risk in zip(cells, risky, strict=True)])

@@ -145,9 +145,22 @@ def _adapter(name: str, folder: Path, download: bool) -> ModelFiles:
 
 def _require_safetensors(name: str, folder: Path, pattern: str) -> None:
     if any(folder.glob(pattern)):
+        for index in folder.glob("*.safetensors.index.json"):
+            _refuse_strange_shards(name, index)
         return
     _refuse_pickles(name, [path.name for path in folder.iterdir()])
     raise NoSafetensorsError(f"{name}: no {pattern} weights in this model's folder")
+
+
+def _refuse_strange_shards(name: str, index: Path) -> None:
+    """An index says where each weight is: transformers would follow it to a pickle, or out of the folder."""
+    try:
+        files = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{name}: {index.name} is no index of weights") from error
+    for file in files:
+        if not isinstance(file, str) or file != os.path.basename(file) or not file.endswith(".safetensors"):
+            raise UserError(f"{name}: {index.name} names {str(file)[:80]!r}: no safetensors of this folder")
 
 
 def _refuse_pickles(name: str, files: Iterable[str]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from html import escape
 
+from studio.escaping import escape
 from studio.glossary import ARXIV, BY_NAME, Term
 from studio.help import ABOUT
 

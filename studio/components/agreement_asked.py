@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from pipeline.records import AnnotatorKind, Axis
+from studio.escaping import isolated
 from studio.progress import plural
 from studio.store import constitutions, judgments, labels
 from studio.store.database import Store
@@ -115,7 +116,8 @@ def called(store: Store, row: LabellerRow) -> str:
     """A labeller in words: model, method, constitution, and how much it has labelled."""
     judge = row.labeller
     known = row.constitution_name or constitutions.name_of(store, judge.constitution) or "unknown"
-    return f"{judge.model} · {judge.method} · {known} {judge.constitution[:8]} · {plural(row.pairs, 'pair')}"
+    under = f"{isolated(known)} {judge.constitution[:8]}"
+    return f"{isolated(judge.model)} · {judge.method} · {under} · {plural(row.pairs, 'pair')}"
 
 
 def judge_choices(store: Store, axis: Axis) -> list[tuple[str, str]]:
@@ -128,5 +130,7 @@ def judge_choices(store: Store, axis: Axis) -> list[tuple[str, str]]:
             total = sum(n for _, n in of_kind)
             choices.append((f"{ALL[kind]} ({total:,})", Judges(kind).key))
         if len(of_kind) > 1 or kind != "person":
-            choices += [(f"{name}, {OF_KIND[kind]} ({n:,})", Judges(kind, name).key) for name, n in of_kind]
+            choices += [
+                (f"{isolated(name)}, {OF_KIND[kind]} ({n:,})", Judges(kind, name).key) for name, n in of_kind
+            ]
     return choices

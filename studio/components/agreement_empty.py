@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from urllib.parse import urlencode
 
 from studio.components.agreement_asked import Asked
 from studio.components.agreement_data import Picture
+from studio.escaping import escape
 from studio.progress import plural
 
 NO_LABELS = """<div class="cai-empty"><h2>No AI labels yet</h2><ol>

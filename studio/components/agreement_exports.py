@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from studio.components.agreement_data import Floats, Picture, places
 from studio.components.agreement_section import QUIET, Section
 from studio.components.problem import told
 from studio.context import Studio
+from studio.escaping import escape
 from studio.progress import plural
 from studio.store import audit, calibrations, gates, judgments, labels, pairs
 from studio.store.database import Store

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from pipeline import agreement, bias
 from pipeline.agreement import Bin, Compared, Figure
 from pipeline.baselines import Baseline
 from studio.components.agreement_words import number, opens, points, share, sized
+from studio.escaping import escape
 from studio.progress import plural
 
 SIDES = ("a", "tie", "b")  # the order of a confusion table's rows and columns
@@ -161,7 +161,7 @@ def alpha_html(alpha: Figure, alike: Figure, annotators: Sequence[str]) -> str:
             "annotator’s "
             "queue begins with the same random pairs: ask somebody to judge under another name.</p>"
         )
-    names = escape(", ".join(annotators))
+    names = ", ".join(map(escape, annotators))
     return (
         f"<p>Krippendorff’s alpha {number(alpha)} over {plural(alpha.n, 'pair')} that two or more judged; "
         "they chose "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -15,6 +14,7 @@ from studio.components.agreement_data import Picture, best_baseline
 from studio.components.agreement_section import QUIET, Section
 from studio.components.problem import told
 from studio.context import Studio
+from studio.escaping import escape
 from studio.progress import plural
 from studio.store import gates
 

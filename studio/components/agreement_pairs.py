@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from urllib.parse import urlencode
 
 from pipeline.records import Axis, Label, Pair, Principle
 from studio.components.audit_sides import shown
 from studio.components.chain_view import plain, turn
+from studio.escaping import escape, exact
 from studio.progress import plural
 
 SIDES = {1.0: "a", 0.0: "b", 0.5: "tie"}
@@ -128,7 +128,7 @@ def _card(
     turns = "".join(turn(message) for message in one.pair.messages)
     table = "".join(_label(label, one, principles, constitution) for label in labels)
     return (
-        f'<details class="cai-triage-card" data-pair="{escape(one.pair.id)}"><summary>'
+        f'<details class="cai-triage-card" data-pair="{exact(one.pair.id)}"><summary>'
         f'<span class="cai-list-prompt">{asked(one.pair)}</span>'
         f'<span class="cai-behind-said">{said(one)} {meter(one.p_a, one.choice)}</span></summary>'
         f"{turns}<div class='cai-pair'>{_response(one, 'a')}{_response(one, 'b')}</div>"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +21,7 @@ from studio.components.agreement_section import QUIET, Section
 from studio.components.agreement_words import points, share
 from studio.components.problem import told
 from studio.context import Studio, author
+from studio.escaping import escape, exact, isolated
 from studio.jobs import batch
 from studio.progress import plural
 from studio.store import constitutions, labels, pairs, runs, sightings
@@ -83,7 +83,10 @@ def wrong_under(picture: Picture, principle: str) -> list[str]:
 def _principle_choices(picture: Picture) -> list[tuple[str, str]]:
     counts = {id: len(wrong_under(picture, id)) for id in picture.matrix.principles}
     order = sorted((id for id, n in counts.items() if n), key=lambda id: -counts[id])
-    return [(f"{picture.title_of.get(id, id)} · wrong on {plural(counts[id], 'pair')}", id) for id in order]
+    return [
+        (f"{isolated(picture.title_of.get(id, id))} · wrong on {plural(counts[id], 'pair')}", id)
+        for id in order
+    ]
 
 
 def _labels(studio: Studio, pair: str, picture: Picture) -> list[Label]:
@@ -100,7 +103,7 @@ def _relabel(studio: Studio, picture: Picture, principle: str, who: str) -> str:
         return (
             '<div class="cai-error" role="alert">The newest version has this principle as it was when these '
             "labels were "
-            f'made: they would come out the same. <a href="{escape(link)}">Amend it and save first.</a></div>'
+            f'made: they would come out the same. <a href="{exact(link)}">Amend it and save first.</a></div>'
         )
     found = [pairs.load(studio.store, id) for id in wrong_under(picture, principle)]
     again: list[Pair] = [stored.pair for stored in found if stored]
@@ -120,7 +123,7 @@ def _relabel(studio: Studio, picture: Picture, principle: str, who: str) -> str:
     return (
         f'<p class="cai-done" role="status">Relabelling {plural(len(again), "pair")} under '
         f"{escape(new.name)} "
-        f'{new.version[:8]}: <a href="runs?run={escape(id)}">see the run</a>. When it has finished, reload '
+        f'{new.version[:8]}: <a href="runs?run={exact(id)}">see the run</a>. When it has finished, reload '
         "this page: "
         "“Old and new” below compares them pair by pair. They were chosen because the AI was wrong on them: "
         'no figure and no gate counts them. For those, <a href="labels">label all pairs</a> under the new '

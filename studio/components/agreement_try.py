@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +19,7 @@ from studio.components.agreement_reweigh import reweigh, weighed
 from studio.components.agreement_section import QUIET, Section
 from studio.components.problem import told
 from studio.context import Studio, author
+from studio.escaping import escape
 from studio.progress import plural
 from studio.store import constitutions
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from pipeline.agreement import Figure
 from pipeline.records import Axis, Pair
 from studio.components.agreement_pairs import SIDES, asked, pair_link
 from studio.components.agreement_words import points, share, sized
+from studio.escaping import escape, exact
 from studio.progress import plural
 
 MOST = 3.0  # the slider's end, unless the constitution has a heavier principle
@@ -148,7 +148,7 @@ def _unscored(principle: Weighed) -> str:
     title = escape(principle.title)
     kept = f"stays on, weight {principle.weight:g}" if principle.enabled else "stays off"
     return (
-        f'<li data-principle="{escape(principle.id)}" data-none><span class="cai-whatif-title" '
+        f'<li data-principle="{exact(principle.id)}" data-none><span class="cai-whatif-title" '
         f'title="{title}">{title}</span><span class="cai-muted cai-whatif-n">not scored · {kept}</span></li>'
     )
 
@@ -167,7 +167,7 @@ def _flip(flip: Flip, axis: Axis, who: str) -> str:
         human = f'<span class="cai-person"><span class="cai-who">{who}: {said}</span></span> '
     to = "a" if flip.after > 0.5 else "b"
     return (
-        f'<li data-flip="{escape(flip.pair.id)}"><a href="{pair_link(flip.pair.id, axis)}">'
+        f'<li data-flip="{exact(flip.pair.id)}"><a href="{pair_link(flip.pair.id, axis)}">'
         f'<span class="cai-list-prompt">{asked(flip.pair)}</span><span class="cai-behind-said">{human}'
         f'<span class="cai-model"><span class="cai-who">AI: {flip.before:.1%} → {flip.after:.1%} for a, '
         f"now {to}</span></span></span></a></li>"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from html import escape
 
 from pipeline.agreement import Figure
+from studio.escaping import escape, exact
 
 SMALL = 30  # judgments; under that many an interval says little, and the table says so
 
@@ -43,7 +43,7 @@ def sized(figure: Figure) -> str:
 def opens(what: str, words: str, title: str = "the pairs behind it") -> str:
     """A button, named `what`, that opens pairs; `words` is HTML already."""
     return (
-        f'<button type="button" class="cai-open" data-open="{escape(what)}" title="{escape(title)}">'
+        f'<button type="button" class="cai-open" data-open="{exact(what)}" title="{escape(title)}">'
         f"{words}</button>"
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +17,7 @@ from studio.components.audit_sides import first_side
 from studio.components.audit_view import nothing_html
 from studio.components.problem import as_html, told
 from studio.context import Studio, author
+from studio.escaping import escape, isolated
 from studio.store import battles, waiting
 from studio.store.waiting import Held, Queue
 from studio.waiting_acts import as_seen
@@ -49,7 +49,7 @@ def queue_tab(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
         found = waiting.queues(studio.store, who)
         runs = [queue.run for queue in found]
         wanted = next((name for name in (query.get("run"), chosen) if name in runs), None) or _first(found)
-        options = [(f"{queue.name} · {queue.axis}", queue.run) for queue in found]
+        options = [(f"{isolated(queue.name)} · {queue.axis}", queue.run) for queue in found]
         pair = query.get("pair") if wanted == query.get("run") else None
         return [
             gr.update(choices=options, value=wanted, visible=len(found) > 1),

@@ -7,7 +7,6 @@ model process does meanwhile. All text of people and models is escaped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from pipeline.records import Axis, Message
 from studio.chatting import Moment
@@ -16,6 +15,7 @@ from studio.components.chain_view import MARKS
 from studio.components.chat_models import called
 from studio.components.chat_view import CUT, facts
 from studio.components.training_sources import Options
+from studio.escaping import escape, exact
 from studio.progress import plural
 from studio.store.battles import Battle, Counts, Side, Vote
 from studio.store.conversations import Turn
@@ -69,7 +69,7 @@ def article(
 ) -> str:
     """The question, the prompt, and what is below them, for the scripts that know `task`, `state`, `item`."""
     return (
-        f'<article class="cai-audit" data-task="{task}" data-state="{state}" data-item="{escape(item)}" '
+        f'<article class="cai-audit" data-task="{task}" data-state="{state}" data-item="{exact(item)}" '
         f"{address(query)}>{question_html(axis)}{conversation(messages)}"
         f'<div class="cai-answers">{html}</div></article>'
     )

@@ -11,6 +11,7 @@ from studio.components import audit_ranking, audit_reveal, audit_sides, audit_vi
 from studio.components.audit_asking import Asking
 from studio.components.audit_reveal import Opinion, Revealed
 from studio.components.audit_view import Counts
+from studio.escaping import isolated
 from studio.store import audit, constitutions, judgments, labels, pairs
 from studio.store.database import Store
 from studio.store.labels import Labeller
@@ -201,4 +202,4 @@ def _opinion(store: Store, who: Labeller, of: Sequence[Label]) -> Opinion:
     titles = tuple(
         principles[one.principle].title if one.principle in principles else one.principle for one in of
     )
-    return Opinion(f"{who.model} · {who.method} · {name}", mean, tuple(of), titles)
+    return Opinion(f"{isolated(who.model)} · {who.method} · {isolated(name)}", mean, tuple(of), titles)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 from pipeline.records import Axis, Message, Pair
 from studio.components.audit_sides import LETTERS
 from studio.components.audit_view import QUESTIONS, address, conversation
+from studio.escaping import escape, exact
 from studio.progress import plural
 
 NO_GROUPS = """<div class="cai-empty"><h2>No responses to rank yet</h2><p>A ranking needs three or more
@@ -52,7 +52,7 @@ def ranking_html(
     )
     return (
         f'<article class="cai-audit" data-task="ranking" data-state="{"known" if known else "blind"}" '
-        f'data-item="{escape(group)}" {address(dict(query))}>'
+        f'data-item="{exact(group)}" {address(dict(query))}>'
         f'<div class="cai-question"><h2>Rank the responses, the most {axis} first</h2>'
         f'<p class="cai-muted">{QUESTIONS[axis][1]}</p></div>{seen}'
         f'{conversation(messages)}{HOW}<ol class="cai-ranking">{cards}</ol></article>'

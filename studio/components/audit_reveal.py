@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from pipeline.records import Judgment, Label, PickedBy, Source
 from studio.components.audit_sides import Shown
+from studio.escaping import escape, exact
 
 PICKED: dict[PickedBy, str] = {
     "random": "drawn at random",
@@ -148,7 +148,7 @@ def _behind(revealed: Revealed) -> str:
     if revealed.others:
         facts.append(("Others chose", _others(revealed.shown, revealed.others)))
     axis = f"&amp;axis={judgment.axis}" if judgment else ""
-    link = f'<a href="audit?pair={escape(revealed.shown.pair.id)}{axis}">this pair by itself</a>'
+    link = f'<a href="audit?pair={exact(revealed.shown.pair.id)}{axis}">this pair by itself</a>'
     return "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in [*facts, ("Link", link)])
 
 

@@ -7,12 +7,12 @@ has judged it. All text from models and people is escaped.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 from urllib.parse import urlencode
 
 from pipeline.records import Axis, Judgment, Message
 from studio.components.audit_sides import Shown
+from studio.escaping import escape, exact
 from studio.progress import plural
 
 # blind: never revealed to this annotator; known: revealed, but not judged; judged: judged and revealed.
@@ -77,7 +77,7 @@ def pair_html(
     note = judgment.note if judgment and state == "judged" else ""
     return (
         f'<article class="cai-audit" data-task="pairs" data-state="{state}" '
-        f'data-item="{escape(shown.pair.id)}" {address(query)}>{question_html(axis)}'
+        f'data-item="{exact(shown.pair.id)}" {address(query)}>{question_html(axis)}'
         f"{KNOWN if state == 'known' else ''}{conversation(shown.pair.messages)}"
         f'<div class="cai-answers">{answers}</div>{_note(note)}{reveal}</article>'
     )
@@ -135,7 +135,7 @@ def figures_html(counts: Counts, annotator: str) -> str:
 
 def address(query: dict[str, str]) -> str:
     """The page's address as an attribute, for the script that sets it."""
-    return f'data-query="{escape(urlencode(query))}"'
+    return f'data-query="{exact(urlencode(query))}"'
 
 
 def _answer(letter: str, text: str, chosen: bool) -> str:
@@ -158,6 +158,6 @@ def _turn(message: Message) -> str:
 def _note(note: str) -> str:
     return (
         '<label class="cai-note-line"><span>Note</span>'
-        f'<input class="cai-note-input" value="{escape(note)}" maxlength="2000" '
+        f'<input class="cai-note-input" value="{exact(note)}" maxlength="2000" '
         'autocomplete="off" placeholder="why, if it needs saying; kept with the judgment"></label>'
     )

@@ -7,13 +7,13 @@ the only live markup is ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from itertools import zip_longest
 from pathlib import Path
 
 from pipeline.records import Step
 from studio.components.chain_view import STATUS, Principles, numbered, plain, revised, step_name, verdict_chip
 from studio.components.chain_view import step as step_html
+from studio.escaping import escape, exact
 from studio.progress import plural
 from studio.store.chains import StoredChain
 from studio.store.families import Member
@@ -30,12 +30,12 @@ def step_acts(chain: str, at: int, steps: Sequence[Step], model: str) -> str:
     rest = "the step, its principle and the rest" if opens else "the step and the rest"
     # A text area drops a line break that comes first, so one is put there for it.
     return (
-        f'<span class="cai-acts" data-chain="{escape(chain)}" data-position="{at}">'
+        f'<span class="cai-acts" data-chain="{exact(chain)}" data-position="{at}">'
         f'<button type="button" class="cai-link" data-branch="edit" aria-label="{label}edit">Edit</button>'
         f'<button type="button" class="cai-link" data-branch="redraw" aria-label="{label}redraw"'
         f' title="Draw {rest} with a new seed, as a branch">Redraw</button></span>'
-        f'<span class="cai-edit" hidden data-chain="{escape(chain)}" data-position="{at}">'
-        f'<textarea aria-label="{label}your text" rows="5">\n{escape(step.text)}</textarea>'
+        f'<span class="cai-edit" hidden data-chain="{exact(chain)}" data-position="{at}">'
+        f'<textarea aria-label="{label}your text" rows="5">\n{exact(step.text)}</textarea>'
         '<span class="cai-edit-do"><button type="button" class="cai-small cai-primary" data-branch="run">'
         "Branch</button>"
         '<button type="button" class="cai-small" data-branch="cancel">Cancel</button>'
@@ -63,11 +63,11 @@ def compare_html(left: StoredChain, right: StoredChain, principles: Principles, 
         for at, _ in enumerate(zip_longest(left.steps, right.steps))
     )
     heads = "".join(
-        f'<div class="cai-pair-head"><a href="chains?chain={escape(chain.id)}">{names[chain.id]}</a>'
+        f'<div class="cai-pair-head"><a href="chains?chain={exact(chain.id)}">{names[chain.id]}</a>'
         f'<span class="cai-muted">seed {chain.seed} · {STATUS[chain.status]}</span></div>'
         for chain in (left, right)
     )
-    close = f'<a class="cai-small" href="chains?chain={escape(left.id)}">Close the comparison</a>'
+    close = f'<a class="cai-small" href="chains?chain={exact(left.id)}">Close the comparison</a>'
     return (
         f'<section class="cai-compare" aria-label="Two chains side by side">{close}'
         f'<div class="cai-pair">{heads}</div>{rows}</section>'
@@ -78,8 +78,8 @@ def _member(member: Member, depth: int, current: str, beside: str) -> str:
     here = member.id == current
     name = f"{_branched(member)}, {member.created:%b %d %H:%M} by {escape(member.author)}"
     mark = ' aria-current="true"' if here else ""
-    link = f'<a href="chains?chain={escape(member.id)}"{mark}>{name}</a>'
-    compare = f'<a href="chains?chain={escape(current)}&amp;with={escape(member.id)}">Compare</a>'
+    link = f'<a href="chains?chain={exact(member.id)}"{mark}>{name}</a>'
+    compare = f'<a href="chains?chain={exact(current)}&amp;with={exact(member.id)}">Compare</a>'
     facts = f'<span class="cai-muted">seed {member.seed} · {STATUS[member.status]}</span>'
     chip = verdict_chip(member.verdict) if member.verdict != "none" else ""
     tail = '<span class="cai-muted">shown here</span>' if here else compare

@@ -10,6 +10,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.escaping import isolated
 from studio.store import chains
 from studio.store.chains import ChainFilter
 from studio.store.database import Reader
@@ -59,8 +60,8 @@ def updates(store: Reader, wanted: ChainFilter) -> list[Any]:
     offered = {
         "principle": [(value, value) for value in known.principles],
         "model": [(value, value) for value in known.models],
-        "version": [(f"{name} {hash[:8]}", hash) for name, hash in known.versions],
-        "run": [(f"{name} · {made:%b %d %H:%M}", id) for id, name, made in known.runs],
+        "version": [(f"{isolated(name)} {hash[:8]}", hash) for name, hash in known.versions],
+        "run": [(f"{isolated(name)} · {made:%b %d %H:%M}", id) for id, name, made in known.runs],
     }
     shown = []
     for name in NAMES:

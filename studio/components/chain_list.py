@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from urllib.parse import urlencode
 
 from studio.components import chain_filters
 from studio.components.chain_view import STATUS, verdict_chip
+from studio.escaping import escape, exact
 from studio.progress import plural
 from studio.store import chains, runs
 from studio.store.chains import ChainFilter, ChainRow
@@ -40,9 +40,9 @@ def _narrowed(store: Store, wanted: ChainFilter, current: str) -> str:
     if wanted == ChainFilter():
         return ""
     run = runs.load(store, wanted.run) if wanted.run else None
-    of = f' of the run <a href="runs?run={escape(run.id)}">{escape(run.name)}</a>' if run else ""
+    of = f' of the run <a href="runs?run={exact(run.id)}">{escape(run.name)}</a>' if run else ""
     back = f"chains?{urlencode({'chain': current})}" if current else "chains"
-    return f'{of} · <a href="{escape(back)}">Show all</a>'
+    return f'{of} · <a href="{exact(back)}">Show all</a>'
 
 
 def _item(row: ChainRow, current: bool, filters: dict[str, str]) -> str:
@@ -55,5 +55,5 @@ def _item(row: ChainRow, current: bool, filters: dict[str, str]) -> str:
         f'<li><a href="{address}"{here}>'
         f'<span class="cai-list-prompt">{escape(row.prompt)}</span>'
         f'<span class="cai-muted">{" · ".join(facts)}{judged}</span>'
-        f'<span class="cai-muted">{escape(" · ".join(made))}</span></a></li>'
+        f'<span class="cai-muted">{" · ".join(map(escape, made))}</span></a></li>'
     )

@@ -6,11 +6,11 @@ All text from models and people is escaped here; nothing of theirs is ever live 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 
 from pipeline.critique import Plan
 from pipeline.records import Message, Principle, Step, StepKind
 from studio.components.diff import word_diff
+from studio.escaping import escape, exact
 from studio.live import Moment
 from studio.progress import plural
 from studio.store.chains import StoredChain
@@ -61,7 +61,7 @@ def heading(chain: StoredChain, status: str, verdict: str = "none") -> str:
 
 def _judged(id: str, verdict: str) -> str:
     invite = "Judge it" if verdict == "none" else "Judge again"
-    return f'{verdict_chip(verdict)} <a href="reading?chain={escape(id)}">{invite}</a>'
+    return f'{verdict_chip(verdict)} <a href="reading?chain={exact(id)}">{invite}</a>'
 
 
 def _asked(chain: StoredChain) -> list[str]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 
 from pipeline.agreement import Bin, Figure
+from studio.escaping import escape
 
 HUMAN, AI, AFTER, REFERENCE = "#0072b2", "#d55e00", "#009e73", "#8a94a3"
 CLEAR = "rgba(0,0,0,0)"

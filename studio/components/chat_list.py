@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
 from studio.components.chat_models import called
 from studio.components.training_sources import Options
+from studio.escaping import escape, exact, isolated
 from studio.progress import plural
 from studio.store import conversation_list
 from studio.store.conversation_list import Listed
@@ -30,11 +30,11 @@ def chat_list(store: Reader, text: str, shown: int, current: str, models: Option
 
 def _item(row: Listed, current: bool, models: Options) -> str:
     here = ' aria-current="true"' if current else ""
-    names = ", ".join(called(model, models) for model in row.models)
+    names = ", ".join(isolated(called(model, models)) for model in row.models)
     facts = f"{plural(row.turns, 'turn')} · {row.changed.astimezone():%b %d %H:%M} · {names}"
-    id, name = escape(row.id), escape(row.name)
+    id, name = exact(row.id), escape(row.name)
     return (
-        f'<li data-conversation="{id}" data-name="{name}"><a href="chat?conversation={id}"{here}>'
+        f'<li data-conversation="{id}" data-name="{exact(row.name)}"><a href="chat?conversation={id}"{here}>'
         f'<span class="cai-list-prompt">{name}</span><span class="cai-muted">{escape(facts)}</span></a>'
         f'<span class="cai-acts"><button type="button" class="cai-link" data-do="rename" '
         f'aria-label="Rename {name}">Rename</button><button type="button" class="cai-link" '

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
 from studio.chat_sending import scorable
@@ -15,6 +14,7 @@ from studio.chatting import Moment
 from studio.components.chain_view import FORMS, MARKS, plain
 from studio.components.chat_models import called
 from studio.components.training_sources import Options
+from studio.escaping import escape, exact
 from studio.progress import plural
 from studio.store.conversations import Conversation, NewTurn, Turn
 
@@ -57,7 +57,7 @@ def thread(there: Conversation | None, knowing: Knowing, writing: str = "") -> s
     turns = "".join(_turn(turn, there, knowing, bool(writing)) for turn in path)
     end = "" if writing else _kept(there)
     return (
-        f'<article class="cai-thread" data-conversation="{escape(there.id)}" aria-label="Conversation">'
+        f'<article class="cai-thread" data-conversation="{exact(there.id)}" aria-label="Conversation">'
         f"{turns}{end or ('' if turns else EMPTY)}</article>"
     )
 
@@ -80,7 +80,7 @@ def _turn(turn: Turn, there: Conversation, knowing: Knowing, writing: bool) -> s
     why = f'<div class="cai-error" role="status">{escape(turn.outcome.detail)}</div>' if told else ""
     about = facts(turn) if model else ""
     return (
-        f'<section class="cai-step cai-{"model" if model else "person"}" data-turn="{escape(turn.id)}">'
+        f'<section class="cai-step cai-{"model" if model else "person"}" data-turn="{exact(turn.id)}">'
         f'<div class="cai-label">{label}{_tries(turn, there, writing)}{acts}</div>'
         f"{plain(turn.text)}{why}{about}</section>"
     )
@@ -121,7 +121,7 @@ def _tries(turn: Turn, there: Conversation, writing: bool) -> str:
         if not 0 <= to < len(tries):
             return f'<button type="button" disabled aria-label="{word} {what}">{sign}</button>'
         return (
-            f'<button type="button" data-act="step" data-to="{escape(tries[to].id)}" '
+            f'<button type="button" data-act="step" data-to="{exact(tries[to].id)}" '
             f'aria-label="{word} {what}">{sign}</button>'
         )
 
@@ -139,7 +139,7 @@ def _own_acts(turn: Turn, there: Conversation) -> str:
     return (
         f'<span class="cai-acts">{answer}<button type="button" class="cai-link" data-act="edit">Edit</button>'
         '</span><span class="cai-edit" hidden>'
-        f'<textarea aria-label="Your message" rows="3">\n{escape(turn.text)}</textarea>'
+        f'<textarea aria-label="Your message" rows="3">\n{exact(turn.text)}</textarea>'
         '<span class="cai-edit-do"><button type="button" class="cai-small cai-primary" data-act="resend">'
         'Send</button><button type="button" class="cai-small" data-act="cancel">Cancel</button>'
         '<span class="cai-muted">What was said before is kept beside it.</span></span></span>'
@@ -164,7 +164,7 @@ def _reply_acts(turn: Turn, there: Conversation) -> str:
 def _audit(others: list[Turn], there: Conversation) -> str:
     tries = there.tries(others[0])
     options = "".join(
-        f'<option value="{escape(t.id)}">with try {tries.index(t) + 1}</option>' for t in reversed(others)
+        f'<option value="{exact(t.id)}">with try {tries.index(t) + 1}</option>' for t in reversed(others)
     )
     hidden = " hidden" if len(others) == 1 else ""
     choice = (
@@ -206,7 +206,7 @@ def _kept(there: Conversation) -> str:
         return ""
     newest = after[-1]
     return (
-        f'<p class="cai-undone cai-muted" data-turn="{escape(newest.id)}">What came after this is kept. '
-        f'<button type="button" class="cai-link" data-act="step" data-to="{escape(newest.id)}">'
+        f'<p class="cai-undone cai-muted" data-turn="{exact(newest.id)}">What came after this is kept. '
+        f'<button type="button" class="cai-link" data-act="step" data-to="{exact(newest.id)}">'
         "Bring it back</button></p>"
     )

@@ -6,7 +6,6 @@ A card may come with a model from anywhere: each of its words is escaped.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from pipeline.lineage import Lineage, Node
 from pipeline.train import figures
 from studio.components.lineage_graph import Shown, graph_html, table_html
 from studio.components.problem import as_html
+from studio.escaping import escape, exact, isolated
 from studio.jobs.stages import STAGES
 from studio.store import checkpoints, constitutions, runs
 from studio.store.checkpoints import Checkpoint
@@ -88,7 +88,9 @@ class Titles:
         name = constitutions.name_of(self.store, version)
         if name is None:
             return Shown(node.title)
-        return Shown(f"{name} {version[:8]}", f"constitution?name={quote(name)}&version={quote(version)}")
+        return Shown(
+            f"{isolated(name)} {version[:8]}", f"constitution?name={quote(name)}&version={quote(version)}"
+        )
 
 
 def link(checkpoint: Checkpoint) -> str:
@@ -162,7 +164,7 @@ def _lineage(found: Lineage, titles: Titles) -> str:
 
 def _row(one: Checkpoint, under: Sequence[tuple[str, str]], current: bool, titles: Titles) -> str:
     here = ' aria-current="true"' if current else ""
-    name = f'<a href="{escape(link(one))}">{escape(one.name)}</a>'
+    name = f'<a href="{exact(link(one))}">{escape(one.name)}</a>'
     small = ' class="cai-snapshot"' if one.snapshot else ""
     if not one.card:
         return f'<tr{here}{small}><th scope="row">{name}</th><td colspan="6">its card can’t be read</td></tr>'

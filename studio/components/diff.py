@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 from functools import lru_cache
-from html import escape
+
+from studio.escaping import exact
 
 REWRITTEN = 0.35
 """Below this share of common words single marks only confuse: the text was written anew."""
 
+# The pieces of a text must stay in one line of writing, from whichever side it is read: none is isolated.
 # Each word with the blank after it: half the pieces, and no match on blanks alone.
 _WORD = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
 
@@ -27,9 +29,9 @@ def word_diff(before: str, after: str) -> str:
     parts = []
     for _, a, a_end, b, b_end in matcher.get_opcodes():
         gone, come = "".join(old[a:a_end]), "".join(new[b:b_end])
-        parts.append(escape(come) if gone == come else _marked(gone, come))
+        parts.append(exact(come) if gone == come else _marked(gone, come))
     return "".join(parts)
 
 
 def _marked(gone: str, come: str) -> str:
-    return "".join(f"<{tag}>{escape(text)}</{tag}>" for tag, text in (("del", gone), ("ins", come)) if text)
+    return "".join(f"<{tag}>{exact(text)}</{tag}>" for tag, text in (("del", gone), ("ins", come)) if text)

@@ -5,7 +5,6 @@ All text from models and people is escaped here.
 
 from __future__ import annotations
 
-from html import escape
 from urllib.parse import quote
 
 import numpy as np
@@ -17,6 +16,7 @@ from studio.components.chain_view import plain
 from studio.components.elo_asked import Asked
 from studio.components.elo_data import TITLES
 from studio.context import Studio
+from studio.escaping import escape
 from studio.progress import plural
 from studio.store import checkpoints, matchups
 from studio.store.matchups import MatchupFilter, StoredMatchup

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -11,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from pipeline.elo import Rating
 from studio.components.charts import AFTER, AI, AXIS, FONT, HUMAN, REFERENCE, frame
+from studio.escaping import escape
 
 COLOURS = (AI, AFTER, HUMAN, "#cc79a7", "#e69f00", "#56b4e9")
 SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star-triangle-down")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from html import escape
 
 import plotly.graph_objects as go
 
@@ -15,6 +14,7 @@ from studio.components.elo_frontier import about
 from studio.components.elo_lines import Line, lines, step, trace
 from studio.components.elo_models import Model
 from studio.components.elo_section import Drawn, opens, points, words
+from studio.escaping import escape
 
 SIZES = "Figure 3: parameters without adapters; results of runs, not their snapshots"
 STEPS = "from the model that a run began from, step 0"

@@ -18,6 +18,7 @@ from studio.components import elo_asked, elo_models
 from studio.components.elo_asked import Asked
 from studio.components.elo_models import Model
 from studio.context import Studio
+from studio.escaping import isolated
 from studio.store import checkpoints, constitutions, matchups
 from studio.store import votes as stored
 from studio.store.checkpoints import Checkpoint
@@ -134,8 +135,8 @@ def _rated(studio: Studio, group: Group, votes: Votes, table: Table, there: Sequ
     under = ""
     if group.constitution:
         name = constitutions.name_of(studio.store, group.constitution) or "constitution"
-        under = f"{name} {group.constitution[:8]}"
-    judge = elo_models.judged_by(group.judge, there)
+        under = f"{isolated(name)} {group.constitution[:8]}"
+    judge = isolated(elo_models.judged_by(group.judge, there))
     return Rated(elo_asked.key(group), group, votes, table, judge, under)
 
 

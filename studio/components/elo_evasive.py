@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from studio.components import elo_charts as charts
 from studio.components.elo_data import Picture
 from studio.components.elo_frontier import about
 from studio.components.elo_lines import lines, trace
 from studio.components.elo_section import Drawn, opens, points, words
+from studio.escaping import escape
 
 ASIDE = "up and left is better: harmless, and still answering"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from html import escape
-
 import plotly.graph_objects as go
 
 from studio.components import elo_charts as charts
 from studio.components.elo_data import Picture, Rated
 from studio.components.elo_lines import Line, lines, step, trace
 from studio.components.elo_section import Drawn, opens, points, words
+from studio.escaping import escape
 
 ASIDE = "Figure 2: up and right is better; each line is one RL run, from the model it began from"
 

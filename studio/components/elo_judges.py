@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import combinations
 from typing import Any
 
@@ -12,6 +11,7 @@ from studio.components import elo_asked
 from studio.components import elo_charts as charts
 from studio.components.elo_data import TITLES, Picture, Rated
 from studio.components.elo_section import Drawn, words
+from studio.escaping import escape
 
 ASIDE = "human beside AI; of few models a rank correlation says little"
 LEAST = 3

@@ -15,6 +15,7 @@ from pipeline import models
 from pipeline.errors import UserError
 from pipeline.models import ModelFiles
 from studio.components.checkpoint_view import METHODS
+from studio.escaping import isolated
 from studio.store.checkpoints import Checkpoint
 from studio.store.matchups import Competitor
 
@@ -83,7 +84,8 @@ def known(competitors: Sequence[Competitor], checkpoints: Sequence[Checkpoint]) 
     for key, codes in of.items():
         checkpoint = held[key]
         name = checkpoint.name if checkpoint else called(by_code[codes[0]].name)
-        made.append((codes, Model(min(codes), name, checkpoint)))
+        # Isolated once: it stands in warnings, labels, titles and cells, beside others.
+        made.append((codes, Model(min(codes), isolated(name), checkpoint)))
     named = _apart(made, by_code)
     revisions = {model.code: by_code[code].revision for codes, model in named for code in codes}
     every = [model for _, model in named]

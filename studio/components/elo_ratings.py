@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from studio.components.elo_data import TITLES, Picture, Rated
 from studio.components.elo_frontier import about
 from studio.components.elo_section import opens, points
 from studio.context import Studio
+from studio.escaping import escape, exact
 from studio.store import matchups
 from studio.store.checkpoints import small_json
 
@@ -31,7 +31,7 @@ def ratings_html(studio: Studio, picture: Picture) -> str:
     cards = "".join(_card(studio, picture, rated) for rated in every)
     return (
         '<div class="cai-elo-acts"><button type="button" class="cai-small" data-of="ratings" '
-        f'data-csv="{escape(as_csv(data)[0])}" aria-label="All ratings as CSV">CSV</button></div>'
+        f'data-csv="{exact(as_csv(data)[0])}" aria-label="All ratings as CSV">CSV</button></div>'
         f'<div class="cai-elo-cards">{cards}</div>'
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Generic, TypeVar
 
 import gradio as gr
@@ -12,6 +11,7 @@ import plotly.graph_objects as go
 
 from pipeline.elo import Rating
 from pipeline.export_files import as_csv
+from studio.escaping import escape, exact
 
 P = TypeVar("P")
 """What a page's figures are drawn from."""
@@ -68,7 +68,7 @@ def below_html(name: str, title: str, drawn: Drawn) -> str:
     text, _ = as_csv(drawn.data)
     images = "".join(
         f'<button type="button" class="cai-small" data-image="{form}" data-of="{name}" '
-        f'data-title="{escape(title)}" aria-label="{escape(title)} as {form.upper()}">{form.upper()}</button>'
+        f'data-title="{exact(title)}" aria-label="{escape(title)} as {form.upper()}">{form.upper()}</button>'
         for form in ("png", "svg")
         if drawn.figure is not None
     )
@@ -79,7 +79,7 @@ def below_html(name: str, title: str, drawn: Drawn) -> str:
     )
     return (
         f'{note}<div class="cai-elo-acts">{images}<button type="button" class="cai-small" '
-        f'data-csv="{escape(text)}" data-of="{name}" aria-label="{escape(title)} as CSV">CSV</button></div>'
+        f'data-csv="{exact(text)}" data-of="{name}" aria-label="{escape(title)} as CSV">CSV</button></div>'
         f'<details class="cai-elo-table"><summary>As a table, {len(drawn.rows):,} '
         f"row{'' if len(drawn.rows) == 1 else 's'}</summary>"
         f'<div class="cai-wide"><table class="cai-table"><thead><tr>{head}</tr></thead>'
@@ -123,6 +123,6 @@ def signed(value: float) -> str:
 def opens(what: str, words: str) -> str:
     """A button that opens the matchups named by `what`; `words` is HTML already."""
     return (
-        f'<button type="button" class="cai-open" data-open="{escape(what)}" '
+        f'<button type="button" class="cai-open" data-open="{exact(what)}" '
         f'title="the matchups behind it">{words}</button>'
     )

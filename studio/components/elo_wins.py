@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,6 +15,7 @@ from studio.components.charts import AXIS
 from studio.components.elo_data import TITLES, Picture, Rated
 from studio.components.elo_frontier import about
 from studio.components.elo_section import Drawn, opens
+from studio.escaping import escape
 
 NUMBERED = 12
 """Models up to which the cells have their figures written in them."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from html import escape
 
 import gradio as gr
 
 from studio.context import Studio
+from studio.escaping import escape
 from studio.progress import Progress, next_action, plural, progress
 
 REFRESH = 4.0  # seconds; another tab, or this page, may have added a chain

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -23,6 +22,7 @@ from studio.components.problem import told
 from studio.components.run_view import duration
 from studio.components.version_choice import version_choice
 from studio.context import Studio
+from studio.escaping import escape, isolated
 from studio.jobs import batch
 from studio.jobs.stages import LABEL, PAIRS, PAIRS_FILE
 from studio.progress import plural
@@ -123,13 +123,13 @@ def sources(studio: Studio) -> list[tuple[str, str]]:
     every = runs.listed(store)
     for run in every:
         if run.stage == PAIRS.name and (many := pairs.count(store, PairFilter(run=run.id))):
-            found.append((f"{run.name} · {plural(many, 'pair')}", f"run:{run.id}"))
+            found.append((f"{isolated(run.name)} · {plural(many, 'pair')}", f"run:{run.id}"))
     for annotator in judgments.annotators(store):
         if annotator.kind == "imported":
-            name = f"imported: {annotator.annotator} · {annotator.axis} · {annotator.pairs:,}"
+            name = f"imported: {isolated(annotator.annotator)} · {annotator.axis} · {annotator.pairs:,}"
             found.append((name, f"by:{annotator.axis}:{annotator.annotator}"))
     labelled = [run for run in every if run.stage == LABEL.name][:EARLIER]
-    return [*found, *((f"the very ones of: {run.name}", f"of:{run.id}") for run in labelled)]
+    return [*found, *((f"the very ones of: {isolated(run.name)}", f"of:{run.id}") for run in labelled)]
 
 
 def chosen(studio: Studio, values: Mapping[str, Any], labelling: Labelling) -> list[Pair]:

@@ -3,11 +3,11 @@ comparisons that were imported, which no run made and no list of runs has."""
 
 from __future__ import annotations
 
-from html import escape
 from urllib.parse import urlencode
 
 from studio.components.agreement_asked import Judges
 from studio.components.run_results import labeller_links
+from studio.escaping import escape, exact
 from studio.store import judgments, labels
 from studio.store.database import Store
 
@@ -50,4 +50,4 @@ def imports_list(store: Store) -> str:
 
 def _compared(name: str, axis: str) -> str:
     query = urlencode({"axis": axis, "annotator": Judges("imported", name).key})
-    return f'<a href="agreement?{escape(query)}">AI against these choices</a>'
+    return f'<a href="agreement?{exact(query)}">AI against these choices</a>'

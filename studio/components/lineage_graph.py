@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 
 from pipeline.lineage import Lineage, Node
+from studio.escaping import escape, exact, isolated
 
 MOST = 40
 """Nodes that are drawn. The table has all of them."""
@@ -105,7 +105,7 @@ def _row(lineage: Lineage, node: Node, shown: Mapping[str, Shown]) -> str:
 def _named(node: Node, shown: Mapping[str, Shown]) -> str:
     known = shown.get(node.id) or Shown(node.title)
     title = escape(known.title)
-    return f'<a href="{escape(known.href)}">{title}</a>' if known.href else title
+    return f'<a href="{exact(known.href)}">{title}</a>' if known.href else title
 
 
 def _nearest(lineage: Lineage) -> list[str]:
@@ -207,7 +207,9 @@ def _box(node: Node, known: Shown, place: tuple[float, float], goal: bool) -> st
     under = f"{kind} · {told}" if told else kind
     under = "not in this session" if node.missing else under
     names = " ".join(["cai-node", *(["cai-lost"] if node.missing else []), *(["cai-goal"] if goal else [])])
-    whole = "\n".join([f"{kind}: {known.title}", *(f"{name} {value}" for name, value in node.facts)])
+    whole = "\n".join(
+        [f"{kind}: {isolated(known.title)}", *(f"{name} {isolated(value)}" for name, value in node.facts)]
+    )
     box = (
         f'<g class="{names}" transform="translate({x:.0f} {y:.0f})"><title>{escape(whole)}</title>'
         f'<rect width="{WIDTH}" height="{HEIGHT}" rx="7"/>'
@@ -215,7 +217,7 @@ def _box(node: Node, known: Shown, place: tuple[float, float], goal: bool) -> st
         f'<text class="cai-node-title" x="26" y="20">{escape(_short(known.title))}</text>'
         f'<text class="cai-node-kind" x="26" y="37">{escape(_short(under, LETTERS + 3))}</text></g>'
     )
-    return f'<a href="{escape(known.href)}">{box}</a>' if known.href else box
+    return f'<a href="{exact(known.href)}">{box}</a>' if known.href else box
 
 
 def _short(text: str, most: int = LETTERS) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -10,6 +9,7 @@ import gradio as gr
 from pipeline import bundled
 from studio.components.problem import told
 from studio.context import Studio
+from studio.escaping import escape
 
 REFRESH = 3.0  # seconds
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,6 +23,7 @@ from studio.components import run_view
 from studio.components.problem import as_html, told
 from studio.components.prompt_source import SOURCES, asked, prompt_source
 from studio.context import Studio
+from studio.escaping import escape
 from studio.jobs import batch
 from studio.jobs.human import Brought, import_comparisons
 from studio.progress import plural

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 
 from pipeline.errors import UserError
 from studio.components.about import explained
+from studio.escaping import escape
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pipeline.prompts import OnProgress, PromptFile, silent
 from studio.components import run_view
 from studio.components.problem import told
 from studio.context import Studio
+from studio.escaping import escape
 from studio.jobs import stages
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from zlib import crc32
 
@@ -20,6 +19,7 @@ from studio.components import elo_charts as charts
 from studio.components.charts import REFERENCE
 from studio.components.elo_models import find, judged_by, parameters
 from studio.components.elo_section import Drawn
+from studio.escaping import escape
 from studio.progress import plural
 from studio.store import checkpoints, eval_answers, runs
 from studio.store.database import Store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from studio.components.problem import told
 from studio.components.run_controls import REFRESH
 from studio.components.training_sources import Options
 from studio.context import Studio, author
+from studio.escaping import exact
 from studio.jobs import measuring
 from studio.jobs.stages import EVALS
 from studio.store import runs
@@ -134,7 +134,7 @@ def _command(model: str | None) -> str:
     named = str(model or "bundled")
     said = "MODEL" if named.startswith("/") else named
     line = shlex.join(["cai", "evals", "--file", "FILE", "--model", said, "--run", "DIR"])
-    return f'<p class="cai-muted">The same in a terminal: <code>{escape(line)}</code></p>'
+    return f'<p class="cai-muted">The same in a terminal: <code>{exact(line)}</code></p>'
 
 
 def _stamp(studio: Studio) -> str:

@@ -5,11 +5,11 @@ All text from models and people is escaped here.
 
 from __future__ import annotations
 
-from html import escape
 from urllib.parse import urlencode
 
 from studio.components import chain_view
 from studio.components.chain_view import Principles, plain, revised, step, turn, verdict_chip
+from studio.escaping import escape, exact
 from studio.progress import plural
 from studio.store.chains import StoredChain
 from studio.store.reading import Queue
@@ -43,7 +43,7 @@ def chain_html(
         parts.append(_part(last.author, rounds, revised(first.text, last.text), "cai-revision"))
     facts = f'<div class="cai-facts">{_facts(chain, verdict, queue)}</div>'
     return (
-        f'<article class="cai-reading" data-chain="{escape(chain.id)}" {_address(query)}>'
+        f'<article class="cai-reading" data-chain="{exact(chain.id)}" {_address(query)}>'
         f"{facts}{''.join(parts)}{_note(verdict)}</article>"
     )
 
@@ -79,7 +79,7 @@ def figures_html(queue: Queue, filtered: bool) -> str:
 
 
 def _address(query: dict[str, str]) -> str:
-    return f'data-query="{escape(urlencode(query))}"'
+    return f'data-query="{exact(urlencode(query))}"'
 
 
 def _facts(chain: StoredChain, verdict: Verdict, queue: Queue) -> str:
@@ -91,7 +91,7 @@ def _facts(chain: StoredChain, verdict: Verdict, queue: Queue) -> str:
         verdict_chip(verdict.verdict) + by,
         f"model <b>{escape(chain.model)}</b>",
         f"constitution <b>{escape(chain.constitution_name)}</b> {escape(chain.constitution[:8])}",
-        f'<a href="chains?chain={escape(chain.id)}">All its steps and branches</a>',
+        f'<a href="chains?chain={exact(chain.id)}">All its steps and branches</a>',
     ]
     return "".join(f"<span>{fact}</span>" for fact in facts)
 
@@ -119,6 +119,6 @@ def _fold(chain: StoredChain, principles: Principles) -> str:
 def _note(verdict: Verdict) -> str:
     return (
         '<label class="cai-note-line"><span>Note</span>'
-        f'<input class="cai-note-input" value="{escape(verdict.note)}" maxlength="2000" '
+        f'<input class="cai-note-input" value="{exact(verdict.note)}" maxlength="2000" '
         'autocomplete="off" placeholder="why, for whoever reads this later; Enter keeps it"></label>'
     )

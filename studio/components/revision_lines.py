@@ -7,7 +7,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from studio.components.charts import AFTER, AI, HUMAN
 from studio.components.elo_models import called, judged_by
 from studio.components.elo_section import Drawn
 from studio.components.run_view import model_name
+from studio.escaping import escape
 from studio.progress import plural
 from studio.store import checkpoints, constitutions, revision_scores, runs
 from studio.store.database import Store

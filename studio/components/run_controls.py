@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import gradio as gr
 
 from studio.components import run_results, run_view
 from studio.context import Studio
+from studio.escaping import escape
 from studio.jobs.stages import Stage
 from studio.store import runs
 from studio.store.runs import ACTIVE, RESUMABLE, Run

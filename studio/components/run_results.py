@@ -5,12 +5,12 @@ Prompts and answers are escaped here, as everywhere.
 
 from __future__ import annotations
 
-from html import escape
 from urllib.parse import quote
 
 from studio.components import revision_lines
 from studio.components.tournament_results import tournament_html
 from studio.components.training_results import trained_html
+from studio.escaping import escape, exact
 from studio.jobs.importing import RUNS
 from studio.jobs.stages import CRITIQUE, EVALUATE, LABEL, PAIRS, RL, SCORE, TRAINING
 from studio.progress import plural
@@ -148,7 +148,7 @@ def _scores(store: Store, run: Run) -> str:
 
 def _listed(noun: str, many: int, links: list[tuple[str, str]], note: str) -> str:
     items = "".join(
-        f'<li><a href="{escape(href)}"><span>{escape(text)}</span></a></li>' for href, text in links
+        f'<li><a href="{exact(href)}"><span>{escape(text)}</span></a></li>' for href, text in links
     )
     newest = f", the newest {LINKS} here" if many > LINKS else ""
     title = f"<h3>{plural(many, noun)} of this run in the session{newest}</h3>" if many else ""

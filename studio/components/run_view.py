@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.lineage import run_of
+from studio.escaping import escape, exact, isolated
 from studio.jobs import queue, stages
 from studio.jobs.launcher import log_tail
 from studio.progress import plural
@@ -51,7 +51,7 @@ def _item(run: Run, now: Figures, line: Sequence[str], current: bool, page: str)
     bar = "" if run.state == "waiting" else meter(now, run)
     here = ' aria-current="true"' if current else ""
     return (
-        f'<li><a href="{page}?run={escape(run.id)}"{here}>'
+        f'<li><a href="{page}?run={exact(run.id)}"{here}>'
         f'<span class="cai-list-prompt">{escape(run.name)}</span><span class="cai-run-line">{chip(run)}'
         f'<span class="cai-muted">{_facts(run, now, line)}</span></span>{bar}</a></li>'
     )
@@ -146,26 +146,26 @@ def _made(store: Store, run: Run) -> str:
     names = {name: model_name(store, str(config.get(name) or "")) for name in ("model", *MODELS)}
     several = [model_name(store, str(name)) for name in config.get("models") or ()]
     facts = [
-        *([f"{run.constitution_name} {run.constitution[:8]}"] if run.constitution else []),
+        *([f"{isolated(run.constitution_name or '')} {run.constitution[:8]}"] if run.constitution else []),
         *([run.stage] if trains(run) else []),
         *(
-            [f"models {', '.join(several)}"]
+            [f"models {', '.join(map(isolated, several))}"]
             if several
-            else [f"model {names['model']}"]
+            else [f"model {isolated(names['model'])}"]
             if names["model"]
             else []
         ),
-        *(f"{name} {names[name]}" for name in MODELS if names[name]),
+        *(f"{name} {isolated(names[name])}" for name in MODELS if names[name]),
         *(f"{name.replace('_', ' ')} {config[name]}" for name in _told(run) if config.get(name)),
         *([plural(config["revisions"], "revision")] if isinstance(config.get("revisions"), int) else []),
         *(["without critiques"] if config.get("critiques") is False else []),
         *([f"seed {config['seed']}"] if "seed" in config else []),
         *([f"trained anyway: “{config['override_gate']}”"] if config.get("override_gate") else []),
-        f"by {run.author}",
+        f"by {isolated(run.author)}",
         *(["imported"] if run.origin == "imported" else []),
         f"{run.created:%Y-%m-%d %H:%M}",
     ]
-    return escape(" · ".join(facts))
+    return " · ".join(map(escape, facts))
 
 
 def _told(run: Run) -> Sequence[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -18,6 +17,7 @@ from studio.components.problem import as_html, told
 from studio.components.tournament_card import READING, named
 from studio.components.training_sources import Options, chain_options, pm_options
 from studio.context import Studio
+from studio.escaping import escape, exact
 from studio.jobs import scoring
 from studio.jobs.scoring import Asked
 from studio.jobs.training import EVERY
@@ -113,5 +113,5 @@ def command_html(values: Values) -> str:
     with told():
         chains = ["CHAINS"] * max(1, len(values["chains"] or ()))
         line = shlex.join(["cai", "score", "--chains", *chains, "--pm", "PM", "--run", "DIR"])
-        return f'<p class="cai-muted">The same in a terminal: <code>{escape(line)}</code></p>'
+        return f'<p class="cai-muted">The same in a terminal: <code>{exact(line)}</code></p>'
     return ""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from studio.context import Studio
+from studio.escaping import escape
 from studio.progress import progress
 from studio.store import sessions
 from studio.store.backups import size_text

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from studio.components import run_view
 from studio.components.run_results import labeller_links
+from studio.escaping import escape
 from studio.jobs.recipes import Queued, step_of
 from studio.jobs.stages import CRITIQUE, EVALUATE, LABEL
 from studio.store import runs
@@ -103,7 +103,7 @@ def _item(tour: Queued, run: Run, now: Figures, took: float | None) -> str:
     return (
         f'<li class="cai-stage cai-stage-{run.state}"{here}>'
         f'<div class="cai-run-line"><b>{_title(run)}</b>{chip}'
-        f'<span class="cai-muted">{escape(" · ".join(facts))}</span></div>'
+        f'<span class="cai-muted">{" · ".join(map(escape, facts))}</span></div>'
         f"<p>{escape(str(run.config['recipe']['says']))}</p>{bar}{_links(run, now)}</li>"
     )
 

@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from studio.components.run_view import duration, found_html
 from studio.components.training_sources import Options, pm_options
 from studio.components.version_choice import version_choice
 from studio.context import Studio
+from studio.escaping import escape
 from studio.jobs import stages, tournaments
 from studio.jobs.stages import EVALUATE
 from studio.progress import plural

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from studio.components.run_view import model_name
+from studio.escaping import escape, isolated
 from studio.store import matchups, runs
 from studio.store.database import Store
 from studio.store.matchups import MatchupFilter
@@ -67,11 +67,11 @@ def _figure(row: Row) -> str:
 
 def _judged(store: Store, row: Row) -> str:
     """On what axis, by whom, and what that judge is worth."""
-    facts = [f"{row['axis']}, judged by {model_name(store, row['judge'])}"]
+    facts = [f"{row['axis']}, judged by {isolated(model_name(store, row['judge']))}"]
     if heldout := row.get("judge_heldout"):
         share = f"{heldout['value']:.1%} [{heldout['low']:.1%}, {heldout['high']:.1%}]"
         facts.append(f"which agrees with {share} of {heldout['n']:,} held-out labels")
-    return escape(", ".join(facts))
+    return ", ".join(map(escape, facts))
 
 
 def _named(store: Store, text: str, rows: Sequence[Row]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from studio.components import training_knobs
 from studio.components.problem import told
 from studio.components.training_sources import Options
 from studio.context import Studio
+from studio.escaping import escape
 from studio.jobs.stages import Stage
 from studio.store.runs import Run
 

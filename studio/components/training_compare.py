@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -12,6 +11,7 @@ from studio.components import training_charts as charts
 from studio.components.run_view import STATES, model_name
 from studio.components.training_sources import Options
 from studio.context import Studio
+from studio.escaping import escape, exact
 from studio.jobs.stages import TRAINING
 from studio.store import metrics, runs
 from studio.store.database import Store
@@ -100,7 +100,7 @@ def table_html(store: Store, some: Sequence[Run]) -> str:
     different = [name for name in every if len(set(values[name])) > 1]
     head = "".join(
         f'<th scope="col"><span class="cai-swatch" style="background:{charts.COLOURS[at % MOST]}"></span>'
-        f'{at + 1} · <a href="training?run={escape(run.id)}">{escape(run.name)}</a></th>'
+        f'{at + 1} · <a href="training?run={exact(run.id)}">{escape(run.name)}</a></th>'
         for at, run in enumerate(some)
     )
     rows = "".join(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from html import escape
 
 from pipeline.errors import UserError
 from pipeline.gate import State
+from studio.escaping import escape
 
 SAYS = {
     "opposed": (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -13,6 +12,7 @@ from pipeline import bundled, estimating
 from pipeline.errors import UserError
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio import forms
+from studio.escaping import escape
 from studio.jobs.launcher import CPU, devices
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
+from studio.escaping import escape
 from studio.store import metrics, runs
 from studio.store.database import Store
 from studio.store.metrics import Answer
@@ -91,4 +91,6 @@ def _figure(said: Any, style: str) -> str:
     low, high = said.get("low"), said.get("high")
     if isinstance(low, int | float) and isinstance(high, int | float):
         shown += f' <span class="cai-muted">[{style.format(low)}, {style.format(high)}]</span>'
-    return f'{shown} <span class="cai-muted">n = {said.get("n", 0):,}</span>'
+    n = said.get("n", 0)
+    told = f"{n:,}" if isinstance(n, int | float) else "?"
+    return f'{shown} <span class="cai-muted">n = {told}</span>'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.gate import State, worst
 from pipeline.records import Axis
 from studio.context import Studio
+from studio.escaping import escape, isolated
 from studio.jobs import training
 from studio.jobs.stages import CRITIQUE, LABEL, PM, TRAINING
 from studio.jobs.training import CHAINS, EVERY, LABELS, Choices
@@ -42,7 +42,7 @@ class LabelRun:
 def chain_options(studio: Studio) -> Options:
     """The finished runs of chains, and all accepted chains where there are any."""
     found = [
-        (f"{run.name} · {run.created:%b %d %H:%M}", run.id)
+        (f"{isolated(run.name)} · {run.created:%b %d %H:%M}", run.id)
         for run in runs.listed(studio.store)
         if run.stage == CRITIQUE.name and (studio.jobs.of(run.id) / CHAINS).is_file()
     ]
@@ -53,7 +53,7 @@ def chain_options(studio: Studio) -> Options:
 def label_options(studio: Studio) -> Options:
     """The finished runs of labels."""
     return [
-        (f"{run.name} · {run.config.get('axis', 'harmless')} · {run.created:%b %d %H:%M}", run.id)
+        (f"{isolated(run.name)} · {run.config.get('axis', 'harmless')} · {run.created:%b %d %H:%M}", run.id)
         for run in runs.listed(studio.store)
         if run.stage == LABEL.name and (studio.jobs.of(run.id) / LABELS).is_file()
     ]
@@ -62,7 +62,7 @@ def label_options(studio: Studio) -> Options:
 def import_options(studio: Studio) -> Options:
     """The judgments that came with files, by file and axis."""
     return [
-        (f"{a.annotator} · {a.axis} · {plural(a.pairs, 'pair')}", f"{a.axis}:{a.annotator}")
+        (f"{isolated(a.annotator)} · {a.axis} · {plural(a.pairs, 'pair')}", f"{a.axis}:{a.annotator}")
         for a in judgments.annotators(studio.store)
         if a.kind == "imported" and a.pairs
     ]

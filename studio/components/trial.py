@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -26,6 +25,7 @@ from studio.components.notice import content_notice
 from studio.components.principle_cards import looked_at
 from studio.components.problem import as_html, told
 from studio.context import Studio
+from studio.escaping import escape
 from studio.live import Moment, Writing
 from studio.store import constitutions
 

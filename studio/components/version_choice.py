@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from studio.context import Studio
+from studio.escaping import isolated
 from studio.store import constitutions
 
 
@@ -32,5 +33,5 @@ def _versions(studio: Studio) -> list[tuple[str, str]]:
     for name in constitutions.names(studio.store):
         for at, version in enumerate(constitutions.versions(studio.store, name)):
             when = "newest" if at == 0 else f"{version.saved:%b %d %H:%M}"
-            found.setdefault(version.version, f"{name} · {when} · {version.version[:8]}")
+            found.setdefault(version.version, f"{isolated(name)} · {when} · {version.version[:8]}")
     return [(label, version) for version, label in found.items()]

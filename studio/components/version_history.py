@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from html import escape
 from itertools import groupby
 from typing import Any
 
@@ -20,6 +19,7 @@ from studio.components.diff import word_diff
 from studio.components.principle_cards import look_at, looked_at, to_cards
 from studio.components.problem import told
 from studio.context import Studio, author
+from studio.escaping import escape, exact, isolated
 from studio.progress import plural
 from studio.store import constitutions
 from studio.store.constitutions import Version
@@ -103,7 +103,7 @@ def _row(version: Version, current: bool) -> str:
     act = (
         '<span class="cai-muted">current</span>'
         if current
-        else f'<button type="button" class="cai-small" data-version="{escape(version.version)}" '
+        else f'<button type="button" class="cai-small" data-version="{exact(version.version)}" '
         f'aria-label="Restore version {short}">Restore</button>'
     )
     note = escape(version.note) or '<span class="cai-muted">no note</span>'
@@ -152,7 +152,7 @@ def _choices(versions: Sequence[Version], draft: bool) -> list[tuple[str, str]]:
     """What can be compared, newest first; a content that was restored is listed once."""
     labels: dict[str, str] = {}
     for version in versions:
-        note = f" · {version.note[:60]}" if version.note else ""
+        note = f" · {isolated(version.note[:60])}" if version.note else ""
         labels.setdefault(
             version.version, f"{version.version[:8]} · {version.saved.astimezone():%b %d %H:%M}{note}"
         )

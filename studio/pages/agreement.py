@@ -8,7 +8,6 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -29,6 +28,7 @@ from studio.components.agreement_triage import triage_section, versions_section
 from studio.components.agreement_try import whatif_section
 from studio.components.notice import content_notice
 from studio.context import Studio
+from studio.escaping import escape
 from studio.progress import plural
 from studio.store import sightings
 

@@ -19,6 +19,7 @@ from studio.components.audit_bar import pairs_bar, ranking_bar
 from studio.components.audit_picture import Asked
 from studio.components.notice import content_notice
 from studio.context import Studio
+from studio.escaping import isolated
 from studio.store import labels
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -82,7 +83,8 @@ def _settings(studio: Studio, asking: Asking, nameless: bool) -> list[Any]:
     offered = [("All labellers", "")]
     for row in labels.labellers(studio.store):
         who = row.labeller
-        words = f"{who.model} · {who.method} · {row.constitution_name} {who.constitution[:8]}"
+        under = f"{isolated(row.constitution_name)} {who.constitution[:8]}"
+        words = f"{isolated(who.model)} · {who.method} · {under}"
         offered.append((words, who.key))
     known = asking.labeller if asking.labeller in [key for _, key in offered] else ""
     return [

@@ -9,7 +9,6 @@ import json
 import shlex
 import time
 from collections.abc import Iterator, Mapping
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -24,6 +23,7 @@ from studio.components.model_panel import model_panel
 from studio.components.notice import content_notice
 from studio.components.problem import told
 from studio.context import Studio, author
+from studio.escaping import escape
 from studio.store import chains, constitutions, families, settings, verdicts
 from studio.store.chains import StoredChain
 

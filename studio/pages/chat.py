@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -24,6 +23,7 @@ from studio.components.notice import content_notice
 from studio.components.problem import told
 from studio.components.training_sources import pm_options
 from studio.context import Studio, author
+from studio.escaping import escape, exact
 from studio.store import conversations, settings
 from studio.store.conversations import Conversation
 
@@ -271,11 +271,11 @@ def _send_on(studio: Studio, asked: Mapping[str, Any], who: str) -> str:
     with told() as mistake:
         if asked["to"] == "chains":
             id = chat_sending.to_chains(studio, there, str(asked["turn"]), who)
-            link = f'<a href="chains?chain={escape(id)}">Watch the critique</a>'
+            link = f'<a href="chains?chain={exact(id)}">Watch the critique</a>'
             return f'<p class="cai-done" role="status">A chain begins with this reply. {link}</p>'
         axis: Axis = "helpful" if asked.get("axis") == "helpful" else "harmless"
         id = chat_sending.to_audit(studio, there, str(asked["turn"]), str(asked["other"]), axis)
-        link = f'<a href="audit?pair={escape(id)}&amp;axis={axis}">Judge it</a>'
+        link = f'<a href="audit?pair={exact(id)}&amp;axis={axis}">Judge it</a>'
         return f'<p class="cai-done" role="status">These two tries are a pair of the session. {link}</p>'
     return mistake.html
 

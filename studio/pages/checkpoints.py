@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from studio.components import checkpoint_view
 from studio.components.checkpoint_view import Titles
 from studio.components.problem import as_html, told
 from studio.context import Studio
+from studio.escaping import escape
 from studio.jobs import exporting
 from studio.jobs.exporting import Export
 from studio.store import backups, checkpoints, runs

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -37,6 +36,7 @@ from studio.components.elo_section import QUIET, Section, section
 from studio.components.notice import content_notice
 from studio.components.problem import as_html
 from studio.context import Studio
+from studio.escaping import escape
 from studio.progress import plural
 from studio.store import matchups
 

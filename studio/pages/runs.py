@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from studio.components.prompt_source import SOURCES, asked, prompt_source
 from studio.components.run_controls import LINK, Shelf, run_controls
 from studio.components.version_choice import choices, version_choice
 from studio.context import Studio, author
+from studio.escaping import escape
 from studio.guard import is_loopback
 from studio.jobs import batch
 from studio.jobs.importing import import_run

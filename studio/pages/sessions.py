@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from pipeline.errors import UserError
 from studio.components import session_list
 from studio.components.problem import told
 from studio.context import Studio
+from studio.escaping import escape
 from studio.moving import Move
 from studio.store import archive, backups, lock, sessions, unpacking
 from studio.store.database import Store

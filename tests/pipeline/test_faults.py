@@ -95,3 +95,35 @@ def test_a_clock_that_jumps_back_changes_no_order(tmp_path: Path, monkeypatch: p
             log.emit("metric", step=year, values={"loss": 1.0})
     told = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(event["attempt"], event["seq"]) for event in told] == [(1, 1), (2, 2)]
+
+
+PROGRAM = Path(events.__file__).with_name("templates.txt")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "cai: No space left on device"),
+        (OSError(errno.EMFILE, "Too many open files", str(PROGRAM)), f"cai: {PROGRAM}: Too many open files"),
+        (PermissionError(errno.EACCES, "Permission denied", "mine"), "cai: mine: Permission denied"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/runs/x"), "cai: /runs/x: No such file"),
+        # These nobody can mend but us.
+        (FileNotFoundError(errno.ENOENT, "No such file", str(PROGRAM)), None),
+        (OSError(errno.EBADF, "Bad file descriptor"), None),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset"), None),
+        (OSError("half a sentence of a library"), None),
+    ],
+)
+def test_only_what_a_person_can_mend_loses_its_traceback(
+    error: OSError, said: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("pipeline.doctor.findings", fail)
+    if said is None:
+        with pytest.raises(type(error)):
+            main(["doctor"])
+    else:
+        assert main(["doctor"]) == 2
+        assert capsys.readouterr().err.strip() == said

@@ -51,6 +51,20 @@ def test_pickles_are_refused_with_the_reason(tmp_path: Path, name: str) -> None:
         models.resolve(str(model(tmp_path / "m", name)))
 
 
+@pytest.mark.parametrize("shard", ["evil.bin", "../evil.safetensors", "sub/a.safetensors", 7])
+def test_an_index_leads_to_no_pickle_and_nowhere_else(tmp_path: Path, shard: object) -> None:
+    folder = model(tmp_path / "m", "decoy.safetensors", "evil.bin")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"w": shard}}))
+    with pytest.raises(UserError, match=r"index\.json names .*: no safetensors of this folder"):
+        models.resolve(str(folder))
+    (folder / "model.safetensors.index.json").write_text("[")
+    with pytest.raises(UserError, match="no index of weights"):
+        models.resolve(str(folder))
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"w": "decoy.safetensors"}}')
+    (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {"w": "evil.bin"}}')  # never read
+    assert models.resolve(str(folder))
+
+
 def test_an_adapters_pickle_is_not_hidden_by_other_weights(tmp_path: Path) -> None:
     folder = adapter(tmp_path / "a", "bundled")
     (folder / "adapter_model.safetensors").rename(folder / "adapter_model.bin")

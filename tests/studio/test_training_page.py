@@ -139,3 +139,16 @@ def test_compared_runs_show_what_differs(store: Store) -> None:
     assert "<img" not in html
     assert html.count('<th scope="row">') == 1
     assert "<td>4</td><td>2</td>" in html
+
+
+def test_a_long_curve_keeps_its_ends_peaks_and_gaps() -> None:
+    values: list[float | None] = [0.5] * 10_000
+    values[4_321], values[5_678], values[7_000] = 9.0, -9.0, None
+    long = Curve(tuple(range(10_000)), tuple(values))
+    drawn = training_charts.thinned(long)
+    assert len(drawn.steps) <= training_charts.MOST + 3
+    assert list(drawn.steps) == sorted(set(drawn.steps))
+    assert {0, 4_321, 5_678, 7_000, 9_999} <= set(drawn.steps)
+    assert all(values[step] == value for step, value in zip(drawn.steps, drawn.values, strict=True))
+    short = Curve((1, 2), (0.5, None))
+    assert training_charts.thinned(short) is short
