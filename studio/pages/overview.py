@@ -56,9 +56,9 @@ LENGTHS = [
 ]
 NO_RUNS = """<p class="cai-muted">No runs yet. What works in the background is listed here: batches of chains,
 pairs, labels, training and the tour.</p>"""
-EXAMPLE = """<h2 class="cai-heading">The example</h2>
-<p>A tour that was recorded: each page has something to show, at once. It opens read-only in the place of this
-session, which stays as it is; one click leads back. What is being written live stops, and is kept.</p>"""
+EXAMPLE = """<p><b>The example</b> is a tour that was recorded: each page has something to show, at once. It opens
+read-only in the place of this session, which stays as it is; one click leads back. What is being written live
+stops, and is kept.</p>"""
 METHOD = """<p class="cai-muted cai-foot">The method is that of Bai et al. (2022), “Constitutional AI:
 Harmlessness from AI Feedback”, arXiv 2212.08073: the supervised stage of section 3, the AI feedback and RL of
 section 4.</p>"""
@@ -67,6 +67,7 @@ section 4.</p>"""
 def build(blocks: gr.Blocks, studio: Studio) -> None:
     """Fill the route."""
     gr.HTML(LEAD, padding=False, elem_classes="cai-overview")
+    _example(studio)
     # The page is built once for everybody; what it counts is read again at each load.
     now = gr.HTML(now_html(progress(studio.store)), padding=False, elem_id="now")
     with gr.Row(elem_classes="cai-columns"):
@@ -83,7 +84,6 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             stages = gr.HTML(padding=False, elem_id="tour")
             gr.HTML(SURVIVES, padding=False)
         with gr.Column(scale=2, min_width=320, elem_classes="cai-side"):
-            _example(studio)
             gr.HTML('<h2 class="cai-heading">Recent runs</h2>', padding=False)
             recent = gr.HTML(padding=False, elem_id="recent")
     gr.HTML(METHOD, padding=False)
@@ -109,8 +109,9 @@ def _example(studio: Studio) -> None:
         with gr.Accordion("How this example was made", open=False, elem_id="card"):
             gr.Markdown(example.card())
         return
-    gr.HTML(EXAMPLE, padding=False)
-    open_ = gr.Button("Open the example", size="sm", elem_id="example-open")
+    with gr.Row(elem_classes="cai-example-bar"):
+        gr.HTML(EXAMPLE, padding=False)
+        open_ = gr.Button("Open the example", size="sm", elem_id="example-open", scale=0, min_width=180)
     problem, going = gr.HTML(padding=False), gr.Textbox(visible=False)
 
     def leave() -> list[str]:
