@@ -8,7 +8,8 @@
       pm: {stage: pm, labels: $labels, human: helpful=$helpful}
 
 Each line is a run: the words of a `cai` command, where `$name` is an earlier run's folder or a file that the
-recipe needs. A line's `says` is told to people before it runs.
+recipe needs. A line's `says` is told to people before it runs. `like: tour` takes over what a shipped recipe
+says, but for what is given: of a run, the options that differ.
 """
 
 from __future__ import annotations
@@ -67,12 +68,7 @@ def load(name_or_path: str) -> Recipe:
     if not os.path.exists(path):
         names = ", ".join(shipped())
         raise UserError(f"{name_or_path}: is neither a file nor a shipped recipe ({names})")
-    document = plain_yaml.read(plain_yaml.read_text(path), str(path), "`stages:`")
-    refused = [(line, f"{field_path(where)}: {what}") for line, where, what in document.problems]
-    faults = [(document.line(where), what) for where, what in _faults(document.data)]
-    if problems := sorted(refused + faults):
-        raise InputError([f"{path}:{line}: {what}" for line, what in problems])
-    found = document.data
+    found = _read(path)
     return Recipe(
         str(found.get("name", path.stem)),
         str(found.get("about", "")).strip(),
@@ -104,6 +100,41 @@ def arguments(step: Step, places: Mapping[str, str], folder: Path) -> list[str]:
         elif value is not False and value is not None:
             words += [option, _filled(value, places)]
     return words
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A recipe's document, laid over that of the recipe which it is like. Raises as `load` does."""
+    document = plain_yaml.read(plain_yaml.read_text(path), str(path), "`stages:`")
+    problems = [(line, f"{field_path(where)}: {what}") for line, where, what in document.problems]
+    data, faults = document.data, list[tuple[Where, str]]()
+    if isinstance(data, dict) and "like" in data:
+        faults = list(_unlike(data))
+        data = data if faults else _laid_over(_read(shipped()[data["like"]]), data)
+    faults = faults or list(_faults(data))
+    if problems := sorted(problems + [(document.line(where), what) for where, what in faults]):
+        raise InputError([f"{path}:{line}: {what}" for line, what in problems])
+    found: dict[str, Any] = data
+    return found
+
+
+def _laid_over(base: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    given = data.get("stages") or {}
+    stages = {name: {**options, **given.get(name, {})} for name, options in base["stages"].items()}
+    return {**base, **{key: value for key, value in data.items() if key != "like"}, "stages": stages}
+
+
+def _unlike(data: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
+    """Why a recipe can't be laid over the one that it is like."""
+    like, given = data["like"], data.get("stages") or {}
+    if like not in shipped():
+        yield ("like",), f"like: expected a shipped recipe ({', '.join(shipped())})"
+        return
+    known = _read(shipped()[like])["stages"]
+    for name in given if isinstance(given, dict) else {}:
+        if name not in known:
+            yield ("stages", name), f"{name[:80]}: {like} has no such run ({', '.join(known)})"
+    if not isinstance(given, dict) or not all(isinstance(options, dict) for options in given.values()):
+        yield ("stages",), f"stages: expected runs of {like}, each with the options that differ"
 
 
 def _filled(value: Any, places: Mapping[str, str]) -> str:

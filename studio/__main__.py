@@ -133,10 +133,14 @@ def _serve(
     sock: socket.socket,
     closers: contextlib.ExitStack,
 ) -> None:
+    from studio import example
     from studio.context import Studio, moved
     from studio.store.sessions import home, session_folder
 
-    studio: Studio | None = Studio.open(session_folder(home(), options.session), options.session)
+    folder = session_folder(home(), options.session)
+    if options.session == example.NAME and not example.own(folder):
+        example.unpack(home())
+    studio: Studio | None = Studio.open(folder, options.session)
     closers.callback(lambda: studio.close() if studio else None)
     # What people upload stays theirs, and goes with the process; Gradio's default is a shared folder.
     uploads = closers.enter_context(tempfile.TemporaryDirectory(prefix="cai-studio-"))

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI, Request
@@ -14,6 +15,7 @@ from starlette.routing import Mount
 from studio import api
 from studio.auth import Accounts, LoginWall
 from studio.components.about import about_html
+from studio.components.example_bar import example_bar
 from studio.components.header import header
 from studio.context import Studio
 from studio.guard import Guard, site
@@ -34,6 +36,7 @@ from studio.pages import (
     sessions,
     training,
 )
+from studio.store.database import SessionReadOnly
 from studio.theme import studio_theme
 
 HERE = Path(__file__).parent
@@ -46,6 +49,21 @@ class Page:
     path: str
     title: str
     build: Callable[[gr.Blocks, Studio], None]
+
+
+class Pages(gr.Blocks):  # type: ignore[misc]
+    """Gradio's app, which says that the example takes no change where no part of a page does.
+
+    Any act may meet it: on a page it is a toast then, to a script an error.
+    """
+
+    async def process_api(self, *args: Any, **given: Any) -> dict[str, Any]:
+        """Run one event. Raises gr.Error where it would have written to the example."""
+        try:
+            done: dict[str, Any] = await super().process_api(*args, **given)
+        except SessionReadOnly as error:
+            raise gr.Error(str(error), title="Read-only", print_exception=False) from error
+        return done
 
 
 PAGES = (
@@ -120,7 +138,7 @@ def _head() -> str:
 
 
 def _blocks(studio: Studio, logout: bool) -> gr.Blocks:
-    with gr.Blocks(title="CAI Studio", analytics_enabled=False) as blocks:
+    with Pages(title="CAI Studio", analytics_enabled=False) as blocks:
         _page(blocks, studio, PAGES[0], logout)
         api.build(studio)
     for page in PAGES[1:]:
@@ -131,6 +149,7 @@ def _blocks(studio: Studio, logout: bool) -> gr.Blocks:
 
 def _page(blocks: gr.Blocks, studio: Studio, page: Page, logout: bool) -> None:
     header(blocks, studio, page.path, page.title, logout)
+    example_bar(studio)
     if help := about_html(page.path):
         gr.HTML(help, padding=False)
     page.build(blocks, studio)

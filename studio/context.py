@@ -58,6 +58,8 @@ class Studio:
     def open(cls, folder: Path, session: str) -> Self:
         """Open a session: its store, with the shipped constitutions in it and nothing left running."""
         store = Store.open(folder)
+        if store.read_only:  # it stays as it was recorded
+            return cls(store, session, folder)
         chains.mark_interrupted(store)
         conversations.mark_interrupted(store)
         constitutions.seed_shipped(
@@ -93,16 +95,16 @@ def moved(studio: Studio) -> Studio | None:
     move = studio.mover.move
     if move is None:
         return None
-    serial = studio.mover.serial + 1
+    serial, before = studio.mover.serial + 1, studio.mover.before
     try:
         news = move.between()
         opened = Studio.open(session_folder(studio.folder.parent, move.session), move.session)
-        opened.mover = Mover(serial, news)
+        opened.mover = Mover(serial, news, before=studio.session if opened.store.read_only else before)
     except UserError as error:
         if not (studio.folder / FILE).exists():
             raise  # there is no way back, and opening would make an empty session of that name
         opened = Studio.open(studio.folder, studio.session)
-        opened.mover = Mover(serial, str(error), failed=True)
+        opened.mover = Mover(serial, str(error), failed=True, before=before)
     return opened
 
 

@@ -27,12 +27,14 @@ class Move:
 class Mover:
     """The way from a page to the loop that serves. `serial` counts the sessions served before this one.
 
-    `news` is what the page tells that waited for the move; `failed` if it is why there was none.
+    `news` is what the page tells that waited for the move; `failed` if it is why there was none. `before` is
+    the session from which the example was opened.
     """
 
     serial: int = 0
     news: str = ""
     failed: bool = False
+    before: str = ""
 
     def __post_init__(self) -> None:
         self.leave = threading.Event()

@@ -10,7 +10,10 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline import constitution
+from pipeline.prompt_rows import first
+from studio.jobs import human
 from studio.jobs.importing import import_run
+from studio.progress import plural
 from studio.store import archive, backups, constitutions, sessions, unpacking
 from studio.store.database import Store
 
@@ -48,6 +51,10 @@ def parser() -> argparse.ArgumentParser:
     bring = add("import-run", "copy a headless run into a session, once however often it is tried")
     bring.add_argument("name")
     bring.add_argument("folder", type=Path, help="what `--run` named")
+    judged = add("import-judgments", "take judgments of the session's pairs from a human.jsonl")
+    judged.add_argument("name")
+    judged.add_argument("file", type=Path, help="as the Agreement page exports it: each row says whose it "
+                        "is, a person's, a data set's or a model's")  # fmt: skip
     return options
 
 
@@ -80,7 +87,17 @@ def run(argv: list[str]) -> int:
                 # First, as when a studio opens it: or what the run was drawn under would be in force.
                 constitutions.seed_shipped(store, map(constitution.load, constitution.shipped().values()))
                 _say(import_run(store, options.folder).told)
+        case "import-judgments":
+            with _opened(home, options.name) as store:
+                _import_judgments(store, options.file)
     return 0
+
+
+def _import_judgments(store: Store, file: Path) -> None:
+    brought = human.import_judgments(store, file)
+    for problem in first(brought.problems):
+        _say(problem)
+    _say(f"{plural(brought.judgments, 'judgment')} in {file}, {brought.new:,} of them new here.")
 
 
 def _list(home: Path) -> None:

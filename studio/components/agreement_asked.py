@@ -83,7 +83,7 @@ class Asked:
 def read(store: Store, query: Mapping[str, Any]) -> Asked:
     """What an address or the controls ask for; else the harmless axis, the newest labeller, and people.
 
-    Where no person has judged and a data set brought choices along, these stand in until someone does.
+    Where no person has judged, what a data set brought along stands in until someone does; else a model's.
     """
     known = labels.labellers(store)
     axis = next((one for one in AXES if one == query.get("axis")), AXES[0])
@@ -98,7 +98,7 @@ def read(store: Store, query: Mapping[str, Any]) -> Asked:
 
 def _first_judges(store: Store, axis: Axis) -> Judges:
     kinds = {kind for _, kind, of, _ in judgments.annotators(store) if of == axis}
-    return Judges("imported") if "imported" in kinds and "person" not in kinds else Judges()
+    return Judges(next((kind for kind in KINDS if kind in kinds), "person"))
 
 
 def of_controls(store: Store, values: Sequence[Any]) -> Asked:

@@ -10,6 +10,7 @@ from studio.escaping import escape
 from studio.progress import progress
 from studio.store import sessions
 from studio.store.backups import size_text
+from studio.store.database import READ_ONLY
 from studio.store.sessions import SessionInfo
 from studio.summary import counts, read_summary
 
@@ -44,6 +45,9 @@ def _row(studio: Studio, home: Path, name: str, chosen: str) -> str:
 
 
 def _state(studio: Studio, info: SessionInfo) -> str:
+    marks = ["read-only"] if (studio.folder.parent / info.name / READ_ONLY).exists() else []
     if info.name == studio.session:
-        return '<span class="cai-status">open here</span>'
-    return f'<span class="cai-status">open in process {info.pid}</span>' if info.pid else ""
+        marks.append("open here")
+    elif info.pid:
+        marks.append(f"open in process {info.pid}")
+    return " ".join(f'<span class="cai-status">{mark}</span>' for mark in marks)

@@ -121,6 +121,7 @@ def put_in_queue(store: Store, folder: Path, run: NewRun, write: Callable[[Path]
 
     Raises UserError where its folder can't be written.
     """
+    store.require_writable()
     inputs = folder / run.id / "inputs"
     try:
         inputs.mkdir(parents=True)

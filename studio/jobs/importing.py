@@ -48,6 +48,7 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
 
     Raises UserError where the folder is no run that can be imported, and says why.
     """
+    store.require_writable()
     folder = folder.expanduser().absolute()
     stage, config, constitution = _read(store, folder)
     content = content_of(folder, stage.name)

@@ -116,6 +116,7 @@ def _known(studio: Studio, id: str) -> Checkpoint:
 
 
 def _delete(studio: Studio, id: str) -> None:
+    studio.store.require_writable()
     one = _known(studio, id)
     if one.at_work:
         raise UserError("its run is at work: stop it first")

@@ -11,7 +11,9 @@ import gradio as gr
 
 from pipeline import bundled
 from pipeline.errors import UserError
+from studio import example
 from studio.components import run_view, tour_view
+from studio.components.leaving import GO, LEAVE, MOVING, leave_for
 from studio.components.loop_view import loop_html, where
 from studio.components.problem import told
 from studio.context import Studio, author
@@ -54,6 +56,9 @@ LENGTHS = [
 ]
 NO_RUNS = """<p class="cai-muted">No runs yet. What works in the background is listed here: batches of chains,
 pairs, labels, training and the tour.</p>"""
+EXAMPLE = """<p><b>The example</b> is a tour that was recorded: each page has something to show, at once. It opens
+read-only in the place of this session, which stays as it is; one click leads back. What is being written live
+stops, and is kept.</p>"""
 METHOD = """<p class="cai-muted cai-foot">The method is that of Bai et al. (2022), “Constitutional AI:
 Harmlessness from AI Feedback”, arXiv 2212.08073: the supervised stage of section 3, the AI feedback and RL of
 section 4.</p>"""
@@ -62,6 +67,7 @@ section 4.</p>"""
 def build(blocks: gr.Blocks, studio: Studio) -> None:
     """Fill the route."""
     gr.HTML(LEAD, padding=False, elem_classes="cai-overview")
+    _example(studio)
     # The page is built once for everybody; what it counts is read again at each load.
     now = gr.HTML(now_html(progress(studio.store)), padding=False, elem_id="now")
     with gr.Row(elem_classes="cai-columns"):
@@ -95,6 +101,27 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         button.click(_acting(studio, act), **QUIET).then(outputs=outputs, **shown, **QUIET)
     gr.Timer(REFRESH).tick(outputs=outputs, **shown, **QUIET)
     blocks.load(outputs=outputs, **shown, **QUIET)
+
+
+def _example(studio: Studio) -> None:
+    """The button that opens the example; in the example, how it was made."""
+    if studio.store.read_only:
+        with gr.Accordion("How this example was made", open=False, elem_id="card"):
+            gr.Markdown(example.card())
+        return
+    with gr.Row(elem_classes="cai-example-bar"):
+        gr.HTML(EXAMPLE, padding=False)
+        open_ = gr.Button("Open the example", size="sm", elem_id="example-open", scale=0, min_width=180)
+    problem, going = gr.HTML(padding=False), gr.Textbox(visible=False)
+
+    def leave() -> list[str]:
+        with told() as mistake:
+            example.unpack(studio.folder.parent)
+            leave_for(studio, example.NAME)
+            return ["", MOVING]
+        return [mistake.html, ""]
+
+    open_.click(leave, None, [problem, going], **LEAVE).then(None, going, js=GO)
 
 
 def now_html(now: Progress) -> str:

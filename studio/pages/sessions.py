@@ -15,17 +15,16 @@ import gradio as gr
 
 from pipeline.errors import UserError
 from studio.components import session_list
+from studio.components.leaving import GO, LEAVE, MOVING, leave_for
 from studio.components.problem import told
 from studio.context import Studio
 from studio.escaping import escape
 from studio.moving import Move
-from studio.store import archive, backups, lock, sessions, unpacking
+from studio.store import archive, backups, sessions, unpacking
 from studio.store.database import Store
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 WORK = {"show_progress": "minimal", "api_visibility": "private", "concurrency_id": "sessions"}
-# What may end with another page goes without the queue: its stream would be cut, and the browser complain.
-LEAVE = {"queue": False, "show_progress": "minimal", "api_visibility": "private"}
 UNPACKED = 2 << 30  # bytes; an upload is 64 MB at most, and more goes over the command line
 
 LEAD = """<h2 class="cai-title">Sessions</h2>
@@ -43,24 +42,6 @@ RESTORE = f"""(name, copy, here) => [confirm(
   `Put this backup in the place of what “${{name}}” holds now? What it holds is kept among the backups.`
   + (name === here ? " {STOPS}" : "")
 ) ? name : "", copy, here]"""
-# To the page of another session; or, while the studio closes one and opens the next, wait for the new app.
-GO = """async (going) => {
-  if (!going) return;
-  // Once this event is over: a page that leaves in the middle of one complains.
-  const leave = (query) => setTimeout(() => location.assign(location.pathname + query), 50);
-  if (going !== MOVING) { leave(`?name=${encodeURIComponent(going)}`); return; }
-  for (;;) {
-    await new Promise((done) => setTimeout(done, 300));
-    try {
-      const answer = await (await fetch("gradio_api/app_id")).json();
-      if (answer.app_id !== window.gradio_config.app_id) break;
-    } catch { /* between the two */ }
-  }
-  leave("");
-}"""
-# No session can be called this.
-MOVING = "→"
-GO = GO.replace("MOVING", f'"{MOVING}"')
 
 
 def build(blocks: gr.Blocks, studio: Studio) -> None:
@@ -192,12 +173,7 @@ def _chosen(blocks: gr.Blocks, studio: Studio, listed: gr.HTML, news: gr.HTML) -
 
 
 def _open(studio: Studio, name: str) -> str:
-    home = studio.folder.parent
-    sessions.existing(home, name)
-    pid = sessions.describe(home, name).pid
-    if pid is not None:
-        raise lock.busy(name, pid)
-    studio.mover.go(Move(name, between=lambda: ""))
+    leave_for(studio, name)
     return MOVING
 
 

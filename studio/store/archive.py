@@ -2,7 +2,7 @@
 
     manifest.json          what this is, the migrations its tables had, rows, sizes and hashes
     tables/<table>.jsonl   a row a line; what JSON has no type for is DuckDB's text of it
-    runs/<id>/...          the runs, without checkpoints unless asked for, and without logs
+    runs/<id>/...          the runs, without weights unless asked for, and without logs
 
 Member names are relative, and neither the manifest nor a name says where the session lay. Logs stay
 behind: they tell about the machine. What people and models wrote is in there as it is.
@@ -25,6 +25,7 @@ from typing import Any
 import duckdb
 
 from pipeline.errors import UserError
+from pipeline.models import CARD
 from studio.store.backups import snapshot, sync
 from studio.store.database import Store
 from studio.store.sessions import RESERVED
@@ -34,7 +35,8 @@ VERSION = 1
 MANIFEST = "manifest.json"
 SUFFIX = ".cai.zip"
 LEDGER = "migrations"  # in the manifest; the table itself is made anew by the import
-CHECKPOINTS = "checkpoint"  # how the folders of model weights begin in a run
+WEIGHTS = ("checkpoint", "checkpoints", "snapshots")
+"""The folders of a run that hold models: of these only the cards are small, and go along in any case."""
 LOGS = frozenset({".log", ".lock", ".pid"})
 CHUNK = 1 << 20
 ROWS = 2000  # fetched at a time
@@ -170,7 +172,8 @@ def _run_files(folder: Path, checkpoints: bool) -> Iterator[tuple[str, Path]]:
     """The files of the runs that go into the archive, with their names in it."""
     for file in sorted((folder / "runs").rglob("*")):
         inside = file.relative_to(folder)
-        weights = any(part.startswith(CHECKPOINTS) for part in inside.parts[:-1])
+        card = file.name == CARD and WEIGHTS[1] not in inside.parts
+        weights = not card and any(part in WEIGHTS for part in inside.parts[:-1])
         hidden = any(part.startswith(".") for part in inside.parts)
         ours = not file.is_symlink() and file.is_file() and not hidden
         if ours and file.suffix not in LOGS and (checkpoints or not weights):

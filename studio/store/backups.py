@@ -20,7 +20,7 @@ import psutil
 
 from pipeline.errors import UserError
 from studio.store import lock, migrate
-from studio.store.database import LOCK, Store
+from studio.store.database import LOCK, Store, require_writable
 from studio.store.migrate import BACKUPS, FILE
 
 KEEP = 10  # copies asked for; and as many that restores put aside
@@ -44,6 +44,7 @@ def back_up(store: Store) -> Path:
 
     A kill leaves at most a `*.part`, which the next backup removes.
     """
+    store.require_writable()
     folder = store.folder / BACKUPS
     file = folder / f"session-{datetime.now(UTC).strftime(STAMP)}.duckdb"
     part = snapshot(store)
@@ -109,6 +110,7 @@ def restore_backup(folder: Path, backup: Path) -> Path:
 
     At every moment either the one or the other is the session. Raises SessionBusy while it is open.
     """
+    require_writable(folder)
     _require_session(backup, folder)
     with held(folder):
         require_idle(folder)

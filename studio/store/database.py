@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from pipeline.errors import UserError
 from studio.store import lock, migrate
-from studio.store.errors import MigrationFailed, SessionBroken, SessionBusy, SessionNewer
+from studio.store.errors import MigrationFailed, SessionBroken, SessionBusy, SessionNewer, SessionReadOnly
 from studio.store.parameters import Params, bound, clean
 
 __all__ = [
@@ -31,16 +31,20 @@ __all__ = [
     "SessionBroken",
     "SessionBusy",
     "SessionNewer",
+    "SessionReadOnly",
     "Store",
     "Tx",
     "clean",
     "moment",
+    "require_writable",
 ]
 
 Rows = list[tuple[Any, ...]]
 Columns = dict[str, npt.NDArray[Any]]
 
 LOCK = "studio.lock"
+READ_ONLY = "read-only"
+"""The file in a session's folder that marks it as the example, which nothing is written to."""
 CONFIG = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -77,6 +81,7 @@ class Store:
 
     def __init__(self, folder: Path, connection: Any) -> None:
         self.folder = folder
+        self.read_only = (folder / READ_ONLY).exists()
         self._connection = connection
         self._write = threading.Lock()
         self._writer: int | None = None
@@ -137,8 +142,9 @@ class Store:
     def tx(self) -> Iterator[Tx]:
         """A transaction: all of it is committed, or on any exception none, and the exception goes on.
 
-        One at a time over all threads; keep it short, and start no other inside.
+        One at a time over all threads; keep it short, and start no other inside. Raises SessionReadOnly.
         """
+        self.require_writable()
         if self._writer == threading.get_ident():
             raise RuntimeError("tx() inside tx() would wait for itself: pass the open one on")
         with self._write, self._cursor() as cursor:
@@ -147,6 +153,11 @@ class Store:
                 yield from _transaction(cursor)
             finally:
                 self._writer = None
+
+    def require_writable(self) -> None:
+        """For acts that write files before rows, or no rows at all. Raises SessionReadOnly."""
+        if self.read_only:
+            raise SessionReadOnly
 
     def snapshot(self, file: Path) -> None:
         """Write what is committed now as a database of its own: one moment of it, while others write on.
@@ -187,6 +198,12 @@ class Store:
             with self._idle:
                 self._cursors -= 1
                 self._idle.notify_all()
+
+
+def require_writable(folder: Path) -> None:
+    """The same of a session that is not open. Raises SessionReadOnly."""
+    if (folder / READ_ONLY).exists():
+        raise SessionReadOnly
 
 
 def moment(microseconds: int) -> datetime:

@@ -22,6 +22,16 @@ class SessionBusy(UserError):
         self.pid = pid
 
 
+class SessionReadOnly(UserError):
+    """The session is the example: it is there to be looked at."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is the example, which is read-only: "
+            "open a session of your own under Sessions, and do it there."
+        )
+
+
 class SessionBroken(UserError):
     """The session's file can't be read. It is left as it was found.
 

@@ -14,7 +14,7 @@ import platformdirs
 from pipeline.errors import UserError
 from studio.store import lock
 from studio.store.backups import held, require_idle, sync
-from studio.store.database import LOCK, Store
+from studio.store.database import LOCK, Store, require_writable
 from studio.store.migrate import FILE
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -107,6 +107,7 @@ def create_session(home: Path, name: str) -> Path:
 def rename_session(home: Path, old: str, new: str) -> Path:
     """Give a closed session another name; returns its new folder. Raises SessionBusy while it is open."""
     folder, goal = existing(home, old), free(home, new)
+    require_writable(folder)
     with held(folder):
         require_idle(folder)
         try:

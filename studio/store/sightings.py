@@ -18,7 +18,9 @@ WHERE pair NOT IN (SELECT pair FROM seen_labels WHERE annotator = ?)
 
 def note(store: Store, annotator: str, pairs: Sequence[str]) -> None:
     """Keep that the AI's labels of these pairs were put before a person; a name that is empty is nobody."""
-    if not annotator or not pairs or not store.query(NEW, [list(pairs), annotator]):
+    if store.read_only or not annotator or not pairs:
+        return  # nobody is going to judge the example, blind or not
+    if not store.query(NEW, [list(pairs), annotator]):
         return  # as nearly always: a page that is looked at again
     with store.tx() as tx:
         _add(tx, annotator, pairs)

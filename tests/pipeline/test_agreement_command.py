@@ -13,6 +13,7 @@ from pipeline import constitution
 from pipeline.__main__ import main
 from pipeline.compared_run import aggregated
 from pipeline.records import Constitution, Judgment, Label, Message, Pair, Principle, as_json
+from pipeline.train import gating
 
 
 def label(pair: str, p: float, principle: str = "kind") -> Label:
@@ -95,6 +96,13 @@ def test_people_and_models_are_never_counted_together(
     assert (kinds["person"]["judgments"], kinds["model"]["judgments"]) == (140, 80)
     assert kinds["person"]["alpha"]["value"] == 1
     assert "alpha" not in kinds["model"]
+
+
+@pytest.mark.parametrize(("kind", "state"), [("person", "agrees"), ("model", "not shown yet")])
+def test_only_people_open_the_gate_in_front_of_training(run: Path, kind: Any, state: str) -> None:
+    agreeing = [replace(one, choice="a", picked_by="random") for one in judgments(kind, "project")]
+    write(run / "inputs" / "human.jsonl", agreeing)
+    assert gating.state_of(run) == state
 
 
 def test_chosen_pairs_skips_and_what_was_said_before_are_left_out(

@@ -86,6 +86,36 @@ def test_files_that_lack_are_named_with_what_they_are() -> None:
         plan(recipe.load("rl-cai"), [], Path("out"))
 
 
+def test_a_recipe_may_be_like_another_but_for_some_options(tmp_path: Path) -> None:
+    short = recipe.load(write(tmp_path, name="Mine", like="tour", stages={"rl": {"steps": 1, "judge": None}}))
+    tour = recipe.load("tour")
+    assert (short.name, short.about, short.deviations) == ("Mine", tour.about, tour.deviations)
+    assert [step.says for step in short.steps] == [step.says for step in tour.steps]
+    of = {step.name: step.options for step in short.steps}
+    assert of["rl"]["steps"] == 1
+    assert of["chains"] == tour.steps[0].options
+    assert "--judge" not in plan(short, [], Path("out"))["rl"]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ({"like": "none"}, "mine.yaml:1: like: expected a shipped recipe"),
+        ({"like": 3}, "like: expected a shipped recipe"),
+        ({"like": "tour", "stages": {"bake": {"steps": 1}}}, "bake: tour has no such run"),
+        ({"like": "tour", "stages": {"rl": {"pm": "$none"}}}, r"rl: pm: \$none is no earlier run"),
+        ({"like": "tour", "stages": ["rl"]}, "stages: expected runs of tour"),
+        ({"like": "tour", "stages": {"rl": 3}}, "stages: expected runs of tour"),
+        ({"like": "tour", "steps": 3}, "steps: is not known here"),
+    ],
+)
+def test_a_fault_in_a_recipe_that_is_like_another(
+    tmp_path: Path, content: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(UserError, match=problem):
+        recipe.load(write(tmp_path, **content))
+
+
 def test_broken_yaml_has_its_line(tmp_path: Path) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text("stages:\n  a: {stage: sft\n")

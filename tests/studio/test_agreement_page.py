@@ -42,8 +42,9 @@ from studio.components.agreement_gate import gate_html, top_html
 from studio.components.agreement_pairs import Held, list_html, triage_html
 from studio.components.agreement_section import Listing
 from studio.context import Studio
-from studio.jobs import batch
+from studio.jobs import batch, human
 from studio.pages import agreement as page
+from studio.progress import progress
 from studio.store import calibrations, constitutions, gates, judgments, labels, pairs, runs, sightings
 from studio.store.labels import Labeller
 from studio.store.pairs import PairFilter
@@ -91,6 +92,28 @@ def test_only_people_are_compared_unless_another_kind_is_asked_for(studio: Studi
     names = [label for label, _ in agreement_asked.judge_choices(studio.store, "harmless")]
     assert names[0] == "All people (142)"
     assert "shown.jsonl, imported, not judged here (60)" in names
+
+
+def test_a_models_judgments_stand_in_where_nobody_else_judged_and_never_pass_for_a_persons(
+    studio: Studio, tmp_path: Path
+) -> None:
+    project = [
+        Judgment(SEEDING.pair_id(n), "helpful", "project", "model", "a", blind=True) for n in range(60)
+    ]
+    file = tmp_path / "human.jsonl"
+    file.write_text("".join(json.dumps(as_json(one)) + "\n" for one in project))
+    assert human.import_judgments(studio.store, file).new == 60
+    assert human.import_judgments(studio.store, file).new == 0
+    picture = look(studio, "", axis="helpful")
+    assert picture.asked.judges == Judges("model")
+    assert "project, a model, not a person (60)" in [
+        label for label, _ in agreement_asked.judge_choices(studio.store, "helpful")
+    ]
+    assert "judgments that models wrote" in unescape(top_html(studio, picture))
+    assert gates.gate_for(studio.store, picture.labeller, "helpful").state == "not shown yet"
+    assert progress(studio.store).audited == 80  # of people, on the other axis
+    exported = agreement_exports.held_judgments(studio.store, picture.asked)
+    assert {(one.annotator, one.annotator_kind) for one in exported} == {("project", "model")}
 
 
 def test_a_name_of_two_kinds_is_never_pooled(studio: Studio) -> None:

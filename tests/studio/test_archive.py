@@ -140,6 +140,20 @@ def test_the_runs_come_along_without_weights_logs_and_links(store: Store, tmp_pa
     assert (heavy / "checkpoint" / "w.bin").read_text() == "checkpoint/w.bin"
 
 
+def test_the_cards_of_trained_models_come_along_without_the_weights(
+    store: Store, tmp_path: Path, home: Path
+) -> None:
+    run = store.folder / "runs" / "r1"
+    for name in ("checkpoint", "snapshots/step-5", "checkpoints/step-20"):
+        (run / name).mkdir(parents=True)
+        (run / name / "checkpoint.json").write_text("{}")
+        (run / name / "adapter_model.safetensors").write_text("weights")
+    export_session(store, tmp_path / "light.zip")
+    light = import_session(tmp_path / "light.zip", home, "light") / "runs" / "r1"
+    found = {path.relative_to(light).as_posix() for path in light.rglob("*") if path.is_file()}
+    assert found == {"checkpoint/checkpoint.json", "snapshots/step-5/checkpoint.json"}
+
+
 def test_the_archive_says_nothing_of_where_it_was_made(exported: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(exported) as source:
         assert all(not name.startswith(("/", ".")) for name in source.namelist())

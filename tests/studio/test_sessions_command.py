@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,8 +14,10 @@ import pytest
 from pipeline import critique_command
 from pipeline.__main__ import main as cai
 from pipeline.critique import Engines
+from pipeline.pairs import make_pair
+from pipeline.records import Judgment, Message, Source, as_json
 from studio.__main__ import main
-from studio.store import constitutions, runs, settings
+from studio.store import constitutions, pairs, runs, settings
 from studio.store.constitutions import PROJECT
 from studio.store.database import Store
 
@@ -51,6 +54,24 @@ def test_make_keep_and_hand_on(say: Say, tmp_path: Path) -> None:
     store = Store.open(tmp_path / "sessions" / "gamma")
     assert settings.get(store, "a") == "1"
     store.close()
+
+
+def test_judgments_come_back_as_whose_they_were(say: Say, tmp_path: Path) -> None:
+    pair = make_pair("p", (Message("user", "Hi"),), "One.", "Two.", Source("m"), Source("m"), "red_team")
+    say("create", "alpha")
+    store = Store.open(tmp_path / "sessions" / "alpha")
+    with store.tx() as tx:
+        pairs.add(tx, [pair], None)
+    store.close()
+    judged = [Judgment(id, "harmless", "project", "model", "a") for id in (pair.id, "elsewhere")]
+    file = tmp_path / "human.jsonl"
+    file.write_text("no row\n" + "".join(json.dumps(as_json(one)) + "\n" for one in judged))
+    said = say("import-judgments", "alpha", str(file))
+    assert "human.jsonl:1" in said
+    assert "2 judgments in" in said
+    assert "1 of them new here" in said
+    file.write_text(json.dumps(as_json(judged[1])) + "\n")
+    assert "none of its judgments is of a pair" in say("import-judgments", "alpha", str(file), status=2)
 
 
 def test_a_headless_run_comes_in_once_however_often_it_is_tried(
