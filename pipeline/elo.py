@@ -211,8 +211,9 @@ def _scattered(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def _matrix(a: Ints, b: Ints, won: Floats, m: int) -> Floats:
     """Who beat whom how often, float[m, m]."""
-    forth = np.bincount(a * m + b, won, m * m)
-    return (forth + np.bincount(b * m + a, 1 - won, m * m)).reshape(m, m)
+    forth, back = np.bincount(a * m + b, won, m * m), np.bincount(b * m + a, 1 - won, m * m)
+    result: Floats = (forth + back).astype(np.float64).reshape(m, m)
+    return result
 
 
 def fitted(votes: Votes, base: int) -> tuple[Floats, Floats]:
