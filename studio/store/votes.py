@@ -50,10 +50,11 @@ FROM current_matchups WHERE {{where}}
 """  # noqa: S608
 # A prompt's answers count as one, however often each was judged. What an answer is, no axis or judge decides.
 REFUSALS = """
-SELECT side, cluster, avg(refuses::DOUBLE) AS refused FROM (
-    SELECT side_a AS side, cluster, refuses_a AS refuses FROM current_matchups WHERE {where}
-    UNION ALL SELECT side_b, cluster, refuses_b FROM current_matchups WHERE {where})
-GROUP BY side, cluster
+SELECT s.side AS side, cluster, avg(s.refuses::DOUBLE) AS refused FROM (
+    SELECT cluster, unnest([
+        {{'side': side_a, 'refuses': refuses_a}}, {{'side': side_b, 'refuses': refuses_b}}]) AS s
+    FROM current_matchups WHERE {where})
+GROUP BY s.side, cluster
 """
 
 

@@ -174,6 +174,40 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert elo.rate(votes, "m1", seed=3) != elo.rate(votes, "m1", seed=4)
 
 
+def seen_otherwise(some: list[Matchup], called: dict[str, str] | None = None) -> list[Matchup]:
+    """The same matchups in another order, sides turned, prompts (and, if `called`, models) by other names."""
+    named = called or {}
+    turned = [
+        matchup(
+            named.get(m.model_b, m.model_b),
+            named.get(m.model_a, m.model_a),
+            1 - m.p_a,
+            f"no {m.prompt_id}",
+            p_ab=1 - m.p_ba,
+            p_ba=1 - m.p_ab,
+        )
+        for m in some
+    ]
+    return [turned[i] for i in np.random.default_rng(5).permutation(len(turned))]
+
+
+@pytest.mark.parametrize("rule", ["majority", "soft"])
+@pytest.mark.parametrize("prompts", [40, 3_000])
+def test_the_order_of_rows_changes_no_number(rule: elo.Rule, prompts: int) -> None:
+    random = np.random.default_rng(2)
+    names = [random.choice(["a", "b", "c", "d"], 2, replace=False) for _ in range(2 * prompts)]
+    some = [
+        matchup(*two, random.random(), f"p{n % prompts}") for n, two in enumerate(np.array(names).tolist())
+    ]
+    table = elo.rate(elo.votes(some, rule), "b", rule)
+    assert elo.rate(elo.votes(seen_otherwise(some), rule), "b", rule) == table
+    # The studio calls a checkpoint by its run's name, and a terminal by its path.
+    renamed = elo.rate(elo.votes(seen_otherwise(some, {"a": "z", "b": "y"}), rule), "y", rule)
+    ends = {r.model: (r.elo, r.low, r.high) for r in table.ratings}
+    found = {{"z": "a", "y": "b"}.get(r.model, r.model): (r.elo, r.low, r.high) for r in renamed.ratings}
+    assert found == ends
+
+
 def test_models_that_nothing_connects_are_not_rated() -> None:
     table = elo.rate(won(("a", "b", 30), ("b", "a", 20), ("c", "d", 9), ("d", "c", 9)), "a")
     assert of(table, "c") == Rating("c", None, None, None, 18, 18, "apart")

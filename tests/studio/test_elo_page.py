@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from pipeline import elo
+from pipeline.__main__ import main
 from pipeline.errors import UserError
 from pipeline.matchups import Annotator, Matchup
+from pipeline.records import as_json
 from studio.components import (
     elo_asked,
     elo_behind,
@@ -92,10 +94,28 @@ def test_the_ratings_are_those_of_the_pipeline(filled: Studio, rule: elo.Rule) -
         votes = elo.votes(list(reversed(elo.grouped(every)[one.group])), rule)
         theirs = {r.model: r for r in elo.rate(votes, "bundled", rule).ratings}
         for mine in one.table.ratings:
-            assert mine.elo == pytest.approx(theirs[mine.model].elo, abs=1e-6)
-            assert (mine.n, mine.prompts) == (theirs[mine.model].n, theirs[mine.model].prompts)
-            # Which prompt is drawn when depends on the order: the ends are as near as resampling has them.
-            assert mine.low == pytest.approx(theirs[mine.model].low, abs=25)
+            assert mine == theirs[mine.model]
+
+
+@pytest.mark.parametrize("rule", ["majority", "soft"])
+def test_the_pages_numbers_are_those_of_cai_elo(
+    filled: Studio, tmp_path: Path, capsys: pytest.CaptureFixture[str], rule: elo.Rule
+) -> None:
+    every = [item.matchup for item in matchups.listed(filled.store, matchups.MatchupFilter(), 999)]
+    path = tmp_path / "matchups.jsonl"
+    path.write_text("".join(json.dumps(as_json(one)) + "\n" for one in every), "utf-8")
+    assert main(["elo", str(path), "--json", *(["--soft"] if rule == "soft" else [])]) == 0
+    numbers = ("elo", "low", "high", "n", "prompts", "standing", "base")
+    printed = {
+        (row["axis"], row["judge"], row["model"]): [row[name] for name in numbers]
+        for row in json.loads(capsys.readouterr().out)
+    }
+    shown = {
+        (one.group.axis, one.group.judge, r.model): [*(getattr(r, n) for n in numbers[:-1]), one.table.base]
+        for one in drawn(filled, rule=rule).rated
+        for r in one.table.ratings
+    }
+    assert shown == printed
 
 
 def test_a_base_is_0_where_it_has_votes(filled: Studio) -> None:
