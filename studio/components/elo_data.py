@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline import elo, intervals
-from pipeline.elo import Group, Rating, Table, Votes
+from pipeline.elo import Group, Rating, Table
 from pipeline.intervals import Figure
+from pipeline.votes import Votes
 from studio.components import elo_asked, elo_models
 from studio.components.elo_asked import Asked
 from studio.components.elo_models import Model

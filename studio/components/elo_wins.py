@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from pipeline import intervals
-from pipeline.elo import Votes
 from pipeline.intervals import Figure
+from pipeline.votes import Votes
 from studio.components import elo_charts as charts
 from studio.components.charts import AXIS
 from studio.components.elo_data import TITLES, Picture, Rated

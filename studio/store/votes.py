@@ -11,15 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline import elo
-from pipeline.elo import Group, Rule, Votes
+from pipeline.elo import Group, Rule
 from pipeline.intervals import Floats, Ints, dense
+from pipeline.votes import Votes
 from studio.store.database import Columns, Reader, Store
 from studio.store.matchups import MatchupFilter, where_of
 
 
 @dataclass(frozen=True)
 class Coded:
-    """The votes of one group: sides `a` and `b` are numbers of competitors. See `elo.Votes`."""
+    """The votes of one group: sides `a` and `b` are numbers of competitors. See `pipeline.votes.Votes`."""
 
     group: Group
     a: Ints

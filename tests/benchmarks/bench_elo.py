@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from pipeline import elo
-from pipeline.elo import Votes
+from pipeline.votes import Votes
 
 
 def main(many: int = 1_000_000, models: int = 10, resamples: int = 1_000) -> None:

@@ -65,7 +65,9 @@ def all_drawn(page: Page) -> None:
     page.wait_for_timeout(500)
     expect(page.locator(".progress-text:visible")).to_have_count(0, timeout=SLOW)
     for plot in page.locator(".js-plotly-plot:visible").all():
-        expect(plot.locator(":is(.points, .lines, .bars, .heatmaplayer, .errorbars) *").first).to_be_attached()
+        expect(
+            plot.locator(":is(.points, .lines, .bars, .heatmaplayer, .errorbars) *").first
+        ).to_be_attached()
 
 
 def test_what_would_write_is_refused_with_a_sentence(opened: Page) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from pipeline import bradley_terry, elo, matchups
-from pipeline.elo import SCALE, Group, Rating, Table, Votes
+from pipeline.elo import SCALE, Group, Rating, Table
 from pipeline.errors import UserError
 from pipeline.intervals import Floats
 from pipeline.matchups import Annotator, Matchup
+from pipeline.votes import Votes
 
 
 def matchup(a: str, b: str, p_a: float, prompt: str = "", **more: object) -> Matchup:
