@@ -36,26 +36,23 @@ size (figure 4), and whether they are right as often as they say (figure 9).</p>
 run in on the <a href="runs">Runs</a> page.</li></ol></div>"""
 
 
-def build(blocks: gr.Blocks, studio: Studio) -> None:
-    """Put the tab among the page's tabs."""
-    with gr.Tab("Questions", id=VIEW, render_children=True) as tab:
-        empty = gr.HTML(EMPTY, padding=False, elem_id="questions-empty")
-        with gr.Column(visible=False) as body:
-            gr.HTML(LEAD, padding=False)
-            with gr.Row(elem_classes="cai-columns"):
-                with gr.Column(min_width=480):
-                    right = section(
-                        "hhh", "Right answers", question_figures.ACCURACY, question_figures.accuracy
-                    )
-                with gr.Column(min_width=480):
-                    sure = section(
-                        "sure", "Calibration", question_figures.CALIBRATION, question_figures.calibration
-                    )
+def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
+    """Put the figures and the form on the page's `tab`."""
+    empty = gr.HTML(EMPTY, padding=False, elem_id="questions-empty")
+    with gr.Column(visible=False) as body:
+        gr.HTML(LEAD, padding=False)
         with gr.Row(elem_classes="cai-columns"):
-            with gr.Column(scale=2, min_width=400, elem_classes="cai-panel"):
-                form = _form()
-            with gr.Column(scale=3, min_width=480):
-                listed = gr.HTML(padding=False, elem_id="evals-runs")
+            with gr.Column(min_width=480):
+                right = section("hhh", "Right answers", question_figures.ACCURACY, question_figures.accuracy)
+            with gr.Column(min_width=480):
+                sure = section(
+                    "sure", "Calibration", question_figures.CALIBRATION, question_figures.calibration
+                )
+    with gr.Row(elem_classes="cai-columns"):
+        with gr.Column(scale=2, min_width=400, elem_classes="cai-panel"):
+            form = _form()
+        with gr.Column(scale=3, min_width=480):
+            listed = gr.HTML(padding=False, elem_id="evals-runs")
     seen, offered = gr.State(""), gr.State([])
     shown = [seen, empty, body, *right.outputs, *sure.outputs]
 

@@ -36,21 +36,20 @@ prompts.</li>
 --run runs/scores</code>, and bring that run in on the <a href="runs">Runs</a> page.</li></ol></div>"""
 
 
-def build(blocks: gr.Blocks, studio: Studio) -> None:
-    """Put the tab among the page's tabs."""
-    with gr.Tab("Revisions", id=VIEW, render_children=True) as tab:
-        pm = gr.Dropdown(
-            [("All, side by side", "")], value="", label="Scored by", elem_id="revisions-pm", visible=False
-        )
-        empty = gr.HTML(EMPTY, padding=False, elem_id="revisions-empty")
-        with gr.Column(visible=False) as body:
-            gr.HTML(LEAD, padding=False)
-            sections = _sections()
-        with gr.Row(elem_classes="cai-columns"):
-            with gr.Column(scale=2, min_width=400, elem_classes="cai-panel"):
-                card = scoring_card.scoring_card(studio)
-            with gr.Column(scale=3, min_width=480):
-                listed = gr.HTML(padding=False, elem_id="score-runs")
+def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
+    """Put the figures and the form on the page's `tab`."""
+    pm = gr.Dropdown(
+        [("All, side by side", "")], value="", label="Scored by", elem_id="revisions-pm", visible=False
+    )
+    empty = gr.HTML(EMPTY, padding=False, elem_id="revisions-empty")
+    with gr.Column(visible=False) as body:
+        gr.HTML(LEAD, padding=False)
+        sections = _sections()
+    with gr.Row(elem_classes="cai-columns"):
+        with gr.Column(scale=2, min_width=400, elem_classes="cai-panel"):
+            card = scoring_card.scoring_card(studio)
+        with gr.Column(scale=3, min_width=480):
+            listed = gr.HTML(padding=False, elem_id="score-runs")
     seen = gr.State("")
     shown = [seen, pm, empty, body, *(output for one in sections for output in one.outputs)]
 

@@ -66,8 +66,11 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             ratings(blocks, studio)
         with gr.Tab("Tournaments", id="tournaments", render_children=True):
             tournament.build(blocks, studio)
-        revisions.build(blocks, studio)
-        questions.build(blocks, studio)
+        # All of a tab in the tab: what else stood among the tabs would be counted as one.
+        with gr.Tab("Revisions", id=revisions.VIEW, render_children=True) as tab:
+            revisions.build(blocks, studio, tab)
+        with gr.Tab("Questions", id=questions.VIEW, render_children=True) as tab:
+            questions.build(blocks, studio, tab)
 
     def arrive(request: gr.Request) -> Any:
         asked = request.query_params
