@@ -13,14 +13,21 @@ Nothing can be started, judged or changed; do that in <a href="sessions">a sessi
 
 
 def example_bar(studio: Studio) -> None:
-    """Put the bar on the page, where the session is the example."""
-    if not studio.store.read_only:
-        return
+    """Put the bar on the page; it is seen where the session is the example.
+
+    It is there in any session: a tab that is still open calls the events of the next app by their number.
+    """
     before = studio.mover.before
-    with gr.Row(elem_classes="cai-example-bar", elem_id="example-bar"):
+    with gr.Row(visible=studio.store.read_only, elem_classes="cai-example-bar", elem_id="example-bar"):
         gr.HTML(SAYS, padding=False)
-        if before:
-            back = gr.Button(f"Back to “{before}”", size="sm", elem_id="example-back", scale=0, min_width=160)
+        back = gr.Button(
+            f"Back to “{before}”",
+            visible=bool(before),
+            size="sm",
+            elem_id="example-back",
+            scale=0,
+            min_width=160,
+        )
     problem, going = gr.HTML(padding=False), gr.Textbox(visible=False)
 
     def leave() -> list[str]:
@@ -29,5 +36,4 @@ def example_bar(studio: Studio) -> None:
             return ["", MOVING]
         return [mistake.html, ""]
 
-    if before:
-        back.click(leave, None, [problem, going], **LEAVE).then(None, going, js=GO)
+    back.click(leave, None, [problem, going], **LEAVE).then(None, going, js=GO)

@@ -20,6 +20,7 @@ from studio.components import draft_state
 from studio.context import Studio
 from studio.store import constitutions
 from studio.store.constitutions import StaleDraft, Version
+from studio.store.database import SessionReadOnly
 
 # Joined into one function body, in this order.
 SCRIPTS = ("principle_card.js", "draft_bar.js", "draft_keeping.js", "principle_cards.js")
@@ -86,6 +87,8 @@ def server_functions(studio: Studio) -> list[Any]:
             )
         except StaleDraft:
             return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
+        except SessionReadOnly as error:
+            return _answer(studio, name, told=str(error), stale=True)
         return _answer(studio, name, with_body=False)
 
     def walk_draft(data: str, request: gr.Request) -> str:

@@ -60,7 +60,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     def names(shown: str) -> Any:
         name, drafts = looked_at(shown), set(constitutions.drafts(studio.store))
         choices = [(f"{one} · unsaved edits" if one in drafts else one, one) for one in known_names(studio)]
-        if name and settings.get(studio.store, LAST) != name:
+        if name and not studio.store.read_only and settings.get(studio.store, LAST) != name:
             settings.put(studio.store, LAST, name)
         return gr.update(choices=choices, value=name if (name, name) in choices or name in drafts else None)
 

@@ -56,9 +56,9 @@ LENGTHS = [
 ]
 NO_RUNS = """<p class="cai-muted">No runs yet. What works in the background is listed here: batches of chains,
 pairs, labels, training and the tour.</p>"""
-EXAMPLE = """<p><b>The example</b> is a tour that was recorded: each page has something to show, at once. It opens
-read-only in the place of this session, which stays as it is; one click leads back. What is being written live
-stops, and is kept.</p>"""
+EXAMPLE = """<p><b>The example</b> is a tour that was recorded: each page has something to show, at once. It
+opens read-only in the place of this session, which stays as it is; one click leads back. What is written
+live stops, and is kept.</p>"""
 METHOD = """<p class="cai-muted cai-foot">The method is that of Bai et al. (2022), “Constitutional AI:
 Harmlessness from AI Feedback”, arXiv 2212.08073: the supervised stage of section 3, the AI feedback and RL of
 section 4.</p>"""
@@ -105,11 +105,10 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
 
 def _example(studio: Studio) -> None:
     """The button that opens the example; in the example, how it was made."""
-    if studio.store.read_only:
-        with gr.Accordion("How this example was made", open=False, elem_id="card"):
-            gr.Markdown(example.card())
-        return
-    with gr.Row(elem_classes="cai-example-bar"):
+    there = studio.store.read_only
+    with gr.Accordion("How this example was made", open=False, visible=there, elem_id="card"):
+        gr.Markdown(example.card())
+    with gr.Row(visible=not there, elem_classes="cai-example-bar"):
         gr.HTML(EXAMPLE, padding=False)
         open_ = gr.Button("Open the example", size="sm", elem_id="example-open", scale=0, min_width=180)
     problem, going = gr.HTML(padding=False), gr.Textbox(visible=False)

@@ -1,4 +1,4 @@
-"""The example that comes with the studio, opened in one click: every page alive, no plot empty, and no write."""
+"""The example that comes with the studio, opened in one click: each page alive, no plot empty, no write."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ SLOW = 120_000  # ms: the first rating loads scipy, and a session has to open
 REFUSED = "This is the example, which is read-only: open a session of your own under Sessions"
 # While one session closes and the next opens, what the page asks of the studio may fail.
 WHILE_MOVING = re.compile(r"Connection errored out|Failed to load resource|AbortError")
+DRAWN = ":is(.points, .lines, .bars, .heatmaplayer, .errorbars) *"
 # Of each page a part that only a session with something in it shows.
 ALIVE = {
     "": "#recent .cai-list li",
-    "constitution": ".cai-card",
+    "constitution": ".cai-pc",
     "chains": "#chains a",
     "runs": "#runs a",
-    "reading": "#reading",
+    "reading": "#reading article",
     "labels": ".cai-labellers tr",
-    "audit": "#audit [data-state=blind]",
+    "audit": "#audit [data-state]",
     "agreement": ".cai-gate",
-    "training": "#training-runs a",
+    "training": "#runs a",
     "checkpoints": ".cai-checkpoints tbody tr",
-    "chat": "#chat",
-    "arena": "#arena",
+    "chat": "#message",
+    "arena": "#arena-tabs",
     "elo": "#frontier .main-svg",
 }
 
@@ -65,9 +66,13 @@ def all_drawn(page: Page) -> None:
     page.wait_for_timeout(500)
     expect(page.locator(".progress-text:visible")).to_have_count(0, timeout=SLOW)
     for plot in page.locator(".js-plotly-plot:visible").all():
+<<<<<<< ours
         expect(
             plot.locator(":is(.points, .lines, .bars, .heatmaplayer, .errorbars) *").first
         ).to_be_attached()
+=======
+        expect(plot.locator(DRAWN).first).to_be_attached(timeout=SLOW)
+>>>>>>> theirs
 
 
 def test_what_would_write_is_refused_with_a_sentence(opened: Page) -> None:

@@ -44,6 +44,7 @@ def test_both_figures_are_drawn_and_fit(
 ) -> None:
     expect(opened.locator("#hhh .points path")).to_have_count(2)
     assert opened.locator("#sure .points path").count() >= 4
+    expect(opened.get_by_role("tab", name="Questions")).to_have_count(1)
     given = request.node.callspec.params["page"]
     shot(f"questions-{given['scheme']}-{given['width']}")
     assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -15,7 +15,7 @@ from pipeline.configs import Drawing
 from pipeline.errors import UserError
 from pipeline.prompts import from_text
 from studio import api, example, sessions_command
-from studio.app import Pages
+from studio.app import Pages, build
 from studio.components.leaving import leave_for
 from studio.context import Studio, moved
 from studio.jobs import batch, importing, recipes
@@ -178,3 +178,14 @@ def test_a_terminal_is_told_the_same_and_may_copy_it(home: Path, tmp_path: Path)
     copy: Any = Store.open(home / "mine")
     assert not copy.read_only
     copy.close()
+
+
+def test_the_app_of_the_example_has_the_events_of_any_other(opened: Studio, home: Path) -> None:
+    """A tab of the session before calls them by number until it has loaded anew."""
+    mine = Studio.open(home / "mine", "mine")
+    events = [
+        [(fn["id"], fn["targets"]) for fn in build(studio).state.gradio.get_blocks().config["dependencies"]]
+        for studio in (mine, opened)
+    ]
+    mine.close()
+    assert events[0] == events[1]
