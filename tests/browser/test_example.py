@@ -66,13 +66,7 @@ def all_drawn(page: Page) -> None:
     page.wait_for_timeout(500)
     expect(page.locator(".progress-text:visible")).to_have_count(0, timeout=SLOW)
     for plot in page.locator(".js-plotly-plot:visible").all():
-<<<<<<< ours
-        expect(
-            plot.locator(":is(.points, .lines, .bars, .heatmaplayer, .errorbars) *").first
-        ).to_be_attached()
-=======
         expect(plot.locator(DRAWN).first).to_be_attached(timeout=SLOW)
->>>>>>> theirs
 
 
 def test_what_would_write_is_refused_with_a_sentence(opened: Page) -> None:
