@@ -10,8 +10,9 @@ import gradio as gr
 
 from pipeline.configs import Measuring
 from pipeline.errors import UserError
-from studio.components import question_figures, run_view
+from studio.components import question_figures
 from studio.components.chat_models import called, speakers
+from studio.components.elo_runs import runs_html, stamp
 from studio.components.elo_section import QUIET, section
 from studio.components.problem import told
 from studio.components.run_controls import REFRESH
@@ -20,9 +21,8 @@ from studio.context import Studio, author
 from studio.escaping import exact
 from studio.jobs import measuring
 from studio.jobs.stages import EVALS
-from studio.store import runs
-from studio.store.runs import ACTIVE
 
+RUNS = "Runs with questions"
 VIEW = "questions"
 LEAD = """<p>Questions whose right answer is known, as the paper's 438 of helpfulness, honesty and
 harmlessness: a model that is to give feedback should find it. Each line of a table is one run.</p>"""
@@ -58,13 +58,13 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
 
     def show() -> list[Any]:
         every = question_figures.measured(studio.store, studio.jobs.folder)
-        head = [_stamp(studio), gr.update(visible=not every), gr.update(visible=bool(every))]
+        head = [stamp(studio, EVALS), gr.update(visible=not every), gr.update(visible=bool(every))]
         if not every:
             return [*head, *(gr.skip() for _ in shown[len(head) :])]
         return [*head, *right.render(every), *sure.render(every)]
 
     def look(before: str) -> list[Any]:
-        return [gr.skip()] * len(shown) if before == _stamp(studio) else show()
+        return [gr.skip()] * len(shown) if before == stamp(studio, EVALS) else show()
 
     def grown(before: str) -> list[Any]:
         return look(before) if before else [gr.skip()] * len(shown)  # nobody has looked yet
@@ -75,7 +75,7 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
     def offer(before: Options) -> list[Any]:
         known = speakers(studio)
         menu = gr.skip() if known == before else gr.update(choices=known)
-        return [known, menu, _runs(studio)]
+        return [known, menu, runs_html(studio, EVALS, RUNS)]
 
     def start(request: gr.Request, file: str | None, model: str | None, name: str) -> tuple[str, Any]:
         with told() as mistake:
@@ -85,7 +85,7 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
             who = called(asked.model, speakers(studio))
             measuring.prepare(studio.store, studio.jobs.folder, Path(file), asked, who, name, author(request))
             studio.jobs.wake()
-            return "", _runs(studio)
+            return "", runs_html(studio, EVALS, RUNS)
         return mistake.html, gr.skip()
 
     # Figures are drawn when they are looked at: plotly measures what is shown.
@@ -132,18 +132,3 @@ def _command(model: str | None) -> str:
     said = "MODEL" if named.startswith("/") else named
     line = shlex.join(["cai", "evals", "--file", "FILE", "--model", said, "--run", "DIR"])
     return f'<p class="cai-muted">The same in a terminal: <code>{exact(line)}</code></p>'
-
-
-def _stamp(studio: Studio) -> str:
-    """Changes when a run has ended or is gone: what half a run has answered is not drawn anew."""
-    ended = [f"{run.id}:{run.state}" for run in runs.listed(studio.store) if run.stage == EVALS.name]
-    return " ".join(one for one in ended if one.rpartition(":")[2] not in ACTIVE) or "none"
-
-
-def _runs(studio: Studio) -> str:
-    """The runs, with their place and progress; a link opens one on the Runs page."""
-    every = [run for run in runs.listed(studio.store) if run.stage == EVALS.name]
-    title = '<h2 class="cai-heading">Runs with questions</h2>'
-    if not every:
-        return f'{title}<p class="cai-muted">None yet. They work one at a time with all other runs.</p>'
-    return title + run_view.run_list(every, studio.store, "", "runs")

@@ -6,7 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from studio.components import revision_lines, run_view, scoring_card
+from studio.components import revision_lines, scoring_card
+from studio.components.elo_runs import runs_html, stamp
 from studio.components.elo_section import QUIET, Section, section
 from studio.components.problem import told
 from studio.components.revision_lines import Picture
@@ -15,9 +16,8 @@ from studio.components.scoring_card import ScoringCard
 from studio.components.training_sources import Options
 from studio.context import Studio, author
 from studio.jobs.stages import SCORE
-from studio.store import runs
-from studio.store.runs import ACTIVE
 
+RUNS = "Runs that score"
 VIEW = "revisions"
 MENUS = ("chains", "pm")
 LEAD = """<p>A preference model's score of each answer: first as it was given, then after each revision.
@@ -61,14 +61,14 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
             value=chosen if chosen in names else "",
             visible=len(names) > 1,
         )
-        head = [_stamp(studio), menu, gr.update(visible=not names), gr.update(visible=bool(names))]
+        head = [stamp(studio, SCORE), menu, gr.update(visible=not names), gr.update(visible=bool(names))]
         if not names:
             return [*head, *(gr.skip() for _ in shown[len(head) :])]
         picture = every.only(chosen)
         return [*head, *(update for one in sections for update in one.render(picture))]
 
     def look(before: str, chosen: str) -> list[Any]:
-        return [gr.skip()] * len(shown) if before == _stamp(studio) else show(chosen)
+        return [gr.skip()] * len(shown) if before == stamp(studio, SCORE) else show(chosen)
 
     def arrive(request: gr.Request, chosen: str) -> list[Any]:
         return show(chosen) if request.query_params.get("view") == VIEW else [gr.skip()] * len(shown)
@@ -77,7 +77,7 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
         with told() as mistake:
             values = dict(zip(card.form, given, strict=True))
             scoring_card.start(studio, values, author(request))
-            return "", _runs(studio)
+            return "", runs_html(studio, SCORE, RUNS)
         return mistake.html, gr.skip()
 
     # Figures are drawn when they are looked at: plotly measures what is shown.
@@ -101,28 +101,13 @@ def _sections() -> list[Section[Picture]]:
     ]
 
 
-def _stamp(studio: Studio) -> str:
-    """Changes when a run of scores has ended or is gone: what half a run has scored is not drawn anew."""
-    ended = [f"{run.id}:{run.state}" for run in runs.listed(studio.store) if run.stage == SCORE.name]
-    return " ".join(one for one in ended if one.rpartition(":")[2] not in ACTIVE) or "none"
-
-
-def _runs(studio: Studio) -> str:
-    """The runs that score, with their place and progress; a link opens one on the Runs page."""
-    every = [run for run in runs.listed(studio.store) if run.stage == SCORE.name]
-    title = '<h2 class="cai-heading">Runs that score</h2>'
-    if not every:
-        return f'{title}<p class="cai-muted">None yet. They work one at a time with all other runs.</p>'
-    return title + run_view.run_list(every, studio.store, "", "runs")
-
-
 def _offering(blocks: gr.Blocks, studio: Studio, card: ScoringCard, listed: gr.HTML) -> None:
     """The menus and the runs follow the session; what was chosen stays."""
     before = gr.State(({}, ""))
     menus = [card.form[name] for name in MENUS]
 
     def look(known: tuple[dict[str, Options], str], chains: list[str] | None, pm: str | None) -> list[Any]:
-        offers, html = scoring_card.offers(studio), _runs(studio)
+        offers, html = scoring_card.offers(studio), runs_html(studio, SCORE, RUNS)
         told = gr.skip() if html == known[1] else html
         if offers == known[0]:
             return [gr.skip() if html == known[1] else (offers, html), told, gr.skip(), gr.skip()]
