@@ -102,6 +102,7 @@ def test_a_models_judgments_stand_in_where_nobody_else_judged_and_never_pass_for
     ]
     file = tmp_path / "human.jsonl"
     file.write_text("".join(json.dumps(as_json(one)) + "\n" for one in project))
+    people = progress(studio.store).audited
     assert human.import_judgments(studio.store, file).new == 60
     assert human.import_judgments(studio.store, file).new == 0
     picture = look(studio, "", axis="helpful")
@@ -111,7 +112,7 @@ def test_a_models_judgments_stand_in_where_nobody_else_judged_and_never_pass_for
     ]
     assert "judgments that models wrote" in unescape(top_html(studio, picture))
     assert gates.gate_for(studio.store, picture.labeller, "helpful").state == "not shown yet"
-    assert progress(studio.store).audited == 80  # of people, on the other axis
+    assert progress(studio.store).audited == people
     exported = agreement_exports.held_judgments(studio.store, picture.asked)
     assert {(one.annotator, one.annotator_kind) for one in exported} == {("project", "model")}
 
