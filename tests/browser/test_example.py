@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.soak, pytest.mark.timeout(900)]
 
 SLOW = 120_000  # ms: the first rating loads scipy, and a session has to open
 REFUSED = "This is the example, which is read-only: open a session of your own under Sessions"
