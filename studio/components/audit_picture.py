@@ -68,8 +68,11 @@ def mine(store: Store, asking: Asking) -> dict[str, Judgment]:
     return {one.pair_id: one for one in judgments.mine(store, asking.who, asking.axis)}
 
 
-def pair_picture(store: Store, asking: Asking, id: str | None) -> str:
-    """The pair as this annotator may see it now; without one, why there is none."""
+def pair_picture(store: Store, asking: Asking, id: str | None, peeked: bool = False) -> str:
+    """The pair as this annotator may see it now; without one, why there is none.
+
+    `peeked`: it is shown without being judged.
+    """
     if id is None:
         return _no_pair(store, asking)
     stored = pairs.load(store, id)
@@ -82,7 +85,7 @@ def pair_picture(store: Store, asking: Asking, id: str | None) -> str:
     if judgment is None or judgment.choice == "skip":
         known = judgments.seen(store, id, asking.who)
         # Shown without judging is kept as a skip that is not blind, so that a refresh shows it again.
-        peeked = judgment is not None and not judgment.blind
+        peeked = peeked or (judgment is not None and not judgment.blind)
         reveal = audit_reveal.judged_html(revealed(store, asking, stored.pair, own, None)) if peeked else ""
         return audit_view.pair_html(shown, asking.axis, "known" if known else "blind", None, query, reveal)
     reveal = audit_reveal.judged_html(revealed(store, asking, stored.pair, own, judgment))

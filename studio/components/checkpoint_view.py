@@ -120,7 +120,7 @@ def _facts(one: Checkpoint, titles: Titles) -> str:
         ("parameters", parameters(card.get("parameters"))),
         ("trained", parameters(card.get("trained")) if card.get("trained") else ""),
         ("step", figures.number(card.get("step"))),
-        ("weights", "adapter" if one.adapter else "whole"),
+        ("weights", "not here" if not one.weighs else "adapter" if one.adapter else "whole"),
         ("seed", figures.number(said.get("seed"))),
         ("gate", str(said.get("gate") or "")),
         ("made", f"{one.made.astimezone():%Y-%m-%d %H:%M}"),

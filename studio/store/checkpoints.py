@@ -52,6 +52,11 @@ class Checkpoint:
         return self.folder.name != RESULT
 
     @property
+    def weighs(self) -> bool:
+        """Whether its weights are here: an export of a session leaves them out, and keeps the card."""
+        return any(self.folder.glob("*.safetensors"))
+
+    @property
     def adapter(self) -> bool:
         """Whether its weights need a base."""
         return (self.folder / "adapter_config.json").is_file()

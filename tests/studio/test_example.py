@@ -13,13 +13,27 @@ import pytest
 from pipeline import constitution
 from pipeline.configs import Drawing
 from pipeline.errors import UserError
+from pipeline.pairs import make_pair
 from pipeline.prompts import from_text
-from studio import api, example, sessions_command
+from pipeline.records import Judgment, Message, Source
+from studio import api, audit_acts, example, sessions_command
 from studio.app import Pages, build
+from studio.components import audit_asking
+from studio.components.audit_picture import Asked
 from studio.components.leaving import leave_for
 from studio.context import Studio, moved
 from studio.jobs import batch, importing, recipes
-from studio.store import archive, backups, constitutions, gates, sessions, sightings, verdicts
+from studio.store import (
+    archive,
+    backups,
+    constitutions,
+    gates,
+    judgments,
+    pairs,
+    sessions,
+    sightings,
+    verdicts,
+)
 from studio.store.database import SessionReadOnly, Store
 
 SENTENCE = (
@@ -192,3 +206,22 @@ def test_the_app_of_the_example_has_the_events_of_any_other(opened: Studio, home
 def _events(studio: Studio) -> list[Any]:
     found = build(studio).state.gradio.get_blocks().config["dependencies"]
     return [(fn["id"], [name for _, name in fn["targets"]], len(fn["inputs"])) for fn in found]
+
+
+def test_a_pair_is_shown_in_the_example_with_who_said_what_of_it(home: Path, tmp_path: Path) -> None:
+    pair = make_pair("p", (Message("user", "Hi"),), "One.", "Two.", Source("m"), Source("m"), "red_team")
+    store = Store.open(tmp_path / "made" / "tour")
+    with store.tx() as tx:
+        pairs.add(tx, [pair], None)
+        judgments.add_imported(tx, [Judgment(pair.id, "harmless", "project", "model", "a")], None)
+    archive.export_session(store, tmp_path / "recorded" / example.ARCHIVE)
+    store.close()
+    store, asking = Store.open(example.unpack(home)), audit_asking.read({}, "ann")
+    asked = Asked()
+    blind = audit_acts.arrive(store, asked, asking, None)
+    assert "project" not in str(blind.view)
+    press = {"item": pair.id, "state": "blind"}
+    assert "project (a model)" in str(audit_acts.act(store, asked, asking, {**press, "action": "show"}).view)
+    assert "project (a model)" in str(audit_acts.arrive(store, asked, asking, pair.id, shown=True).view)
+    assert SENTENCE in str(audit_acts.act(store, asked, asking, {**press, "action": "a"}).said)
+    store.close()
