@@ -8,8 +8,8 @@ from studio.components.leaving import GO, LEAVE, MOVING, leave_for
 from studio.components.problem import told
 from studio.context import Studio
 
-SAYS = """<p><b>The example, read-only.</b> A tour that was recorded: look at everything, open each point.
-Nothing can be started, judged or changed; do that in <a href="sessions">a session of your own</a>.</p>"""
+SAYS = """<p><b>The example, read-only.</b> Made up to show the pages: no model wrote it, and
+no figure in it means anything. Nothing can be started, judged or changed; do that in <a href="sessions">a session of your own</a>.</p>"""
 
 
 def example_bar(studio: Studio) -> None:
