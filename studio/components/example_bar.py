@@ -9,7 +9,8 @@ from studio.components.problem import told
 from studio.context import Studio
 
 SAYS = """<p><b>The example, read-only.</b> Made up to show the pages: no model wrote it, and
-no figure in it means anything. Nothing can be started, judged or changed; do that in <a href="sessions">a session of your own</a>.</p>"""
+no figure in it means anything. Nothing can be started, judged or changed; do that in
+<a href="sessions">a session of your own</a>.</p>"""
 
 
 def example_bar(studio: Studio) -> None:

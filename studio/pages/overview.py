@@ -56,9 +56,9 @@ LENGTHS = [
 ]
 NO_RUNS = """<p class="cai-muted">No runs yet. What works in the background is listed here: batches of chains,
 pairs, labels, training and the tour.</p>"""
-EXAMPLE = """<p><b>The example</b> is made up, to show each page with something in it: no model wrote it, and no
-figure in it means anything. It opens read-only in the place of this session, which stays as it is; one click leads back. What is written
-live stops, and is kept.</p>"""
+EXAMPLE = """<p><b>The example</b> is made up, to show each page with something in it: no model wrote it, and
+no figure in it means anything. It opens read-only in the place of this session, which stays as it is; one
+click leads back. What is written live stops, and is kept.</p>"""
 METHOD = """<p class="cai-muted cai-foot">The method is that of Bai et al. (2022), “Constitutional AI:
 Harmlessness from AI Feedback”, arXiv 2212.08073: the supervised stage of section 3, the AI feedback and RL of
 section 4.</p>"""
