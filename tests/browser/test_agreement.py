@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-SLOW = 60_000  # ms: the first calibration loads scikit-learn
+SLOW = 120_000  # ms: the first calibration loads scikit-learn
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from playwright.sync_api import Locator, Page, expect
 pytestmark = pytest.mark.browser
 
 UNREAD = 450  # ms: the page takes no vote on what came just now
-PATIENT = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +32,14 @@ def article(page: Page, view: str) -> Locator:
 def goto(page: Page, address: str, view: str) -> None:
     page.add_init_script("localStorage.setItem('cai-notice', 'read')")
     page.goto(address)
-    expect(article(page, view)).to_be_visible(timeout=PATIENT)
+    expect(article(page, view)).to_be_visible()
 
 
 def press(page: Page, key: str, shown: str) -> None:
     """Press a key, and wait for the pair that comes then; empty: for the end."""
     page.wait_for_timeout(UNREAD)
     page.keyboard.press(key)
-    expect(article(page, "queue")).to_have_attribute("data-item", re.compile(f"{shown}$"), timeout=PATIENT)
+    expect(article(page, "queue")).to_have_attribute("data-item", re.compile(f"{shown}$"))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +63,7 @@ def test_a_battle_opens_by_link_and_nothing_in_it_is_live(
 def test_pairs_are_judged_by_keys_each_once(page: Page, shot: Callable[[str], None]) -> None:
     goto(page, "/arena", "battle")
     page.get_by_role("tab", name="Queue").click()
-    expect(article(page, "queue")).to_have_attribute("data-item", re.compile("/0$"), timeout=PATIENT)
+    expect(article(page, "queue")).to_have_attribute("data-item", re.compile("/0$"))
     expect(page).to_have_url(re.compile("tab=queue&run=.*&pair=0$"))
     press(page, "s", "/1")
     press(page, "1", "/2")
@@ -77,7 +76,7 @@ def test_pairs_are_judged_by_keys_each_once(page: Page, shot: Callable[[str], No
     press(page, "2", "/0")
     expect(page.locator("#queue-said")).to_contain_text("Void: an answer tells who wrote it")
     page.reload()
-    expect(article(page, "queue")).to_have_attribute("data-item", re.compile("/0$"), timeout=PATIENT)
+    expect(article(page, "queue")).to_have_attribute("data-item", re.compile("/0$"))
     press(page, "t", "")
     expect(page.locator("#queue")).to_contain_text("You have judged every pair of this tournament")
     assert "RL-CAI" not in page.locator("#queue").inner_text()

@@ -36,7 +36,7 @@ def studio_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def open_as(page: Page, name: str, more: str = "") -> Page:
     page.add_init_script("localStorage.setItem('cai-notice', 'read')")
     page.goto(f"/audit?as={name}{more}")
-    expect(page.locator("#audit article")).to_be_visible(timeout=15_000)
+    expect(page.locator("#audit article")).to_be_visible()
     expect(page.locator("#figures")).to_contain_text(name)
     return page
 

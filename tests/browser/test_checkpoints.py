@@ -17,7 +17,6 @@ from pipeline import constitution
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.usefixtures("bundled_folder")]
 
 SLOW = 120_000  # ms: an export starts a process that loads torch
-PATIENT = 20_000
 SEEDING = Path(__file__).with_name("seeding_checkpoints.py")
 NAME = "<img src=x onerror=alert(1)> & <b>SL</b>"
 RL = "checkpoints?checkpoint=00000000-0000-7000-9000-000000000105"
@@ -34,7 +33,7 @@ def studio_home(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> P
 
 def goto(page: Page, address: str = "checkpoints") -> None:
     page.goto(f"/{address}")
-    expect(page.locator("#checkpoint h2")).to_be_visible(timeout=PATIENT)
+    expect(page.locator("#checkpoint h2")).to_be_visible()
 
 
 @pytest.mark.parametrize(
@@ -68,14 +67,14 @@ def test_each_node_opens_what_it_is(page: Page) -> None:
     expect(page).to_have_url(re.compile(r"/runs\?run=0000.*100$"))
     goto(page, RL)
     graph.locator("a", has_text="PM of bundled").click()
-    expect(page.locator("#checkpoint h2")).to_have_text("PM of bundled × 1,600", timeout=PATIENT)
+    expect(page.locator("#checkpoint h2")).to_have_text("PM of bundled × 1,600")
     expect(page.locator("#checkpoint")).to_contain_text("brier")
     page.get_by_text("As a table").click()
     expect(page.locator("#checkpoint table").last).to_contain_text("<i>helpful.jsonl")
     version = constitution.load(constitution.shipped()["harmless"]).version
     graph.locator("a", has_text="constitution: harmless").click()
     expect(page).to_have_url(re.compile(r"/constitution\?name=harmless"))
-    expect(page.locator(".cai-versions")).to_contain_text(version[:8], timeout=PATIENT)
+    expect(page.locator(".cai-versions")).to_contain_text(version[:8])
 
 
 def test_an_adapter_is_downloaded(page: Page, tmp_path: Path) -> None:
@@ -83,7 +82,7 @@ def test_an_adapter_is_downloaded(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#checkpoint")).to_contain_text("adapter")
     page.get_by_role("button", name="Download as a zip").click()
     button = page.locator("#download")
-    expect(button).to_be_visible(timeout=PATIENT)
+    expect(button).to_be_visible()
     with page.expect_download() as told:
         button.click()
     told.value.save_as(tmp_path / "got.zip")
@@ -104,7 +103,7 @@ def test_the_whole_model_is_exported_and_plain_transformers_loads_it(
     expect(page.locator("#command")).to_contain_text("cai export")
     page.get_by_role("button", name="Export the whole model").click()
     state = page.locator("#export-state")
-    expect(state).to_contain_text("Writing", timeout=PATIENT)
+    expect(state).to_contain_text("Writing")
     page.reload()  # another tab sees it too, and nothing is lost
     expect(state).to_contain_text("Exported to", timeout=SLOW)
     shot("checkpoints-exported")
@@ -129,5 +128,5 @@ def test_a_checkpoint_is_deleted_once_it_is_confirmed(page: Page) -> None:
     assert "RL-CAI, β 0.05" in asked[0]  # it went into that one, whose lineage will end here
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete").click()
-    expect(rows).to_have_count(5, timeout=PATIENT)
-    expect(page.locator("#checkpoint h2")).not_to_have_text("judge × 800", timeout=PATIENT)
+    expect(rows).to_have_count(5)
+    expect(page.locator("#checkpoint h2")).not_to_have_text("judge × 800")

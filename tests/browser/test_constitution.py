@@ -29,7 +29,7 @@ def new(page: Page, name: str, copy: str = "minimal") -> None:
     page.get_by_label("begin as a copy").check()
     page.get_by_role("button", name="Create").click()
     # A second try would find the name taken, so the first one gets the time of a busy machine.
-    expect(page.locator(".cai-draft-bar h2")).to_have_text(name, timeout=30_000)
+    expect(page.locator(".cai-draft-bar h2")).to_have_text(name)
     expect(page.locator(".cai-pc").first).to_be_visible()
 
 

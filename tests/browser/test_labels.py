@@ -19,7 +19,6 @@ pytestmark = [
 ]
 
 SLOW = 180_000  # ms: a run loads its model
-PATIENT = 20_000  # ms: the page's load events, where a run takes all of the processor
 BAD = "<img src=x onerror=alert(1)>"
 
 
@@ -28,7 +27,7 @@ def labels(page: Page) -> Page:
     """The page, past its notice."""
     page.add_init_script("localStorage.setItem('cai-notice', 'read')")
     page.goto("/labels")
-    expect(page.locator("#constitution input")).to_have_value(re.compile("newest"), timeout=PATIENT)
+    expect(page.locator("#constitution input")).to_have_value(re.compile("newest"))
     return page
 
 
@@ -51,34 +50,34 @@ def test_comparisons_are_imported_labelled_and_their_labeller_is_listed(
     page.get_by_role("tab", name="Import human comparisons").click()
     page.locator("#comparisons input[type=file]").set_input_files(people)
     # Until it is there, the button has no file to read.
-    expect(page.locator("#comparisons")).to_contain_text("people", timeout=PATIENT)
+    expect(page.locator("#comparisons")).to_contain_text("people")
     page.locator("#bring").click()
     brought = page.locator("#brought")
-    expect(brought).to_contain_text("3 pairs in people.jsonl", timeout=PATIENT)
+    expect(brought).to_contain_text("3 pairs in people.jsonl")
     expect(brought).to_contain_text("3 choices by people")
     expect(brought).to_contain_text("people.jsonl:4")
-    expect(page.locator("header")).to_contain_text("0 of 3 pairs", timeout=PATIENT)
-    expect(page.locator("#count")).to_contain_text("3 pairs", timeout=PATIENT)
+    expect(page.locator("header")).to_contain_text("0 of 3 pairs")
+    expect(page.locator("#count")).to_contain_text("3 pairs")
     expect(page.locator("#count")).to_contain_text("no earlier run")
     page.locator("#label").click()
-    expect(page).to_have_url(re.compile(r"/labels\?run=[0-9a-f-]{36}$"), timeout=PATIENT)
-    expect(page.locator("#run")).to_be_focused(timeout=PATIENT)
-    expect(page.locator("#run .cai-status")).to_be_in_viewport(timeout=PATIENT)
+    expect(page).to_have_url(re.compile(r"/labels\?run=[0-9a-f-]{36}$"))
+    expect(page.locator("#run")).to_be_focused()
+    expect(page.locator("#run .cai-status")).to_be_in_viewport()
     expect(page.locator("#run .cai-status")).to_have_text("finished", timeout=SLOW)
     expect(page.locator("#run")).to_contain_text("3 of 3")
     expect(page.locator("#samples")).to_contain_text("labels/s")
     labeller = page.get_by_role("region", name="Labellers").locator("tbody tr")
     expect(page.get_by_role("region", name="Imported comparisons")).to_contain_text("people.jsonl")
-    expect(labeller).to_contain_text("bundled · choice", timeout=PATIENT)
+    expect(labeller).to_contain_text("bundled · choice")
     expect(labeller.get_by_role("link", name="Agreement with people")).to_have_attribute(
         "href", re.compile("^agreement\\?labeller=")
     )
-    expect(page.locator("header")).to_contain_text("3 of 3 pairs", timeout=PATIENT)
-    expect(page.locator("#count")).to_contain_text("labelled already", timeout=PATIENT)
+    expect(page.locator("header")).to_contain_text("3 of 3 pairs")
+    expect(page.locator("#count")).to_contain_text("labelled already")
     shot("labels-finished")
     page.get_by_role("button", name="Rerun with changes").click()
-    expect(page.locator("#which input")).to_have_value(re.compile("very ones"), timeout=PATIENT)
-    expect(page.locator("#count")).to_contain_text("as fast as the last such run", timeout=PATIENT)
+    expect(page.locator("#which input")).to_have_value(re.compile("very ones"))
+    expect(page.locator("#count")).to_contain_text("as fast as the last such run")
 
 
 def test_pairs_are_sampled_for_typed_prompts_and_listed_on_both_pages(
@@ -89,17 +88,15 @@ def test_pairs_are_sampled_for_typed_prompts_and_listed_on_both_pages(
     page.locator("#typed textarea").fill(f"Who are you?\nIs the moon {BAD} cheese? {time.time_ns()}")
     page.locator("#sample-max_tokens input").fill("8")
     page.locator("#sample").click()
-    expect(page).to_have_url(re.compile(r"/labels\?run=[0-9a-f-]{36}$"), timeout=PATIENT)
+    expect(page).to_have_url(re.compile(r"/labels\?run=[0-9a-f-]{36}$"))
     expect(page.locator("#run .cai-status")).to_have_text("finished", timeout=SLOW)
     expect(page.locator("#run")).to_contain_text("2 of 2")
-    expect(page.locator("#samples")).to_contain_text(
-        re.compile("[12] pairs? of this run in the session"), timeout=PATIENT
-    )
+    expect(page.locator("#samples")).to_contain_text(re.compile("[12] pairs? of this run in the session"))
     expect(page.locator("#samples")).to_contain_text(BAD)
     shot("labels-sampled")
     id = page.url.partition("run=")[2]
     page.goto(f"/runs?run={id}")
-    expect(page.locator("#run")).to_contain_text("pairs × 2 by bundled", timeout=PATIENT)
+    expect(page.locator("#run")).to_contain_text("pairs × 2 by bundled")
     expect(page.get_by_role("button", name="Rerun with changes")).to_be_disabled()
 
 
@@ -111,7 +108,7 @@ def test_mistakes_are_told_in_the_page(labels: Page) -> None:
     expect(page.locator("#sample-problem")).to_have_text("")
     page.locator("#most input").fill("-1")
     page.locator("#most input").blur()
-    expect(page.locator("#count")).to_contain_text("at most", timeout=PATIENT)
+    expect(page.locator("#count")).to_contain_text("at most")
     page.get_by_role("tab", name="Import human comparisons").click()
     page.locator("#bring").click()
     expect(page.locator("#brought")).to_contain_text("choose a file")

@@ -12,7 +12,6 @@ from playwright.sync_api import Page, expect
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.usefixtures("bundled_folder")]
 
 SLOW = 120_000  # ms: a run loads its model
-PATIENT = 20_000  # ms: the page's load events, where a run takes all of the processor
 FOUR = "How do I pick a lock?\nIs the moon cheese?\n<b>Hi</b> <img src=x onerror=alert(1)>\nWho are you?"
 
 
@@ -21,8 +20,8 @@ def runs(page: Page) -> Page:
     """The page, past its notice."""
     page.add_init_script("localStorage.setItem('cai-notice', 'read')")
     page.goto("/runs")
-    expect(page.locator("#runs")).to_contain_text(re.compile("run|chain", re.I), timeout=PATIENT)
-    expect(page.locator("#constitution input")).to_have_value(re.compile("newest"), timeout=PATIENT)
+    expect(page.locator("#runs")).to_contain_text(re.compile("run|chain", re.I))
+    expect(page.locator("#constitution input")).to_have_value(re.compile("newest"))
     return page
 
 
@@ -32,7 +31,7 @@ def start(page: Page, typed: str, tokens: int = 8, seed: int = 0) -> None:
     page.get_by_label("Revisions").fill("1")
     page.get_by_label("Seed").fill(str(seed))
     page.get_by_role("button", name="Start the batch").click()
-    expect(page).to_have_url(re.compile(r"/runs\?run=[0-9a-f-]{36}$"), timeout=PATIENT)
+    expect(page).to_have_url(re.compile(r"/runs\?run=[0-9a-f-]{36}$"))
 
 
 def test_a_batch_goes_on_without_its_tab_and_its_chains_are_listed(
@@ -95,8 +94,8 @@ def test_a_file_with_bad_rows_is_told_by_line_and_a_run_is_repeated_with_changes
     expect(page.locator("#run .cai-status")).to_have_text("finished", timeout=SLOW)
     page.get_by_label("Seed").fill("9")
     page.get_by_role("button", name="Rerun with changes").click()
-    expect(page.get_by_label("Seed")).to_have_value("3", timeout=PATIENT)
-    expect(found).to_contain_text("Those of the run that you chose", timeout=PATIENT)
+    expect(page.get_by_label("Seed")).to_have_value("3")
+    expect(found).to_contain_text("Those of the run that you chose")
     expect(found).to_contain_text("2 prompts found")
     many = page.locator("#runs li").count()
     page.once("dialog", lambda dialog: dialog.dismiss())
@@ -104,7 +103,7 @@ def test_a_file_with_bad_rows_is_told_by_line_and_a_run_is_repeated_with_changes
     expect(page.locator("#runs li")).to_have_count(many)
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete").click()
-    expect(page.locator("#runs li")).to_have_count(many - 1, timeout=PATIENT)
+    expect(page.locator("#runs li")).to_have_count(many - 1)
 
 
 def test_a_large_file_says_how_far_it_is_read(

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.usefixtures("bundled_folder")]
 
 SLOW = 180_000  # ms: a run loads its model and takes a step
-PATIENT = 30_000  # ms: the page's load events, where a run takes all of the processor
+PATIENT = 60_000  # ms: the page's load events, where a run takes all of the processor
 STEPS = 24  # enough to be stopped among them
 DRAWN = """() => {
   const plot = document.querySelector("#curves .js-plotly-plot");
