@@ -85,7 +85,7 @@ def test_chains_stop_at_the_limit_and_go_on_with_a_higher_one(
     assert main(critique) == 0
     chains = rows(run / "outputs" / "chains.jsonl")
     assert [c["messages"][0]["content"] for c in chains] == [f"Question {i}?" for i in range(10)]
-    assert [c for c in chains if c in kept] == kept
+    assert all(chain in chains for chain in kept)  # kept as they ended, of eight at a time
     assert {step["revision"] for c in chains for step in c["steps"]} == {keyed.name}
     assert f"model_revision: {keyed.name}" in (run / "config.yaml").read_text()
     assert all(row["counted"] for row in rows(run / "usage.jsonl"))
@@ -163,7 +163,7 @@ def test_labels_stop_at_the_limit_and_go_on(
     assert main(label(rows=24)) == 0
     labels = rows(tmp_path / "run" / "outputs" / "labels.jsonl")
     assert len(labels) == 24
-    assert [row for row in labels if row in kept] == kept
+    assert all(row in labels for row in kept)  # kept as they ended, of eight at a time
 
 
 def test_pairs_and_evals_ask_servers_too(keyed: Any, tmp_path: Path, tiny_model: Path, capsys: Any) -> None:
