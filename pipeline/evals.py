@@ -51,8 +51,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """A model's, whose weights are `revision`. `right` is 1, 0, or 0.5 for an exact tie; `first` the same
-    for the first option, over all orders.
+    """A model's, whose weights are `revision`, asked in `form`.
+
+    `right` is 1, 0, or 0.5 for an exact tie; `first` the same for the first option, over all orders.
 
     `p` is the probability of what is right, among the options, by the mean logit of both orders.
     """
@@ -67,6 +68,7 @@ class Answer:
     p: float
     model: str
     revision: str
+    form: Form
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,8 @@ def _answered(
         found: list[list[float]] = [[] for _ in left]
         for (i, _, _), score in zip(asked, scores, strict=True):
             found[i].append(score.logprob)
-        who = engine.info.name, engine.info.revision
-        return [_answer(question, logprobs, *who) for question, logprobs in zip(left, found, strict=True)]
+        who = engine.info.name, engine.info.revision, form
+        return [_answer(question, logprobs, who) for question, logprobs in zip(left, found, strict=True)]
     return []
 
 
@@ -192,22 +194,20 @@ def _conversation(prompt: str) -> tuple[Message, ...]:
     return tuple(turns)
 
 
-def _answer(question: Question, logprobs: Sequence[float], model: str, revision: str) -> Answer:
+def _answer(question: Question, logprobs: Sequence[float], who: tuple[str, str, Form]) -> Answer:
     # A lettered prompt holds its own options: what comes before them is what is shared.
     stem = question.prompt.split("\n (A)")[0].split("\n(A)")[0]
     said = question.id, question.kind, content_id([stem])
     if question.kind == "responses":
         right_a, wrong_b, wrong_a, right_b = logprobs
         ab, ba = right_a - wrong_b, right_b - wrong_a
-        return Answer(
-            *said, _side(ab + ba), (_side(ab) + _side(-ba)) / 2, probability((ab + ba) / 2), model, revision
-        )
+        return Answer(*said, _side(ab + ba), (_side(ab) + _side(-ba)) / 2, probability((ab + ba) / 2), *who)
     texts, many = (*question.corrects, *question.incorrects), len(question.corrects)
     right = max(logprobs[:many]) - max(logprobs[many:])
     by_letter = sorted(zip(texts, logprobs, strict=True), key=lambda option: option[0].strip(" ()").upper())
     first = by_letter[0][1] - max(p for _, p in by_letter[1:])
     p = float(np.exp(np.logaddexp.reduce(logprobs[:many]) - np.logaddexp.reduce(logprobs)))
-    return Answer(*said, _side(right), _side(first), p, model, revision)
+    return Answer(*said, _side(right), _side(first), p, *who)
 
 
 def _side(difference: float) -> float:

@@ -11,7 +11,6 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ from pipeline.engines import Engine
 from pipeline.engines.opening import open_engine
 from pipeline.errors import UserError
 from pipeline.evals import Answer, EvalFile, Question
-from pipeline.events import complete
-from pipeline.growing import EXCERPT, Stop, Work, grow, say
+from pipeline.growing import EXCERPT, Stop, Work, grown, say
 from pipeline.intervals import Figure
 from pipeline.records import as_json, parse
 from pipeline.rundir import RunDir, read_rows
@@ -58,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     found = evals.read(args.file)
     for line in found.report():
         say(line)
-    revision = models.resolve(measuring.model).revision  # a mistyped name fails at once
+    models.resolve(measuring.model)  # a mistyped name fails at once
     if args.run:
         answers, status = _kept(args, measuring, found)
     else:
@@ -72,10 +70,9 @@ def run(args: argparse.Namespace) -> int:
     report = evals.report(answers)
     left_out = len(found.problems) + (0 if status else len(found.questions) - len(answers))
     if args.json:
-        plain = _plain(str(args.file), measuring, revision, report, left_out)
-        print(json.dumps(plain, indent=2))  # noqa: T201
+        print(json.dumps(_plain(args, answers[0], report, left_out), indent=2))  # noqa: T201
     else:
-        for line in lines(measuring.model, revision, report, left_out):
+        for line in _lines(answers[0], report, left_out):
             print(line)  # noqa: T201
     return status
 
@@ -104,19 +101,16 @@ def _kept(args: argparse.Namespace, measuring: Measuring, found: EvalFile) -> tu
         {"stage": "evals", **as_json(measuring), **revisions(model=measuring.model)},
         {f"questions{args.file.suffix}": args.file},
     )
-    status = 0
-    if not complete(folder.events):
-        # What is printed is the figures alone, where a program reads them.
-        with redirect_stdout(sys.stderr if args.json else sys.stdout):
-            status = grow(
-                folder,
-                "evals",
-                "answers",
-                ANSWERS,
-                lambda row: str(row["id"]),
-                [question.id for question in found.questions],
-                lambda work: _answer(work, measuring, found.questions),
-            )
+    status = grown(
+        folder,
+        args.json,
+        "evals",
+        "answers",
+        ANSWERS,
+        lambda row: str(row["id"]),
+        [question.id for question in found.questions],
+        lambda work: _answer(work, measuring, found.questions),
+    )
     path = folder.outputs / ANSWERS
     return [parse(Answer, row) for row in read_rows(path if path.exists() else folder.part(ANSWERS))], status
 
@@ -142,11 +136,10 @@ def _load(name: str) -> Engine:
     return open_engine(name)
 
 
-def lines(name: str, revision: str, report: evals.Report, left_out: int) -> list[str]:
-    """The figures for a terminal."""
+def _lines(of: Answer, report: evals.Report, left_out: int) -> list[str]:
     kinds = [f"{count:,} {KINDS[kind]}" for kind, count in report.kinds.items()]
     return [
-        f"{name} ({revision})",
+        f"{of.model} ({of.revision})",
         *kinds,
         _line("accuracy", report.accuracy),
         _line("first option wins", report.first),
@@ -159,13 +152,12 @@ def _line(name: str, f: Figure) -> str:
     return f"{name:20} {f.value:.3f}  [{f.low:.3f}, {f.high:.3f}]  n = {f.n:,} of {f.clusters:,} prompts"
 
 
-def _plain(
-    file: str, measuring: Measuring, revision: str, report: evals.Report, left_out: int
-) -> dict[str, Any]:
+def _plain(args: argparse.Namespace, of: Answer, report: evals.Report, left_out: int) -> dict[str, Any]:
     plain = asdict(report)
     for name in ("accuracy", "first"):
         plain[name] = {k: None if math.isnan(v) else v for k, v in plain[name].items()}
-    return {"file": file, **as_json(measuring), "revision": revision, **plain, "left_out": left_out}
+    model = {"model": args.model, "revision": of.revision, "form": of.form}
+    return {"file": str(args.file), **model, **plain, "left_out": left_out}
 
 
 class _Bar:

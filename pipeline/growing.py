@@ -10,7 +10,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 from pipeline.engines import SpentError
 from pipeline.engines.spending import USAGE, Purse
 from pipeline.errors import UserError
-from pipeline.events import EventLog
+from pipeline.events import EventLog, complete
 from pipeline.meter import Meter
 from pipeline.rundir import RunDir, read_rows
 from pipeline.terminal import shown
@@ -141,6 +141,17 @@ def grow(
         except Exception as error:
             log.emit("failed", error=str(error) or type(error).__name__)
             raise
+
+
+def grown(folder: RunDir, aside: bool, *what: Any) -> int:
+    """`grow`, but for a run that is complete already, of which nothing is left to be done.
+
+    `aside`: what it prints goes to stderr, as a program is to read the figures alone.
+    """
+    if complete(folder.events):
+        return 0
+    with redirect_stdout(sys.stderr if aside else sys.stdout):
+        return grow(folder, *what)
 
 
 def _spent(work: Callable[[Work], None], what: Work) -> str:

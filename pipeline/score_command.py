@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from pipeline import revision_scores, scoring
 from pipeline.configs import Scoring, add_arguments, from_arguments
 from pipeline.errors import UserError
-from pipeline.events import complete
-from pipeline.growing import grow, say
+from pipeline.growing import grown, say
 from pipeline.records import parse
 from pipeline.revision_scores import RevisionScore
 from pipeline.rundir import RunDir, read_rows
@@ -69,20 +66,18 @@ def run(args: argparse.Namespace) -> int:
         {"stage": "score", "pm": pm, "pm_revision": revision},
         {f"chains/{name}.jsonl": path for name, path in files.items()},
     )
-    if not complete(folder.events):
-        # What is printed is the figures alone, where a program reads them.
-        with redirect_stdout(sys.stderr if args.json else sys.stdout):
-            status = grow(
-                folder,
-                "score",
-                "scores",
-                SCORES,
-                lambda row: str(row["id"]),
-                [one.id for one in every],
-                lambda work: scoring.score(work, every, pm, revision, lambda: _load(pm)),
-            )
-        if status:
-            return status
+    status = grown(
+        folder,
+        args.json,
+        "score",
+        "scores",
+        SCORES,
+        lambda row: str(row["id"]),
+        [one.id for one in every],
+        lambda work: scoring.score(work, every, pm, revision, lambda: _load(pm)),
+    )
+    if status:
+        return status
     _tell([parse(RevisionScore, row) for row in read_rows(folder.outputs / SCORES)], args.json)
     return 0
 

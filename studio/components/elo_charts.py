@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pipeline.elo import Rating
+from pipeline.intervals import Figure
 from studio.components.charts import AFTER, AI, AXIS, FONT, HUMAN, REFERENCE, frame
 from studio.escaping import escape
 
@@ -75,6 +77,19 @@ def whiskers(ratings: Sequence[Rating], colour: str) -> dict[str, Any]:
         "color": colour,
         "thickness": 1.2,
         "width": 4,
+    }
+
+
+def bounds(figures: Sequence[Figure], colour: str) -> dict[str, Any]:
+    """The 95% intervals of figures; an end that is infinite has no whisker, and the hover text says so."""
+
+    def to(end: float, value: float) -> float:
+        return abs(end - value) if math.isfinite(end) else 0.0
+
+    return {
+        **whiskers([], colour),
+        "array": [to(figure.high, figure.value) for figure in figures],
+        "arrayminus": [to(figure.low, figure.value) for figure in figures],
     }
 
 

@@ -31,11 +31,7 @@ def evasive(picture: Picture) -> Drawn:
         figure.add_scatter(
             x=[share.value for share in shares],
             y=[r.elo for r in ratings],
-            error_x={
-                **charts.whiskers([], style["colour"]),
-                "array": [share.high - share.value for share in shares],
-                "arrayminus": [share.value - share.low for share in shares],
-            },
+            error_x=charts.bounds(shares, style["colour"]),
             error_y=charts.whiskers(ratings, style["colour"]),
             **trace(line, style, rated.key),
             hovertext=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -11,6 +12,7 @@ import plotly.graph_objects as go
 
 from pipeline.elo import Rating
 from pipeline.export_files import as_csv
+from pipeline.intervals import Figure
 from studio.escaping import escape, exact
 
 P = TypeVar("P")
@@ -85,6 +87,13 @@ def below_html(name: str, title: str, drawn: Drawn) -> str:
         f'<div class="cai-wide"><table class="cai-table"><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div></details>"
     )
+
+
+def columns(name: str, figure: Figure) -> dict[str, object]:
+    """A figure as plain values of a table; NaN and infinity are empty."""
+    ends = {"": figure.value, "_low": figure.low, "_high": figure.high}
+    finite = {f"{name}{end}": value if math.isfinite(value) else None for end, value in ends.items()}
+    return {**finite, f"{name}_n": figure.n, f"{name}_prompts": figure.clusters}
 
 
 def points(rating: Rating | None, base: str) -> str:

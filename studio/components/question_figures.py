@@ -16,9 +16,10 @@ from pipeline.agreement import Bin, Compared
 from pipeline.evals import Answer
 from pipeline.intervals import Figure
 from studio.components import elo_charts as charts
+from studio.components.agreement_words import share
 from studio.components.charts import REFERENCE
 from studio.components.elo_models import find, judged_by, parameters
-from studio.components.elo_section import Drawn
+from studio.components.elo_section import Drawn, columns
 from studio.escaping import escape
 from studio.progress import plural
 from studio.store import checkpoints, eval_answers, runs
@@ -67,14 +68,14 @@ def accuracy(every: Sequence[Measured]) -> Drawn:
     figure.update_xaxes(type="category", showgrid=False)
     figure.add_hline(y=0.5, line={"color": REFERENCE, "width": 1.5, "dash": "dash"})
     for number, (name, one) in enumerate(zip(names, every, strict=True)):
-        style, share = charts.style(number), one.report.accuracy
+        style, right = charts.style(number), one.report.accuracy
         figure.add_scatter(
             x=[name],
-            y=[share.value],
-            error_y=_whiskers([share], style["colour"]),
+            y=[right.value],
+            error_y=charts.bounds([right], style["colour"]),
             mode="markers",
             marker={"color": style["colour"], "symbol": style["symbol"], "size": 12},
-            hovertext=[f"<b>{charts.label(one.name, 80)}</b><br>{_plain(share)}"],
+            hovertext=[f"<b>{charts.label(one.name, 80)}</b><br>{_plain(right)}"],
             hoverinfo="text",
         )
     return Drawn(
@@ -113,10 +114,10 @@ def calibration(every: Sequence[Measured]) -> Drawn:
         for bin in full:
             between = f"{bin.low:.1f}–{bin.high:.1f}"
             rows.append(
-                [escape(one.name), between, f"{bin.mean_p:.2f}", _share(bin.chosen), f"{bin.chosen.n:,}"]
+                [escape(one.name), between, f"{bin.mean_p:.2f}", share(bin.chosen), f"{bin.chosen.n:,}"]
             )
             about = {"model": one.name, "run": one.run, "low": bin.low, "high": bin.high, "mean": bin.mean_p}
-            data.append(about | _ends("right", bin.chosen))
+            data.append(about | columns("right", bin.chosen))
         rows.append([escape(one.name), "all: ECE", f"{error.value:.3f}", "", f"{error.n:,}"])
     return Drawn(
         figure,
@@ -146,7 +147,7 @@ def _line(figure: go.Figure, name: str, bins: Sequence[Bin], style: dict[str, st
     figure.add_scatter(
         x=[bin.mean_p for bin in bins],
         y=[bin.chosen.value for bin in bins],
-        error_y=_whiskers([bin.chosen for bin in bins], style["colour"]),
+        error_y=charts.bounds([bin.chosen for bin in bins], style["colour"]),
         mode="lines+markers",
         line={"color": style["colour"], "dash": style["dash"], "width": 1.5},
         marker={"color": style["colour"], "symbol": style["symbol"], "size": 9},
@@ -168,45 +169,28 @@ def _names(every: Sequence[Measured]) -> list[str]:
     return [labels[name] for name in numbered]
 
 
-def _whiskers(figures: Sequence[Figure], colour: str) -> dict[str, object]:
-    return {
-        **charts.whiskers([], colour),
-        "array": [max(0.0, figure.high - figure.value) for figure in figures],
-        "arrayminus": [max(0.0, figure.value - figure.low) for figure in figures],
-    }
-
-
 def _cells(one: Measured) -> list[str]:
     report = one.report
     return [
         escape(one.name),
         f"{one.size:,}" if one.size else "–",
         escape(one.file) or "–",
-        _share(report.accuracy),
+        share(report.accuracy),
         f"{report.accuracy.n:,}",
         f"{report.accuracy.clusters:,}",
-        _share(report.first),
+        share(report.first),
         f"{report.ties:,}",
     ]
 
 
 def _data(one: Measured) -> dict[str, object]:
     about = {"model": one.name, "revision": one.answers[0].revision, "parameters": one.size, "run": one.run}
-    figures = _ends("right", one.report.accuracy) | _ends("first_option", one.report.first)
+    figures = columns("right", one.report.accuracy) | columns("first_option", one.report.first)
     return {**about, "file": one.file, **figures, "ties": one.report.ties}
 
 
-def _ends(name: str, figure: Figure) -> dict[str, object]:
-    ends: dict[str, object] = {"": figure.value, "_low": figure.low, "_high": figure.high, "_n": figure.n}
-    return {f"{name}{end}": value for end, value in ends.items()} | {f"{name}_prompts": figure.clusters}
-
-
-def _share(share: Figure) -> str:
-    return f"<b>{share.value:.1%}</b> <span class='cai-ci'>[{share.low:.1%}, {share.high:.1%}]</span>"
-
-
-def _plain(share: Figure) -> str:
+def _plain(right: Figure) -> str:
     return (
-        f"{share.value:.1%} [{share.low:.1%}, {share.high:.1%}], n = {share.n:,} of "
-        f"{plural(share.clusters, 'prompt')}"
+        f"{right.value:.1%} [{right.low:.1%}, {right.high:.1%}], n = {right.n:,} of "
+        f"{plural(right.clusters, 'prompt')}"
     )

@@ -12,7 +12,7 @@ from pipeline.configs import Measuring
 from pipeline.errors import UserError
 from studio.components import question_figures
 from studio.components.chat_models import called, speakers
-from studio.components.elo_runs import runs_html, stamp
+from studio.components.elo_runs import drawn_when_seen, runs_html
 from studio.components.elo_section import QUIET, section
 from studio.components.problem import told
 from studio.components.run_controls import REFRESH
@@ -53,29 +53,23 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
             form = _form()
         with gr.Column(scale=3, min_width=480):
             listed = gr.HTML(padding=False, elem_id="evals-runs")
-    seen, offered = gr.State(""), gr.State([])
-    shown = [seen, empty, body, *right.outputs, *sure.outputs]
+    offered = gr.State(([], ""))
+    shown = [empty, body, *right.outputs, *sure.outputs]
 
     def show() -> list[Any]:
         every = question_figures.measured(studio.store, studio.jobs.folder)
-        head = [stamp(studio, EVALS), gr.update(visible=not every), gr.update(visible=bool(every))]
+        head = [gr.update(visible=not every), gr.update(visible=bool(every))]
         if not every:
             return [*head, *(gr.skip() for _ in shown[len(head) :])]
         return [*head, *right.render(every), *sure.render(every)]
 
-    def look(before: str) -> list[Any]:
-        return [gr.skip()] * len(shown) if before == stamp(studio, EVALS) else show()
-
-    def grown(before: str) -> list[Any]:
-        return look(before) if before else [gr.skip()] * len(shown)  # nobody has looked yet
-
-    def arrive(request: gr.Request) -> list[Any]:
-        return show() if request.query_params.get("view") == VIEW else [gr.skip()] * len(shown)
-
-    def offer(before: Options) -> list[Any]:
-        known = speakers(studio)
-        menu = gr.skip() if known == before else gr.update(choices=known)
-        return [known, menu, runs_html(studio, EVALS, RUNS)]
+    def offer(before: tuple[Options, str]) -> list[Any]:
+        known, html = speakers(studio), runs_html(studio, EVALS, RUNS)
+        return [
+            gr.skip() if (known, html) == tuple(before) else (known, html),
+            gr.skip() if known == before[0] else gr.update(choices=known),
+            gr.skip() if html == before[1] else html,
+        ]
 
     def start(request: gr.Request, file: str | None, model: str | None, name: str) -> tuple[str, Any]:
         with told() as mistake:
@@ -88,13 +82,9 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
             return "", runs_html(studio, EVALS, RUNS)
         return mistake.html, gr.skip()
 
-    # Figures are drawn when they are looked at: plotly measures what is shown.
-    tab.select(look, seen, shown, **QUIET)
-    blocks.load(arrive, None, shown, **QUIET)
+    drawn_when_seen(blocks, studio, tab, EVALS, show, [], shown)
     blocks.load(offer, offered, [offered, form["model"], listed], **QUIET)
-    tick = gr.Timer(REFRESH).tick
-    tick(grown, seen, shown, **QUIET)
-    tick(offer, offered, [offered, form["model"], listed], **QUIET)
+    gr.Timer(REFRESH).tick(offer, offered, [offered, form["model"], listed], **QUIET)
     given = [form["file"], form["model"], form["name"]]
     form["start"].click(start, given, [form["problem"], listed], **QUIET)
     form["model"].change(_command, form["model"], form["command"], **QUIET)

@@ -3,7 +3,6 @@ each preference model, whose scores have a zero and a unit of their own."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pipeline.revision_scores import Course, Point, RevisionScore, Series, words
 from studio.components import elo_charts as charts
 from studio.components.charts import AFTER, AI, HUMAN
 from studio.components.elo_models import called, judged_by
-from studio.components.elo_section import Drawn
+from studio.components.elo_section import Drawn, columns
 from studio.components.run_view import model_name
 from studio.escaping import escape
 from studio.progress import plural
@@ -146,7 +145,7 @@ def gains(drawn: Picture) -> Drawn:
             [escape(pm), escape(line.name), _share(line.course.better), f"{line.course.better.n:,}"]
             for pm, line in revised
         ],
-        [{**_about(pm, line), **_ends("final_above_first", line.course.better)} for pm, line in revised],
+        [{**_about(pm, line), **columns("final_above_first", line.course.better)} for pm, line in revised],
     )
 
 
@@ -201,7 +200,7 @@ def _trace(
     figure.add_scatter(
         x=[point.revision + aside for point in points],
         y=[of(point).value for point in points],
-        error_y=_whiskers([of(point) for point in points], style["colour"]),
+        error_y=charts.bounds([of(point) for point in points], style["colour"]),
         mode="lines+markers",
         line={"color": style["colour"], "dash": style["dash"], "width": 1.8},
         marker={"color": style["colour"], "symbol": style["symbol"], "size": 10},
@@ -219,23 +218,6 @@ def _trace(
     )
 
 
-def _whiskers(figures: Sequence[Figure], colour: str) -> dict[str, Any]:
-    """Rows of a single prompt have no end: no whisker, and the hover text says so."""
-
-    def to(end: float, value: float) -> float:
-        return abs(end - value) if math.isfinite(end) else 0.0
-
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [to(figure.high, figure.value) for figure in figures],
-        "arrayminus": [to(figure.low, figure.value) for figure in figures],
-        "color": colour,
-        "thickness": 1.2,
-        "width": 4,
-    }
-
-
 def _cells(pm: str, line: Line, point: Point) -> list[str]:
     """A row of the table, in HTML: the columns of HEAD."""
     gain = [_value(words(point.gain, signed=True)), f"{point.gain.n:,}"] if point.gain.defined else ["–", "–"]
@@ -249,15 +231,9 @@ def _value(said: str) -> str:
 
 
 def _data(pm: str, line: Line, point: Point) -> dict[str, object]:
-    figures = _ends("score", point.score) | _ends("gain", point.gain)
+    figures = columns("score", point.score) | columns("gain", point.gain)
     return {**_about(pm, line), "revisions": point.revision, **figures}
 
 
 def _about(pm: str, line: Line) -> dict[str, object]:
     return {"scored_by": pm, "line": line.name, **vars(line.course.series), "chains": line.run}
-
-
-def _ends(name: str, figure: Figure) -> dict[str, object]:
-    ends = {"": figure.value, "_low": figure.low, "_high": figure.high}
-    finite = {f"{name}{end}": value if math.isfinite(value) else None for end, value in ends.items()}
-    return {**finite, f"{name}_n": figure.n, f"{name}_prompts": figure.clusters}

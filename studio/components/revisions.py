@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from studio.components import revision_lines, scoring_card
-from studio.components.elo_runs import runs_html, stamp
+from studio.components.elo_runs import drawn_when_seen, runs_html
 from studio.components.elo_section import QUIET, Section, section
 from studio.components.problem import told
 from studio.components.revision_lines import Picture
@@ -50,8 +50,7 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
             card = scoring_card.scoring_card(studio)
         with gr.Column(scale=3, min_width=480):
             listed = gr.HTML(padding=False, elem_id="score-runs")
-    seen = gr.State("")
-    shown = [seen, pm, empty, body, *(output for one in sections for output in one.outputs)]
+    shown = [pm, empty, body, *(output for one in sections for output in one.outputs)]
 
     def show(chosen: str) -> list[Any]:
         every = revision_lines.picture(studio.store, studio.jobs.folder)
@@ -61,17 +60,11 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
             value=chosen if chosen in names else "",
             visible=len(names) > 1,
         )
-        head = [stamp(studio, SCORE), menu, gr.update(visible=not names), gr.update(visible=bool(names))]
+        head = [menu, gr.update(visible=not names), gr.update(visible=bool(names))]
         if not names:
             return [*head, *(gr.skip() for _ in shown[len(head) :])]
         picture = every.only(chosen)
         return [*head, *(update for one in sections for update in one.render(picture))]
-
-    def look(before: str, chosen: str) -> list[Any]:
-        return [gr.skip()] * len(shown) if before == stamp(studio, SCORE) else show(chosen)
-
-    def arrive(request: gr.Request, chosen: str) -> list[Any]:
-        return show(chosen) if request.query_params.get("view") == VIEW else [gr.skip()] * len(shown)
 
     def start(request: gr.Request, *given: Any) -> tuple[str, str]:
         with told() as mistake:
@@ -80,18 +73,10 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
             return "", runs_html(studio, SCORE, RUNS)
         return mistake.html, gr.skip()
 
-    # Figures are drawn when they are looked at: plotly measures what is shown.
-    tab.select(look, [seen, pm], shown, **QUIET)
-    blocks.load(arrive, pm, shown, **QUIET)
+    drawn_when_seen(blocks, studio, tab, SCORE, show, [pm], shown)
     pm.input(show, pm, shown, **QUIET)
     card.start.click(start, list(card.form.values()), [card.problem, listed], **QUIET)
     _offering(blocks, studio, card, listed)
-    tick = gr.Timer(REFRESH).tick
-
-    def grown(before: str, chosen: str) -> list[Any]:
-        return look(before, chosen) if before else [gr.skip()] * len(shown)  # nobody has looked yet
-
-    tick(grown, [seen, pm], shown, **QUIET)
 
 
 def _sections() -> list[Section[Picture]]:

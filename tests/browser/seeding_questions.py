@@ -25,7 +25,17 @@ def fill(folder: Path) -> None:
         add_run(store, store.folder / "runs", id, "evals", f"hhh · {model}", config, "done", None)
         logit = random.normal(knows, 1.5, QUESTIONS)
         answers = [
-            Answer(f"{n}", "letters", f"p{n // 2}", float(x > 0), 0.5, 1 / (1 + float(np.exp(-x))), model, id)
+            Answer(
+                f"{n}",
+                "letters",
+                f"p{n // 2}",
+                float(x > 0),
+                0.5,
+                1 / (1 + float(np.exp(-x))),
+                model,
+                id,
+                "chat",
+            )
             for n, x in enumerate(logit)
         ]
         with store.tx() as tx:

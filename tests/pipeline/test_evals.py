@@ -125,6 +125,8 @@ def test_the_command_prints_figures_and_json(
     assert "2 pairs of responses, put as a choice" in out
     assert "n = 3 of 2 prompts" in out
     assert "left out: 1" in out
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["form"] == "chat"  # the model's own
     assert main([*words, "--form", "plain", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["kinds"] == {"letters": 1, "responses": 2}

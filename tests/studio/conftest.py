@@ -29,6 +29,12 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
     studio.close()
 
 
+@pytest.fixture
+def idle(studio: Studio) -> None:
+    """Nothing is started by itself: a test does, or only looks."""
+    studio.jobs.close()
+
+
 class Paused:
     """An engine that says one word, then waits until it is stopped."""
 

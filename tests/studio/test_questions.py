@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,21 +23,14 @@ from studio.jobs.ingest import ingest
 from studio.store import eval_answers, runs
 from studio.store.runs import NewRun
 
+pytestmark = pytest.mark.usefixtures("idle")
+
 HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    """Nothing is started by itself."""
-    opened = Studio.open(tmp_path / "session", "test")
-    opened.jobs.close()
-    yield opened
-    opened.close()
 
 
 def answers(right: float, many: int = 40) -> list[Answer]:
     """A model that is as sure as it is often right."""
-    of = Answer("", "letters", "", 0.0, 0.0, 0.0, "tiny", "weights-1")
+    of = Answer("", "letters", "", 0.0, 0.0, 0.0, "tiny", "weights-1", "chat")
     return [
         replace(
             of,
@@ -100,7 +92,7 @@ def test_a_model_that_is_right_as_often_as_it_says_lies_on_the_line(studio: Stud
     random = np.random.default_rng(0)
     p = random.uniform(0, 1, 20_000)
     some = [
-        Answer(f"{n}", "letters", f"p{n}", float(x > 0.5), 0.0, float(x), "tiny", "w")
+        Answer(f"{n}", "letters", f"p{n}", float(x > 0.5), 0.0, float(x), "tiny", "w", "chat")
         for n, x in enumerate(np.where(random.uniform(size=len(p)) < p, p, 1 - p))
     ]
     compared = sides(some)

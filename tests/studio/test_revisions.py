@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -32,16 +31,9 @@ from studio.jobs.training import CHAINS
 from studio.store import chains, constitutions, migrate, revision_scores, runs
 from studio.store.runs import NewRun, Run
 
+pytestmark = pytest.mark.usefixtures("idle")
+
 HOSTILE = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    """Nothing is started by itself."""
-    opened = Studio.open(tmp_path / "session", "test")
-    opened.jobs.close()
-    yield opened
-    opened.close()
 
 
 def a_run(studio: Studio, id: str, stage: str, name: str, **config: Any) -> NewRun:

@@ -10,5 +10,6 @@ CREATE TABLE eval_answers (
     "first" DOUBLE NOT NULL,
     p DOUBLE NOT NULL,           -- the probability of what is right
     model VARCHAR NOT NULL,
-    revision VARCHAR NOT NULL
+    revision VARCHAR NOT NULL,
+    form VARCHAR NOT NULL
 );

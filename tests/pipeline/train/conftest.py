@@ -3,9 +3,34 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+
+@pytest.fixture
+def breaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], AbstractContextManager[None]]:
+    """While inside, training runs out of memory when it has done so many steps."""
+
+    @contextmanager
+    def at(steps: int) -> Iterator[None]:
+        from transformers import Trainer
+
+        step = Trainer.training_step
+
+        def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if self.state.global_step == steps:
+                raise MemoryError
+            return step(self, *args, **kwargs)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Trainer, "training_step", broken)
+            yield
+
+    return at
 
 
 @pytest.fixture(scope="session")

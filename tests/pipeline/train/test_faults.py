@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,8 @@ def test_what_the_machine_lacks_is_told_and_the_run_goes_on_after(
 
 
 def test_a_run_resumed_in_its_second_epoch_learns_what_an_undisturbed_one_does(
-    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    train: Train, tmp_path: Path, breaking: Callable[[int], AbstractContextManager[None]]
 ) -> None:
-    from transformers import Trainer
-
     def losses() -> list[float]:
         return [values["loss"] for step, values in metrics(tmp_path / "run" / "events.jsonl") if step]
 
@@ -108,17 +107,8 @@ def test_a_run_resumed_in_its_second_epoch_learns_what_an_undisturbed_one_does(
     train(uneven, steps=12, save_every=3)
     undisturbed = losses()
     (tmp_path / "run").rename(tmp_path / "before")
-    step = Trainer.training_step
-
-    def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.state.global_step == 10:
-            raise MemoryError
-        return step(self, *args, **kwargs)
-
-    monkeypatch.setattr(Trainer, "training_step", broken)
-    with pytest.raises(UserError, match="memory"):
+    with breaking(10), pytest.raises(UserError, match="memory"):
         train(uneven, steps=12, save_every=3)
-    monkeypatch.setattr(Trainer, "training_step", step)
     train(uneven, steps=12, save_every=3)
     assert losses() == pytest.approx(undisturbed, abs=1e-4)
 

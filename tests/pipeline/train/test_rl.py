@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -66,23 +67,14 @@ def test_a_reward_that_counts_a_letter_is_learnt(
 
 
 def test_a_run_resumed_in_its_second_epoch_learns_what_an_undisturbed_one_does(
-    learn: Callable[..., list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    learn: Callable[..., list[dict[str, Any]]],
+    tmp_path: Path,
+    breaking: Callable[[int], AbstractContextManager[None]],
 ) -> None:
-    from transformers import Trainer
-
     undisturbed = learn(steps=6, save_every=1)
     (tmp_path / "rl").rename(tmp_path / "before")
-    step = Trainer.training_step
-
-    def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.state.global_step == 3:
-            raise MemoryError
-        return step(self, *args, **kwargs)
-
-    monkeypatch.setattr(Trainer, "training_step", broken)
-    with pytest.raises(UserError, match="memory"):
+    with breaking(3), pytest.raises(UserError, match="memory"):
         learn(steps=6, save_every=1)
-    monkeypatch.setattr(Trainer, "training_step", step)
     again = learn(steps=6, save_every=1)
     assert [row["reward"] for row in again] == pytest.approx([row["reward"] for row in undisturbed])
 
