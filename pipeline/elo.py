@@ -187,17 +187,17 @@ def bootstrap(
         groups = GROUPS
     m = len(votes.models)
     # Who beat whom within each group, counted once: a resample is these counts under its own weights.
-    counts = _wins(votes, ids).T.tocsr()
+    counts = _wins(votes, ids)
     if counts.nnz > _FULL * math.prod(counts.shape) and math.prod(counts.shape) < _AT_ONCE:
         counts = counts.toarray()  # where most groups have most pairs, plain numbers multiply faster
     block = max(1, _AT_ONCE // (m * m))
     drawn = []
     for start in range(0, resamples, block):
         some = min(block, resamples - start)
-        picks = random.integers(0, groups, (some, groups)) + np.arange(some)[:, None] * groups
-        weights = np.bincount(picks.ravel(), minlength=some * groups).reshape(some, groups)
-        wins = (counts @ weights.T.astype(np.float64)).T.reshape(some, m, m)
-        drawn.append(bradley_terry.relative(wins, base, point))
+        weights = np.empty((some, groups))
+        for weight in weights:  # a resample at a time stays in the processor's cache
+            weight[:] = np.bincount(random.integers(0, groups, groups), minlength=groups)
+        drawn.append(bradley_terry.relative((weights @ counts).reshape(some, m, m), base, point))
     return np.concatenate(drawn)
 
 

@@ -28,16 +28,20 @@ class Telling(TrainerCallback):
     def __init__(self, log: EventLog, stop: Stop, stage: str) -> None:
         self.log, self.stop, self.stage = log, stop, stage
         self._began = self._first = 0.0
-        self._tokens = 0.0
-        self._last = 0.0
+        self._step = self._worked = self._tokens = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._began, self._first = time.monotonic(), state.global_step
-        self._last = self._began
+        self._first = state.global_step
         self.log.emit("started", stage=self.stage, total=state.max_steps, done=state.global_step)
 
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._step = time.monotonic()
+        self._began = self._began or self._step
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        spent = time.monotonic() - self._began
+        now = time.monotonic()
+        self._worked += now - self._step
+        spent = now - self._began
         steps = state.global_step - self._first
         eta = spent / steps * (state.max_steps - state.global_step) if steps else None
         self.log.emit(
@@ -66,11 +70,11 @@ class Telling(TrainerCallback):
             )
 
     def _add_rate(self, figures: dict[str, float]) -> None:
-        """Tokens a second since the last figures, from the running count."""
-        now, tokens = time.monotonic(), figures.pop("num_tokens", None)
-        if tokens is not None and tokens > self._tokens:
-            figures["tokens_per_second"] = (tokens - self._tokens) / max(1e-9, now - self._last)
-            self._tokens, self._last = tokens, now
+        """Tokens a second of the steps since the last figures; saving and sampling are no training."""
+        tokens = figures.pop("num_tokens", None)
+        if tokens is not None and tokens > self._tokens and self._worked:
+            figures["tokens_per_second"] = (tokens - self._tokens) / self._worked
+            self._tokens, self._worked = tokens, 0.0
 
 
 def _is_number(value: Any) -> bool:
