@@ -17,6 +17,8 @@ from studio.escaping import escape, exact
 from studio.store import matchups
 from studio.store.checkpoints import small_json
 
+Known = tuple[object, list[Any]]
+"""Of a judge: its accuracy on what it did not learn from, and the sources that it did."""
 LEARNT = ("chains", "labels", "written", "human")
 RULES = {"majority": "majorities of both orders, whose disagreement is a tie", "soft": "probabilities"}
 
@@ -28,7 +30,9 @@ def ratings_html(studio: Studio, picture: Picture) -> str:
     data = [_data(rated, rating) for rated in every for rating in rated.table.ratings]
     if not data:
         return ""
-    cards = "".join(_card(studio, picture, rated) for rated in every)
+    judges = {one.group.judge for one in every if elo_asked.who(one.group) == "pm"}
+    known = {judge: _known(studio, picture, judge) for judge in judges}
+    cards = "".join(_card(rated, known) for rated in every)
     return (
         '<div class="cai-elo-acts"><button type="button" class="cai-small" data-of="ratings" '
         f'data-csv="{exact(as_csv(data)[0])}" aria-label="All ratings as CSV">CSV</button></div>'
@@ -46,7 +50,7 @@ def warnings_html(picture: Picture) -> str:
     return f'<ul class="cai-elo-warnings" aria-label="Warnings">{"".join(found)}</ul>' if found else ""
 
 
-def _card(studio: Studio, picture: Picture, rated: Rated) -> str:
+def _card(rated: Rated, known: Mapping[str, Known]) -> str:
     table = rated.table
     rows = "".join(
         f'<tr><th scope="row">{escape(rating.model)}</th>'
@@ -59,7 +63,7 @@ def _card(studio: Studio, picture: Picture, rated: Rated) -> str:
         f'<section class="cai-card" data-group="{rated.key}"><h4>{TITLES[rated.group.axis]}</h4>'
         f'<p class="cai-{_side(rated)}"><span class="cai-who">{escape(rated.called)}</span></p>'
         f'<p class="cai-muted">{rated.sized}; {RULES[table.rule]}; {escape(table.base)} = 0.</p>'
-        f"{_judge_html(studio, picture, rated)}"
+        f"{_judge_html(rated, known)}"
         '<table class="cai-table"><thead><tr><th scope="col">Model</th><th scope="col">Elo [95%]</th>'
         f'<th scope="col">n</th><th scope="col">Prompts</th></tr></thead><tbody>{rows}</tbody></table>'
         f"{f'<ul class=cai-elo-warnings>{warnings}</ul>' if warnings else ''}</section>"
@@ -70,11 +74,11 @@ def _side(rated: Rated) -> str:
     return "person" if rated.group.kind == "person" else "model"
 
 
-def _judge_html(studio: Studio, picture: Picture, rated: Rated) -> str:
+def _judge_html(rated: Rated, known: Mapping[str, Known]) -> str:
     """A preference model's accuracy on pairs that it did not learn from, and what it did learn from."""
     if elo_asked.who(rated.group) != "pm":
         return ""
-    heldout, sources = _known(studio, picture, rated)
+    heldout, sources = known[rated.group.judge]
     told = figures.told({"accuracy": heldout}) if isinstance(heldout, Mapping) else []
     accuracy = f"Held-out accuracy {escape(told[0][1])}." if told else "Its held-out accuracy is not known."
     learnt = [_source(source) for source in sources if isinstance(source, Mapping)][:8]
@@ -84,19 +88,19 @@ def _judge_html(studio: Studio, picture: Picture, rated: Rated) -> str:
     return f'<p class="cai-elo-judge">{accuracy} {trained}</p>'
 
 
-def _known(studio: Studio, picture: Picture, rated: Rated) -> tuple[object, list[Any]]:
+def _known(studio: Studio, picture: Picture, judge: str) -> Known:
     """From the judge's card; where the session has it not, from the ratings that its runs wrote."""
-    if checkpoint := elo_models.find(rated.group.judge, picture.checkpoints):
+    if checkpoint := elo_models.find(judge, picture.checkpoints):
         return _of_card(checkpoint.card)
-    for run in matchups.runs_of(studio.store, rated.group):
+    for run in matchups.runs_of(studio.store, judge):
         row = _first_row(studio.jobs.of(run) / "outputs" / "ratings.json")
-        if row.get("judge") == rated.group.judge and "judge_trained_on" in row:
+        if row.get("judge") == judge and "judge_trained_on" in row:
             sources = row["judge_trained_on"]
             return row.get("judge_heldout"), sources if isinstance(sources, list) else []
     return None, []
 
 
-def _of_card(card: Mapping[str, Any]) -> tuple[object, list[Any]]:
+def _of_card(card: Mapping[str, Any]) -> Known:
     def inside(of: object, *names: str) -> object:
         for name in names:
             of = of.get(name) if isinstance(of, Mapping) else None

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.elo import Group
 from pipeline.matchups import Annotator, Matchup, Question
 from pipeline.records import AnnotatorKind, Message, PromptKind, parse
 from pipeline.refusals import refuses
@@ -159,9 +158,9 @@ def count(store: Reader, filter: MatchupFilter | None = None) -> int:
     return int(store.query(f"SELECT count(*) FROM current_matchups WHERE {where}", values)[0][0])  # noqa: S608
 
 
-def runs_of(store: Reader, group: Group) -> list[str]:
-    """The runs that a group's matchups are of, the newest first."""
-    where, values = where_of(MatchupFilter(axis=group.axis, judge=group.judge, annotator_kind=group.kind))
+def runs_of(store: Reader, judge: str) -> list[str]:
+    """The runs that have a judge's matchups, the newest first."""
+    where, values = where_of(MatchupFilter(judge=judge))
     rows = store.query(
         f"SELECT run FROM current_matchups WHERE {where} AND run IS NOT NULL "  # noqa: S608
         "GROUP BY run ORDER BY max(seq) DESC",
