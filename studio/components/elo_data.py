@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,18 +106,12 @@ def picture(studio: Studio, asked: Asked) -> Picture:
     some = [
         one for one in stored.coded(store, filter, asked.rule) if asked.who in ("", elo_asked.who(one.group))
     ]
-
-    def rate(one: stored.Coded) -> Rated | None:
+    rated = []
+    for one in some:
         votes = one.votes(names)
-        if not len(votes):
-            return None
-        table = elo.rate(votes, asked.base if asked.base in votes.models else "", asked.rule)
-        return _rated(studio, one.group, votes, table, there)
-
-    # numpy and the database let other threads work meanwhile.
-    with ThreadPoolExecutor() as pool:
-        evasive = pool.submit(_evasive, studio, asked, names)
-        rated = [one for one in pool.map(rate, some) if one]
+        if len(votes):
+            table = elo.rate(votes, asked.base if asked.base in votes.models else "", asked.rule)
+            rated.append(_rated(studio, one.group, votes, table, there))
     rated.sort(key=lambda one: -one.table.n)
     codes: dict[str, tuple[int, ...]] = {}
     for code, name in names.items():
@@ -129,7 +122,7 @@ def picture(studio: Studio, asked: Asked) -> Picture:
         {model.name: model for model in known.values()},
         codes,
         there,
-        evasive.result(),
+        _evasive(studio, asked, names),
         time.perf_counter() - start,
     )
 
