@@ -35,10 +35,10 @@ GROUPS = 2_000
 FEW = 20
 """Prompts below which a bootstrap over them is said to be rough."""
 _TAIL = 0.025
-_AT_ONCE = 4_000_000  # numbers of a block of win matrices: 32 MB
+_AT_ONCE = 4_000_000  # numbers of one block of matrices: 32 MB
 _STANDING: dict[int, Standing] = {RATED: "rated", ABOVE: "above", BELOW: "below", APART: "apart"}
-# 1,000,000 votes of 10 models with 1,000 resamples: 0.5 to 1.1 s, by the number of prompts, on 2 cores that
-# a training run shared (tests/benchmarks/bench_elo.py). evalica took 0.57 ms a fit, and so fits the point
+# 1,000,000 votes of 10 models with 1,000 resamples: 0.2 to 0.6 s, by the number of prompts, on 2 cores
+# (tests/benchmarks/bench_elo.py). evalica took 0.57 ms a fit, and so fits the point
 # alone: our fit of all resamples at once also does the 500 bootstraps of the coverage test in 6 s.
 
 

@@ -168,8 +168,8 @@ def _answered(
         found: list[list[float]] = [[] for _ in left]
         for (i, _, _), score in zip(asked, scores, strict=True):
             found[i].append(score.logprob)
-        who = engine.info.name, engine.info.revision, form
-        return [_answer(question, logprobs, who) for question, logprobs in zip(left, found, strict=True)]
+        said_by = engine.info.name, engine.info.revision, form
+        return [_answer(question, logprobs, said_by) for question, logprobs in zip(left, found, strict=True)]
     return []
 
 
@@ -194,20 +194,22 @@ def _conversation(prompt: str) -> tuple[Message, ...]:
     return tuple(turns)
 
 
-def _answer(question: Question, logprobs: Sequence[float], who: tuple[str, str, Form]) -> Answer:
+def _answer(question: Question, logprobs: Sequence[float], said_by: tuple[str, str, Form]) -> Answer:
     # A lettered prompt holds its own options: what comes before them is what is shared.
     stem = question.prompt.split("\n (A)")[0].split("\n(A)")[0]
     said = question.id, question.kind, content_id([stem])
     if question.kind == "responses":
         right_a, wrong_b, wrong_a, right_b = logprobs
         ab, ba = right_a - wrong_b, right_b - wrong_a
-        return Answer(*said, _side(ab + ba), (_side(ab) + _side(-ba)) / 2, probability((ab + ba) / 2), *who)
+        return Answer(
+            *said, _side(ab + ba), (_side(ab) + _side(-ba)) / 2, probability((ab + ba) / 2), *said_by
+        )
     texts, many = (*question.corrects, *question.incorrects), len(question.corrects)
     right = max(logprobs[:many]) - max(logprobs[many:])
     by_letter = sorted(zip(texts, logprobs, strict=True), key=lambda option: option[0].strip(" ()").upper())
     first = by_letter[0][1] - max(p for _, p in by_letter[1:])
     p = float(np.exp(np.logaddexp.reduce(logprobs[:many]) - np.logaddexp.reduce(logprobs)))
-    return Answer(*said, _side(right), _side(first), p, *who)
+    return Answer(*said, _side(right), _side(first), p, *said_by)
 
 
 def _side(difference: float) -> float:

@@ -21,7 +21,7 @@ from pipeline.engines import Engine
 from pipeline.engines.opening import open_engine
 from pipeline.errors import UserError
 from pipeline.evals import Answer, EvalFile, Question
-from pipeline.growing import EXCERPT, Stop, Work, grown, say
+from pipeline.growing import EXCERPT, Stop, Work, grow_unless_complete, say
 from pipeline.intervals import Figure
 from pipeline.records import as_json, parse
 from pipeline.rundir import RunDir, read_rows
@@ -101,7 +101,7 @@ def _kept(args: argparse.Namespace, measuring: Measuring, found: EvalFile) -> tu
         {"stage": "evals", **as_json(measuring), **revisions(model=measuring.model)},
         {f"questions{args.file.suffix}": args.file},
     )
-    status = grown(
+    status = grow_unless_complete(
         folder,
         args.json,
         "evals",
@@ -139,7 +139,7 @@ def _load(name: str) -> Engine:
 def _lines(of: Answer, report: evals.Report, left_out: int) -> list[str]:
     kinds = [f"{count:,} {KINDS[kind]}" for kind, count in report.kinds.items()]
     return [
-        f"{of.model} ({of.revision})",
+        f"{of.model} ({of.revision}), asked in the {of.form} form",
         *kinds,
         _line("accuracy", report.accuracy),
         _line("first option wins", report.first),

@@ -1,7 +1,8 @@
 """A stage whose output grows row by row: what is finished is kept, whatever stops or kills it.
 
-`grow` is what `cai critique`, `cai pairs` and `cai label` share: the events that a watcher reads, the
-first Ctrl-C that asks for an end, and the same command again that goes on without redoing a row.
+`grow` is what `cai critique`, `cai pairs`, `cai label`, `cai evals --run` and `cai score` share: the
+events that a watcher reads, the first Ctrl-C that asks for an end, and the same command again that goes on
+without redoing a row.
 """
 
 from __future__ import annotations
@@ -143,15 +144,24 @@ def grow(
             raise
 
 
-def grown(folder: RunDir, aside: bool, *what: Any) -> int:
-    """`grow`, but for a run that is complete already, of which nothing is left to be done.
+def grow_unless_complete(
+    folder: RunDir,
+    aside: bool,
+    stage: str,
+    noun: str,
+    name: str,
+    key: Key,
+    keys: Sequence[str],
+    work: Callable[[Work], None],
+) -> int:
+    """`grow`, or 0 at once where the run is complete.
 
     `aside`: what it prints goes to stderr, as a program is to read the figures alone.
     """
     if complete(folder.events):
         return 0
     with redirect_stdout(sys.stderr if aside else sys.stdout):
-        return grow(folder, *what)
+        return grow(folder, stage, noun, name, key, keys, work)
 
 
 def _spent(work: Callable[[Work], None], what: Work) -> str:

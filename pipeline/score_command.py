@@ -14,7 +14,7 @@ from typing import Any
 from pipeline import revision_scores, scoring
 from pipeline.configs import Scoring, add_arguments, from_arguments
 from pipeline.errors import UserError
-from pipeline.growing import grown, say
+from pipeline.growing import grow_unless_complete, say
 from pipeline.records import parse
 from pipeline.revision_scores import RevisionScore
 from pipeline.rundir import RunDir, read_rows
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         {"stage": "score", "pm": pm, "pm_revision": revision},
         {f"chains/{name}.jsonl": path for name, path in files.items()},
     )
-    status = grown(
+    status = grow_unless_complete(
         folder,
         args.json,
         "score",

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 from pipeline.errors import UserError
@@ -27,21 +28,27 @@ class Telling(TrainerCallback):
 
     def __init__(self, log: EventLog, stop: Stop, stage: str) -> None:
         self.log, self.stop, self.stage = log, stop, stage
-        self._began = self._first = 0.0
+        self._first = 0
+        self._began: float | None = None
         self._step = self._worked = self._tokens = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._first = state.global_step
+        # RL's count goes on over a resume, and the trainer has it here; the others' begin at 0.
+        self._tokens = float(state.num_input_tokens_seen)
         self.log.emit("started", stage=self.stage, total=state.max_steps, done=state.global_step)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._step = time.monotonic()
-        self._began = self._began or self._step
+        if self._began is None:
+            self._began = self._step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # a GPU is still at work on what was asked of it
         now = time.monotonic()
         self._worked += now - self._step
-        spent = now - self._began
+        spent = now - (self._began or now)
         steps = state.global_step - self._first
         eta = spent / steps * (state.max_steps - state.global_step) if steps else None
         self.log.emit(
@@ -70,7 +77,7 @@ class Telling(TrainerCallback):
             )
 
     def _add_rate(self, figures: dict[str, float]) -> None:
-        """Tokens a second of the steps since the last figures; saving and sampling are no training."""
+        """Tokens a second of the steps since the last figures, without loading, saving and sampling."""
         tokens = figures.pop("num_tokens", None)
         if tokens is not None and tokens > self._tokens and self._worked:
             figures["tokens_per_second"] = (tokens - self._tokens) / self._worked

@@ -81,7 +81,7 @@ def whiskers(ratings: Sequence[Rating], colour: str) -> dict[str, Any]:
 
 
 def bounds(figures: Sequence[Figure], colour: str) -> dict[str, Any]:
-    """The 95% intervals of figures; an end that is infinite has no whisker, and the hover text says so."""
+    """The 95% intervals of figures; an infinite end has no whisker."""
 
     def to(end: float, value: float) -> float:
         return abs(end - value) if math.isfinite(end) else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from studio.components import elo_charts as charts
+from studio.components.agreement_words import share
 from studio.components.elo_data import Picture
 from studio.components.elo_frontier import about
 from studio.components.elo_lines import lines, trace
@@ -44,15 +45,12 @@ def evasive(picture: Picture) -> Drawn:
     rows, data = [], []
     for line in drawn:
         for model in line.models:
-            share, rating = picture.evasive[model.name], rated.rating(model.name)
+            refused, rating = picture.evasive[model.name], rated.rating(model.name)
             shown = opens(f"model:{rated.key}:{model.name}", points(rating, rated.table.base))
-            refuses = (
-                f"<b>{share.value:.1%}</b> <span class='cai-ci'>[{share.low:.1%}, {share.high:.1%}]</span>"
-            )
-            rows.append(
-                [escape(model.name), refuses, f"{share.n:,}", shown, f"{rating.n:,}" if rating else "–"]
-            )
-            of = {"refused": share.value, "low": share.low, "high": share.high, "prompts": share.clusters}
+            votes = f"{rating.n:,}" if rating else "–"
+            rows.append([escape(model.name), share(refused), f"{refused.n:,}", shown, votes])
+            of = {"refused": refused.value, "low": refused.low, "high": refused.high}
+            of["prompts"] = refused.clusters
             elo = {f"elo_{name}": getattr(rating, name) for name in ("elo", "low", "high", "n")}
             data.append({"model": model.name, **of, **elo, **about(rated)})
     return Drawn(

@@ -42,7 +42,7 @@ def drawn_when_seen(
         now = stamp(studio, stage)
         return unseen if before == now else [now, *show(*values)]
 
-    def grown(before: str, *values: Any) -> list[Any]:
+    def tick(before: str, *values: Any) -> list[Any]:
         return look(before, *values) if before else unseen  # nobody has looked yet
 
     def arrive(request: gr.Request, *values: Any) -> list[Any]:
@@ -50,7 +50,7 @@ def drawn_when_seen(
 
     tab.select(look, [seen, *given], every, **QUIET)
     blocks.load(arrive, list(given), every, **QUIET)
-    gr.Timer(REFRESH).tick(grown, [seen, *given], every, **QUIET)
+    gr.Timer(REFRESH).tick(tick, [seen, *given], every, **QUIET)
 
 
 def runs_html(studio: Studio, stage: Stage[Any], title: str) -> str:

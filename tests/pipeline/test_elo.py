@@ -115,6 +115,12 @@ def test_the_ratings_of_a_real_vote_file_are_arena_ranks(tmp_path: Path) -> None
     assert ratings == pytest.approx(real["ratings"], abs=1e-3)
 
 
+def test_resamples_are_the_same_however_little_is_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = elo.bootstrap(random_votes(), 0, resamples=20)
+    monkeypatch.setattr(elo, "_AT_ONCE", 100)  # sparse counts, four resamples to a block
+    assert elo.bootstrap(random_votes(), 0, resamples=20) == pytest.approx(at_once, nan_ok=True)
+
+
 def test_a_long_thin_chain_of_models_comes_to_an_end() -> None:
     wins = np.zeros((30, 30))
     for i in range(29):

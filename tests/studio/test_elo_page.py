@@ -281,3 +281,11 @@ def test_a_preference_judges_accuracy_and_data_stand_beside_its_ratings(
     assert "Trained on human judge-train.jsonl, 800." in html
     add(studio, made("helpful", "elsewhere", "model", 1), "r")
     assert "Its held-out accuracy is not known." in ratings_html(studio, drawn(studio))
+    # The session has not the judge itself: its run wrote down what was known of it.
+    outputs = studio.jobs.of("r") / "outputs"
+    outputs.mkdir(parents=True)
+    known = {"judge": "elsewhere", "judge_heldout": {**accuracy, "value": 0.6}, "judge_trained_on": sources}
+    (outputs / "ratings.json").write_text(json.dumps([known]))
+    html = ratings_html(studio, drawn(studio))
+    assert "Held-out accuracy 0.6000" in html
+    assert html.count("Trained on human judge-train.jsonl, 800.") == 2

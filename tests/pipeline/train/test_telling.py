@@ -13,20 +13,23 @@ from pipeline.growing import Stop
 from pipeline.train.telling import Telling
 
 
+@pytest.mark.parametrize("seen", [0, 50_000])  # RL's count goes on where it is resumed
 def test_the_rate_is_of_the_steps_without_what_is_sampled_or_saved_between(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: int
 ) -> None:
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    state = SimpleNamespace(global_step=0, max_steps=2)
+    state = SimpleNamespace(global_step=0, max_steps=4, num_input_tokens_seen=seen)
     with EventLog(tmp_path / "events.jsonl") as log:
         telling = Telling(log, Stop(), "sft")
         telling.on_train_begin(None, state, None)
-        for step in (1, 2):
+        for step in (1, 2, 3, 4):
             clock[0] += 30  # the fixed prompts are answered, a checkpoint is written
             telling.on_step_begin(None, state, None)
             clock[0] += 2
             state.global_step = step
             telling.on_step_end(None, state, None)
-            telling.on_log(None, state, None, logs={"loss": 1.0, "num_tokens": 100.0 * step})
-    assert [values["tokens_per_second"] for _, values in metrics(tmp_path / "events.jsonl")] == [50, 50]
+            tokens = {} if step == 3 else {"num_tokens": seen + 100.0 * step}
+            telling.on_log(None, state, None, logs={"loss": 1.0, **tokens})
+    rates = [values.get("tokens_per_second") for _, values in metrics(tmp_path / "events.jsonl")]
+    assert rates == [50, 50, None, 50]
