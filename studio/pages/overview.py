@@ -59,6 +59,10 @@ pairs, labels, training and the tour.</p>"""
 EXAMPLE = """<p><b>The example</b> is made up, to show each page with something in it: no model wrote it, and
 no figure in it means anything. It opens read-only in the place of this session, which stays as it is; one
 click leads back. What is written live stops, and is kept.</p>"""
+LOOK = """<section class="cai-card cai-next-card" aria-label="Next">
+<p><b>Look around.</b> Read the <a href="reading">chains</a>, see how far the labels
+<a href="agreement">agree</a> with judgments, and what became of the models under <a href="elo">Elo</a>.</p>
+</section>"""
 METHOD = """<p class="cai-muted cai-foot">The method is that of Bai et al. (2022), “Constitutional AI:
 Harmlessness from AI Feedback”, arXiv 2212.08073: the supervised stage of section 3, the AI feedback and RL of
 section 4.</p>"""
@@ -69,7 +73,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     gr.HTML(LEAD, padding=False, elem_classes="cai-overview")
     _example(studio)
     # The page is built once for everybody; what it counts is read again at each load.
-    now = gr.HTML(now_html(progress(studio.store)), padding=False, elem_id="now")
+    now = gr.HTML(now_html(progress(studio.store), studio.store.read_only), padding=False, elem_id="now")
     with gr.Row(elem_classes="cai-columns"):
         with gr.Column(scale=3, min_width=480, elem_classes="cai-panel cai-tour"):
             gr.HTML(TOUR, padding=False)
@@ -123,8 +127,10 @@ def _example(studio: Studio) -> None:
     open_.click(leave, None, [problem, going], **LEAVE).then(None, going, js=GO)
 
 
-def now_html(now: Progress) -> str:
-    """The loop with the session's counts, and what to do next; on the first visit, how to begin."""
+def now_html(now: Progress, read_only: bool = False) -> str:
+    """The loop with the session's counts, and what to do next, or where nothing can be done, to look at."""
+    if read_only:
+        return loop_html(now) + LOOK
     action = next_action(now)
     button = f'<a class="cai-button" href="{action.path}">{action.label}</a>'
     if now.chains == 0 and now.pairs == 0:
@@ -181,7 +187,7 @@ def _look(studio: Studio, before: list[Any]) -> list[Any]:
     tour = newest(studio)
     at = tour.at if tour and tour.at_work else None
     parts = [
-        now_html(now),
+        now_html(now, studio.store.read_only),
         tour_view.tour_html(studio.store, tour, studio.jobs.folder) if tour else "",
         _recent(studio),
     ]

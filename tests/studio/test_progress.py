@@ -91,3 +91,9 @@ def test_links_hold_under_any_root_path() -> None:
 def test_the_overview_teaches_until_there_is_a_chain() -> None:
     assert "Start here" in now_html(Progress(versions=3))
     assert "Start here" not in now_html(Progress(versions=3, chains=1))
+
+
+def test_in_the_example_there_is_nothing_to_do_but_to_look() -> None:
+    html = now_html(Progress(versions=3), read_only=True)
+    assert "Look around" in html
+    assert "Start here" not in html
