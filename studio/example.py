@@ -1,9 +1,8 @@
 """The example: a session that comes with the studio and is only looked at.
 
-`sessions/example` has its archive, made up until a tour is recorded there, and a card that says how it was
-made. It is unpacked beside the other sessions and marked there: so it opens like any other, and what would
-write is refused where all writes go, in the store. In a checkout its folder is the one that has the archive
-and the card.
+`sessions/example` has the archive of a recorded tour, and a card that says how it was made. It is unpacked
+beside the other sessions and marked there: so it opens like any other, and what would write is refused where
+all writes go, in the store. In a checkout its folder is the one that has the archive and the card.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from studio.components.leaving import GO, LEAVE, MOVING, leave_for
 from studio.components.problem import told
 from studio.context import Studio
 
-SAYS = """<p><b>The example, read-only.</b> Made up to show the pages: no model wrote it, and
-no figure in it means anything. Nothing can be started, judged or changed; do that in
+SAYS = """<p><b>The example, read-only.</b> A full tour of the bundled model as it went; its
+judgments are a language model's, not a person's. Nothing can be started, judged or changed; do that in
 <a href="sessions">a session of your own</a>.</p>"""
 
 
