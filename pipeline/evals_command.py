@@ -21,7 +21,7 @@ from pipeline.engines import Engine
 from pipeline.engines.opening import open_engine
 from pipeline.errors import UserError
 from pipeline.evals import Answer, EvalFile, Question
-from pipeline.growing import EXCERPT, Stop, Work, grow_unless_complete, say
+from pipeline.growing import EXCERPT, Stop, Work, grow, say, unless_complete
 from pipeline.intervals import Figure
 from pipeline.records import as_json, parse
 from pipeline.rundir import RunDir, read_rows
@@ -101,15 +101,18 @@ def _kept(args: argparse.Namespace, measuring: Measuring, found: EvalFile) -> tu
         {"stage": "evals", **as_json(measuring), **revisions(model=measuring.model)},
         {f"questions{args.file.suffix}": args.file},
     )
-    status = grow_unless_complete(
+    status = unless_complete(
         folder,
         args.json,
-        "evals",
-        "answers",
-        ANSWERS,
-        lambda row: str(row["id"]),
-        [question.id for question in found.questions],
-        lambda work: _answer(work, measuring, found.questions),
+        lambda: grow(
+            folder,
+            "evals",
+            "answers",
+            ANSWERS,
+            lambda row: str(row["id"]),
+            [question.id for question in found.questions],
+            lambda work: _answer(work, measuring, found.questions),
+        ),
     )
     path = folder.outputs / ANSWERS
     return [parse(Answer, row) for row in read_rows(path if path.exists() else folder.part(ANSWERS))], status

@@ -144,24 +144,15 @@ def grow(
             raise
 
 
-def grow_unless_complete(
-    folder: RunDir,
-    aside: bool,
-    stage: str,
-    noun: str,
-    name: str,
-    key: Key,
-    keys: Sequence[str],
-    work: Callable[[Work], None],
-) -> int:
-    """`grow`, or 0 at once where the run is complete.
+def unless_complete(folder: RunDir, aside: bool, work: Callable[[], int]) -> int:
+    """What `work` returns, a `grow` of this run; 0 at once where the run is complete.
 
     `aside`: what it prints goes to stderr, as a program is to read the figures alone.
     """
     if complete(folder.events):
         return 0
     with redirect_stdout(sys.stderr if aside else sys.stdout):
-        return grow(folder, stage, noun, name, key, keys, work)
+        return work()
 
 
 def _spent(work: Callable[[Work], None], what: Work) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline import revision_scores, scoring
 from pipeline.configs import Scoring, add_arguments, from_arguments
 from pipeline.errors import UserError
-from pipeline.growing import grow_unless_complete, say
+from pipeline.growing import grow, say, unless_complete
 from pipeline.records import parse
 from pipeline.revision_scores import RevisionScore
 from pipeline.rundir import RunDir, read_rows
@@ -66,15 +66,18 @@ def run(args: argparse.Namespace) -> int:
         {"stage": "score", "pm": pm, "pm_revision": revision},
         {f"chains/{name}.jsonl": path for name, path in files.items()},
     )
-    status = grow_unless_complete(
+    status = unless_complete(
         folder,
         args.json,
-        "score",
-        "scores",
-        SCORES,
-        lambda row: str(row["id"]),
-        [one.id for one in every],
-        lambda work: scoring.score(work, every, pm, revision, lambda: _load(pm)),
+        lambda: grow(
+            folder,
+            "score",
+            "scores",
+            SCORES,
+            lambda row: str(row["id"]),
+            [one.id for one in every],
+            lambda work: scoring.score(work, every, pm, revision, lambda: _load(pm)),
+        ),
     )
     if status:
         return status
