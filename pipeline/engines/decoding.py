@@ -7,20 +7,19 @@ streams, a cancel takes effect within one token, and a finished sequence gives i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from pipeline.engines import Cancelled, Completion, OnText, Sampling
 from pipeline.records import Finish
 
-PREFILL = 4096
-"""Tokens that enter in one go: seconds on a processor, in which nothing is shown and no stop is heard."""
+AT_ONCE = 4096
+"""Tokens that enter in one pass: seconds on a processor, in which nothing is shown and no stop is heard."""
 
 
 @dataclass
@@ -96,13 +95,12 @@ class Row:
 
 
 def decode(
-    model: Any, waiting: list[Row], slots: int, pad: int, on_text: OnText, cancelled: Cancelled
+    batch: Batch, waiting: list[Row], slots: int, on_text: OnText, cancelled: Cancelled
 ) -> Iterator[Row]:
     """Generate for all rows, at most `slots` at a time; yields each row as it finishes.
 
-    Takes rows from the front of `waiting`, to which the caller may add while it goes on.
+    Takes rows from `waiting`, about from its front, to which the caller may add while it goes on.
     """
-    batch = _Batch(model, pad)
     while waiting or batch.rows:
         if cancelled():
             rest = [*batch.rows, *waiting]
@@ -112,9 +110,7 @@ def decode(
                 yield row
             return
         if waiting and batch.may_join(slots):
-            entering = _entering(waiting, slots - len(batch.rows))
-            batch.join(waiting[:entering])
-            del waiting[:entering]
+            batch.join(waiting, slots - len(batch.rows))
         else:
             batch.step()
         tokens = sample(batch.logits, [row.sampling for row in batch.rows], [r.generator for r in batch.rows])
@@ -124,18 +120,27 @@ def decode(
         yield from batch.drop_finished()
 
 
-def _entering(waiting: Sequence[Row], free: int) -> int:
-    """How many may join at once: at least one, and no more than a short prefill."""
-    tokens = 0
-    for count, row in enumerate(waiting[:free]):
-        tokens += len(row.ids)
-        if count and tokens > PREFILL:
-            return count
-    return min(free, len(waiting))
+class Batch(Protocol):
+    """The sequences now in the model, and the logits of their next token, [rows, vocabulary] in fp32."""
+
+    rows: list[Row]
+    logits: Tensor
+
+    def may_join(self, slots: int) -> bool:
+        """Whether waiting rows should enter now."""
+
+    def join(self, waiting: list[Row], free: int) -> None:
+        """Take the next of `waiting`, at most `free`; the running ones take their next token too."""
+
+    def step(self) -> None:
+        """One token further for each row: the last one taken goes in, the next one's logits come out."""
+
+    def drop_finished(self) -> list[Row]:
+        """Take finished rows out."""
 
 
-class _Batch:
-    """The sequences now in the model, their key-value cache, and the logits of their next token."""
+class Rounds:
+    """A batch for models whose keys are not plainly kept: the next one begins when all of it has ended."""
 
     def __init__(self, model: Any, pad: int) -> None:
         self.model = model
@@ -146,32 +151,17 @@ class _Batch:
         self.mask = torch.empty(0)
 
     def may_join(self, slots: int) -> bool:
-        """Whether waiting rows should enter now: with few finished, a prefill is not worth its pause."""
-        if not self.rows:
-            return True
-        return self._growable() and slots - len(self.rows) >= max(1, slots // 8)
+        return not self.rows
 
-    def _growable(self) -> bool:
-        # Only plain caches can be padded and joined; with others the batch runs out before the next.
-        return all(type(layer) is DynamicLayer and layer.is_initialized for layer in self.cache.layers)
-
-    def join(self, rows: Sequence[Row]) -> None:
-        """Prefill new rows, and put them beside the running ones, which take their next token too."""
-        if self.rows:
-            self.step()
-        for row in rows:
+    def join(self, waiting: list[Row], free: int) -> None:
+        self.rows = waiting[: max(1, min(free, AT_ONCE // max(len(row.ids) for row in waiting[:free])))]
+        del waiting[: len(self.rows)]
+        for row in self.rows:
             row.began = time.perf_counter()
-        cache = DynamicCache(config=self.model.config)
-        mask, logits = prefill(self.model, [row.ids for row in rows], cache, self.pad)
-        if self.rows:
-            self.mask, self.cache = _beside(self.mask, self.cache, mask, cache)
-            self.logits = torch.cat([self.logits, logits])
-        else:
-            self.mask, self.cache, self.logits = mask, cache, logits
-        self.rows = [*self.rows, *rows]
+        self.cache = DynamicCache(config=self.model.config)
+        self.mask, self.logits = prefill(self.model, [row.ids for row in self.rows], self.cache, self.pad)
 
     def step(self) -> None:
-        """One token further for each row: the last one taken goes in, the next one's logits come out."""
         last = torch.tensor([[row.new[-1]] for row in self.rows], device=self.mask.device)
         self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
         out = self.model(
@@ -184,7 +174,6 @@ class _Batch:
         self.logits = out.logits[:, -1].float()
 
     def drop_finished(self) -> list[Row]:
-        """Take finished rows out of the batch and its cache."""
         done = [row for row in self.rows if row.finish]
         if done:
             keep = [i for i, row in enumerate(self.rows) if not row.finish]
@@ -193,20 +182,7 @@ class _Batch:
                 chosen = torch.tensor(keep, device=self.mask.device)
                 self.cache.batch_select_indices(chosen)
                 self.mask, self.logits = self.mask[chosen], self.logits[chosen]
-                self._trim()
-            else:
-                self.cache = None
         return done
-
-    def _trim(self) -> None:
-        # What only rows that are gone needed. Else a batch that is refilled for hours would grow with
-        # each token, to far beyond its longest sequence.
-        unused = int(self.mask.argmax(1).min())
-        if unused * 4 >= self.mask.shape[1] and self._growable():
-            self.mask = self.mask[:, unused:]
-            for layer in self.cache.layers:
-                layer.keys = layer.keys[..., unused:, :].contiguous()
-                layer.values = layer.values[..., unused:, :].contiguous()
 
 
 def prefill(
@@ -233,22 +209,6 @@ def prefill(
     return mask, logits[:, 0] if keep == 1 else logits
 
 
-def _beside(mask: Tensor, cache: Any, new_mask: Tensor, new: Any) -> tuple[Tensor, Any]:
-    """Two caches as one batch, the shorter padded on the left."""
-    length = max(mask.shape[1], new_mask.shape[1])
-
-    def left(x: Tensor, dim: int) -> Tensor:
-        missing = length - x.shape[dim]
-        shape = list(x.shape)
-        shape[dim] = missing
-        return torch.cat([x.new_zeros(shape), x], dim=dim) if missing else x
-
-    for layer, other in zip(cache.layers, new.layers, strict=True):
-        layer.keys = torch.cat([left(layer.keys, -2), left(other.keys, -2)])
-        layer.values = torch.cat([left(layer.values, -2), left(other.values, -2)])
-    return torch.cat([left(mask, 1), left(new_mask, 1)]), cache
-
-
 def sample(logits: Tensor, samplings: Sequence[Sampling], generators: Sequence[torch.Generator]) -> Tensor:
     """Draw one token per row, each with its own temperature, top-p and random stream.
 
@@ -256,20 +216,54 @@ def sample(logits: Tensor, samplings: Sequence[Sampling], generators: Sequence[t
     uses one uniform number however the batch is made up.
     """
     tokens = logits.argmax(-1)
-    for i, (sampling, generator) in enumerate(zip(samplings, generators, strict=True)):
-        if sampling.temperature <= 0:
-            continue
-        # Relative to the largest: divided by a tiny temperature, they would overflow.
-        relative = logits[i].double() - logits[i].max()
-        probabilities = torch.softmax(relative / sampling.temperature, -1)
-        order = None
-        if sampling.top_p < 1:
-            probabilities, order = torch.sort(probabilities, descending=True, stable=True)
-            # The smallest set whose mass reaches top_p: the first token always stays.
-            before = probabilities.cumsum(-1) - probabilities
-            probabilities = probabilities.masked_fill((before >= sampling.top_p) & (before > 0), 0.0)
-        mass = probabilities.cumsum(-1)
-        uniform = torch.rand((), generator=generator, dtype=torch.float64).to(mass.device)
-        drawn = torch.searchsorted(mass, uniform * mass[-1], right=True).clamp(max=len(mass) - 1)
-        tokens[i] = drawn if order is None else order[drawn]
+    rows = [i for i, sampling in enumerate(samplings) if sampling.temperature > 0]
+    if not rows:
+        return tokens
+
+    def each(numbers: Iterable[float]) -> Tensor:
+        return torch.tensor(list(numbers), dtype=torch.float64, device=logits.device)[:, None]
+
+    temperature = each(samplings[i].temperature for i in rows)
+    top_p = each(samplings[i].top_p for i in rows)
+    # The draws are on the processor on every device: the same seed, the same stream.
+    uniform = each(torch.rand((), generator=generators[i], dtype=torch.float64).item() for i in rows)
+    # Relative to the largest: divided by a tiny temperature, they would overflow.
+    chosen = logits[rows]
+    relative = ((chosen - chosen.amax(-1, keepdim=True)).double() / temperature).float()
+    whole = [k for k, i in enumerate(rows) if samplings[i].top_p >= 1]
+    cut = [k for k, i in enumerate(rows) if samplings[i].top_p < 1]
+    for some, draw in ((whole, _of_all), (cut, _of_the_most_likely)):
+        if some:
+            tokens[[rows[k] for k in some]] = draw(relative[some], top_p[some], uniform[some])
     return tokens
+
+
+def _of_all(relative: Tensor, _: Tensor, uniform: Tensor) -> Tensor:
+    return _inverted(torch.softmax(relative.double(), -1), uniform)
+
+
+def _of_the_most_likely(relative: Tensor, top_p: Tensor, uniform: Tensor) -> Tensor:
+    """Draw from the smallest set of tokens whose mass reaches top_p, for each row."""
+    total = relative.logsumexp(-1, keepdim=True).double()
+    tokens = torch.zeros(len(relative), dtype=torch.long, device=relative.device)
+    left = torch.arange(len(relative), device=relative.device)
+    # A whole vocabulary is long to sort, and nearly always a few tokens have that mass.
+    for count in (64, 1024, relative.shape[1]):
+        values, order = relative[left].topk(min(count, relative.shape[1]))
+        likely = (values.double() - total[left]).exp()
+        before = likely.cumsum(-1) - likely
+        # The first token always stays.
+        likely = likely.masked_fill((before >= top_p[left]) & (before > 0), 0.0)
+        order, by = order.sort(-1)
+        tokens[left] = order.gather(1, _inverted(likely.gather(1, by), uniform[left])[:, None])[:, 0]
+        left = left[likely.sum(-1) < top_p[left, 0]]
+        if not len(left):
+            break
+    return tokens
+
+
+def _inverted(likely: Tensor, uniform: Tensor) -> Tensor:
+    # In the vocabulary's order: in that of likelihood, rounding would swap those about as likely.
+    mass = likely.cumsum(-1)
+    at = torch.searchsorted(mass, uniform * mass[:, -1:], right=True)[:, 0]
+    return at.clamp(max=likely.shape[1] - 1)

@@ -191,7 +191,7 @@ class _Pass:
         hidden = torch.zeros(sees.shape).masked_fill(~sees, torch.finfo(torch.float32).min)
         cache = self._cache(past, len(rows)) if past or keep else None
         places = sorted({(i, at) for i, row in enumerate(rows) for at, _, _ in row.wanted}) or [(0, 0)]
-        with _only(self.model.get_output_embeddings(), places):
+        with only(self.model.get_output_embeddings(), places):
             out = self.model(
                 input_ids=ids.to(device),
                 attention_mask=hidden[:, None].to(device),
@@ -223,7 +223,7 @@ class _Pass:
             self.total.index_add_(0, sequence, found.double().cpu())
 
 
-class _only:
+class only:
     """While inside, the output layer computes the logits of these (row, position) alone, as one row."""
 
     def __init__(self, head: Any, places: Sequence[tuple[int, int]]) -> None:

@@ -32,8 +32,9 @@ from pipeline.engines import (
     never,
     sharing,
 )
-from pipeline.engines.decoding import Row, decode, prefill
+from pipeline.engines.decoding import Batch, Rounds, Row, decode, prefill
 from pipeline.engines.encoding import Encoder
+from pipeline.engines.slots import Slots
 
 LOCAL = {"trust_remote_code": False, "local_files_only": True}
 SCORED_AT_ONCE = 1 << 27
@@ -71,7 +72,7 @@ class TransformersEngine:
         self.slots = slots
         self.pad = self.tokenizer.pad_token_id or 0
         self.limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
-        # Whether `score` computes common beginnings once; None until it was tried. False: never.
+        # Whether common beginnings are computed once; None until it was tried. False: never.
         self.shares: bool | None = None
         self._info = ModelInfo(
             name=name,
@@ -93,7 +94,7 @@ class TransformersEngine:
         self, requests: Sequence[Request], on_text: OnText = ignore, cancelled: Cancelled = never
     ) -> list[Completion]:
         rows = [self._row(i, request) for i, request in enumerate(requests)]
-        done = decode(self.model, _longest_first(rows), self.slots, self.pad, on_text, cancelled)
+        done = decode(self._batch(), _longest_first(rows), self.slots, on_text, cancelled)
         completions = {row.index: row.completion() for row in done}
         return [completions[i] for i in range(len(rows))]
 
@@ -115,7 +116,7 @@ class TransformersEngine:
 
         rows = [row for i, request in enumerate(requests) if (row := fitting(i, request))]
         waiting = _longest_first(rows)
-        for row in decode(self.model, waiting, self.slots, self.pad, on_text, cancelled):
+        for row in decode(self._batch(), waiting, self.slots, on_text, cancelled):
             # At the front: it takes the slot that its chain leaves, so that chains end one by one.
             if after := fitting(row.index, follow(row.index, row.completion())):
                 waiting.insert(0, after)
@@ -130,10 +131,9 @@ class TransformersEngine:
             if not after:
                 raise EngineError(f"score: continuation {i} has no tokens")
             self._room(i, len(before) + len(after))
+        shares = self._shares()
         with _in_fp32(self.model):
-            if self.shares is None:
-                self.shares = sharing.possible(self.model)
-            if self.shares:
+            if shares:
                 return sharing.score(self.model, pairs, SCORED_AT_ONCE)
             return self._score_whole(pairs)
 
@@ -147,6 +147,15 @@ class TransformersEngine:
     def encode(self, context: Context) -> list[int]:
         """The tokens that the model sees. Raises EngineError."""
         return self.encoder.encode(context)
+
+    def _batch(self) -> Batch:
+        return Slots(self.model) if self._shares() else Rounds(self.model, self.pad)
+
+    def _shares(self) -> bool:
+        if self.shares is None:
+            with _in_fp32(self.model):
+                self.shares = sharing.possible(self.model)
+        return self.shares
 
     def _row(self, index: int, request: Request) -> Row:
         ids = self.encode(request.context)

@@ -77,7 +77,7 @@ def test_text_does_not_depend_on_who_shares_the_batch(tiny_engine: Any, temperat
 def test_a_batch_that_is_refilled_for_long_keeps_only_what_its_rows_need(tiny_engine: Any) -> None:
     widths = []
     hook = tiny_engine.model.register_forward_pre_hook(
-        lambda model, args, given: widths.append(given["attention_mask"].shape[1]), with_kwargs=True
+        lambda model, args, given: widths.append(given["attention_mask"].shape[-1]), with_kwargs=True
     )
     try:
         tiny_engine.generate([plain("a", max_tokens=4 + i % 3, seed=i) for i in range(40)])
