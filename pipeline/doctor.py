@@ -26,7 +26,7 @@ LEAST_MEMORY = 2 * GIGA
 """Bytes: Python with its libraries takes one, the bundled model and its cache most of another."""
 LEAST_DISK = 5 * GIGA
 """Bytes: a few checkpoints of the bundled model, or one small hub model."""
-PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "gradio", "duckdb", "pyarrow")
+PACKAGES = ("torch", "transformers", "openvino", "trl", "peft", "datasets", "gradio", "duckdb", "pyarrow")
 """Those whose version decides what works; all are required."""
 GPU = ("name", "memory.total", "memory.free", "driver_version")
 

@@ -196,3 +196,13 @@ def tiny_engine(tiny_model: Path) -> Any:
     from pipeline.engines.transformers import TransformersEngine
 
     return TransformersEngine(str(tiny_model), slots=3, dtype=torch.float32)
+
+
+@pytest.fixture(scope="session")
+def torch_engine(tiny_model: Path) -> Any:
+    """The same, by torch alone."""
+    import torch
+
+    from pipeline.engines.transformers import TransformersEngine
+
+    return TransformersEngine(str(tiny_model), slots=3, dtype=torch.float32, openvino=False)

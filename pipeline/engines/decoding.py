@@ -123,8 +123,11 @@ def decode(
 class Batch(Protocol):
     """The sequences now in the model, and the logits of their next token, [rows, vocabulary] in fp32."""
 
-    rows: list[Row]
     logits: Tensor
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """Those that run."""
 
     def may_join(self, slots: int) -> bool:
         """Whether waiting rows should enter now."""

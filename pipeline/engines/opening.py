@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from pipeline import models
 from pipeline.engines import Engine
 from pipeline.engines.spending import Purse
 from pipeline.servers import ServerModel
+
+OPENVINO = "CAI_OPENVINO"
+"""Set to 0, torch alone runs models on processors."""
 
 
 def open_engine(
@@ -26,4 +31,4 @@ def open_engine(
         return ServerEngine(files, purse)
     from pipeline.engines.transformers import TransformersEngine
 
-    return TransformersEngine(name, files=files)
+    return TransformersEngine(name, files=files, openvino=os.environ.get(OPENVINO) != "0")

@@ -6,8 +6,10 @@ in bf16 many options tie, and a probability moves by 0.01 with what else is in i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,17 @@ from pipeline.engines import (
     Request,
     Score,
     TooLong,
+    graph,
     ignore,
     never,
     sharing,
 )
 from pipeline.engines.decoding import Batch, Rounds, Row, decode, prefill
 from pipeline.engines.encoding import Encoder
+from pipeline.engines.paged import PagedBatch, PagedModel
 from pipeline.engines.slots import Slots
 
+log = logging.getLogger(__name__)
 LOCAL = {"trust_remote_code": False, "local_files_only": True}
 SCORED_AT_ONCE = 1 << 27
 """Logits that `score` holds at a time: 0.5 GB in fp32."""
@@ -48,12 +53,14 @@ class TransformersEngine:
         self,
         name: str,
         *,
-        slots: int = 32,
+        slots: int = 48,
         dtype: torch.dtype | None = None,
+        openvino: bool = True,
         files: models.ModelFiles | None = None,
     ) -> None:
         """Load a model. `slots` bounds the sequences in flight; `dtype` overrides the choice.
 
+        With `openvino`, that writes for the models that it can run, and torch for the others.
         `files` is what the name means, where that is known already.
 
         Raises UserError where the name has no model, EngineError where it can't be loaded.
@@ -74,10 +81,11 @@ class TransformersEngine:
         self.limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
         # Whether common beginnings are computed once; None until it was tried. False: never.
         self.shares: bool | None = None
+        self.paged: PagedModel | None = None
         self._info = ModelInfo(
             name=name,
             revision=files.revision,
-            engine="transformers",
+            engine="openvino" if openvino and graph.fits(model) else "transformers",
             dtype=str(dtype).removeprefix("torch."),
             device=device,
             form=self.encoder.form,
@@ -149,7 +157,19 @@ class TransformersEngine:
         return self.encoder.encode(context)
 
     def _batch(self) -> Batch:
+        if paged := self._paged():
+            return PagedBatch(paged)
         return Slots(self.model) if self._shares() else Rounds(self.model, self.pad)
+
+    def _paged(self) -> PagedModel | None:
+        """The model as OpenVINO runs it, where that says the same; made when it is first asked to write."""
+        if self._info.engine == "openvino" and self.paged is None:
+            try:
+                self.paged = PagedModel(self.model)
+            except (RuntimeError, ValueError) as error:  # whatever it says that it can't do
+                log.warning("%s: torch writes, as OpenVINO can't: %s", self._info.name, error)
+                self._info = replace(self._info, engine="transformers")
+        return self.paged
 
     def _shares(self) -> bool:
         if self.shares is None:

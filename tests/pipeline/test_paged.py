@@ -1,0 +1,129 @@
+"""OpenVINO writes what torch would, keeps no block too many, and calls nobody."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from pipeline.engines import Context, Request, Sampling, graph  # noqa: E402
+from pipeline.engines.paged import BLOCK, Blocks, PagedModel, keys  # noqa: E402
+from pipeline.engines.transformers import TransformersEngine  # noqa: E402
+from pipeline.prompts import starter  # noqa: E402
+from pipeline.records import Message  # noqa: E402
+
+
+def ask(text: str, tokens: int = 8, seed: int = 0, temperature: float = 0.0) -> Request:
+    return Request(Context((Message("user", text),)), Sampling(tokens, temperature, 0.95, seed=seed))
+
+
+def test_a_block_is_known_by_all_that_leads_to_its_end() -> None:
+    one, other = [1] * 2 * BLOCK, [2] * BLOCK + [1] * BLOCK
+    assert len(list(keys(one))) == 2
+    assert not set(keys(one)) & set(keys(other))
+    assert list(keys(one + [3] * BLOCK))[:2] == list(keys([*one, 9]))
+
+
+def test_blocks_are_known_until_others_need_them_and_never_taken_from_who_uses_them() -> None:
+    blocks = Blocks()
+    blocks.add(2)
+    first, second = blocks.new(), blocks.new()
+    assert first is not None
+    assert second is not None
+    blocks.know(b"1", first)
+    blocks.know(b"2", second)
+    assert blocks.new() is None
+    blocks.leave([first])
+    assert blocks.take(b"1") == first
+    blocks.leave([first, second])
+    assert blocks.new() == second  # the longest unused
+    assert (blocks.knows(b"1"), blocks.knows(b"2")) == (True, False)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_texts_are_those_of_torch(tiny_engine: Any, torch_engine: Any, temperature: float) -> None:
+    requests = [ask("word " * (i * 7 % 50) + str(i), seed=i, temperature=temperature) for i in range(12)]
+    one, other = (engine.generate(requests) for engine in (tiny_engine, torch_engine))
+    assert [done.text for done in one] == [done.text for done in other]
+    assert (tiny_engine.info.engine, torch_engine.info.engine) == ("openvino", "transformers")
+
+
+@pytest.mark.model
+def test_fifty_real_prompts_read_as_in_torch(bundled_engine: Any) -> None:
+    requests = [ask(prompt.messages[-1].content, 12) for prompt in starter("red_team")[:50]]
+    by_torch = TransformersEngine("bundled", openvino=False)
+    assert bundled_engine.info.engine == "openvino"
+    pairs = zip(bundled_engine.generate(requests), by_torch.generate(requests), strict=True)
+    # Where two tokens are as likely, rounding decides.
+    assert sum(one.text == other.text for one, other in pairs) >= 49
+    assert bundled_engine.paged.off(by_torch.model) < 2e-3
+
+
+def test_an_adapter_speaks_merged(tiny_model: Path, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), config).save_pretrained(tmp_path)
+    with_it, by_torch = (TransformersEngine(str(tmp_path), openvino=which) for which in (True, False))
+    plain = TransformersEngine(str(tiny_model))
+    texts = [engine.generate([ask("Hello")])[0].text for engine in (with_it, by_torch, plain)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_half_precision_is_widened_and_its_adapter_merged(tiny_model: Path) -> None:
+    engine = TransformersEngine(str(tiny_model), dtype=torch.bfloat16)
+    assert engine.generate([ask("Hello")])[0].tokens > 0
+
+
+def test_a_batch_that_nobody_went_on_with_leaves_its_blocks(tiny_engine: Any) -> None:
+    def interrupted(index: int, text: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tiny_engine.generate([ask("word " * 100)], interrupted)
+    tiny_engine.generate([ask("a")])
+    assert not any(tiny_engine.paged.blocks.users)
+
+
+def test_where_openvino_says_otherwise_torch_writes(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(PagedModel, "off", lambda *_: 0.5)
+    engine = TransformersEngine(str(tiny_model))
+    assert engine.generate([ask("Hello")])[0].tokens > 0
+    assert engine.info.engine == "transformers"
+    assert "logits are not those of torch, by 0.5" in caplog.text
+
+
+def test_it_is_for_llamas_and_for_machines_with_the_memory(
+    torch_engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert graph.fits(torch_engine.model)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch_engine.model.config, "model_type", "gpt2")
+        assert not graph.fits(torch_engine.model)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    assert not graph.fits(torch_engine.model)
+
+
+def test_it_reports_to_nobody(tiny_model: Path) -> None:
+    code = f"""
+import socket, sys
+def refuse(*_, **__): raise SystemExit("a connection")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+from pipeline.engines import Context, Request, Sampling
+from pipeline.engines.transformers import TransformersEngine
+engine = TransformersEngine({str(tiny_model)!r})
+print(engine.generate([Request(Context(prefill="a"), Sampling(2))])[0].tokens, engine.info.engine)
+print([name for name, module in sys.modules.items() if "openvino_telemetry" in name and module])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-2:] == ["2 openvino", "[]"], done.stderr
