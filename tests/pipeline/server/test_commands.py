@@ -107,6 +107,32 @@ def test_a_run_that_fails_says_so_without_the_key_and_goes_on(
     assert leaks(tmp_path) == []
 
 
+def test_a_server_that_dies_in_a_batch_is_tried_again_and_then_told_and_the_run_goes_on(
+    critique: list[str], keyed: Any, tmp_path: Path, capsys: Any
+) -> None:
+    port: list[int] = []
+
+    def killed(handler: Any) -> None:
+        if len(keyed.asked) < 40:  # some chains are whole, some half
+            return handler.normal()
+        if not port:
+            port.append(0)
+            port[0] = keyed.stop()
+        return handler.connection.close()
+
+    keyed.always = killed
+    assert main([*critique, "--revisions", "2"]) == 2
+    assert "can't be reached any more" in (said := capsys.readouterr().err)
+    assert "tried 5 times. What is finished is kept; the same command goes on" in said
+    kept = rows(tmp_path / "run" / "outputs" / "chains.jsonl.part")
+    assert 0 < len(kept) < 10
+    keyed.start(port[0])
+    assert main([*critique, "--revisions", "2"]) == 0
+    chains = rows(tmp_path / "run" / "outputs" / "chains.jsonl")
+    assert [c["messages"][0]["content"] for c in chains] == [f"Question {i}?" for i in range(10)]
+    assert all(chain in chains for chain in kept)
+
+
 @pytest.mark.parametrize("method", ["choice", "cot", "contrast"])
 def test_labels_of_a_server_are_those_of_its_model(
     label: Callable[..., list[str]],
