@@ -27,7 +27,7 @@ from pipeline.errors import UserError
 from studio.store import migrate
 from studio.store.archive import CHUNK, FORMAT, MANIFEST, VERSION, Manifest, Member, columns_of, safe_part
 from studio.store.backups import sync
-from studio.store.database import CONFIG
+from studio.store.opening import CONFIG
 from studio.store.sessions import free
 
 LIMIT = 8 << 30  # bytes, unpacked
