@@ -17,9 +17,10 @@ from pipeline import pairs
 from pipeline.comparison_forms import PAIRS, UNKNOWN, Comparison, from_row, ours, source
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_forms import from_messages
-from pipeline.prompt_rows import Columns, first, reason, rows
+from pipeline.prompt_rows import Columns, rows
 from pipeline.prompts import OnProgress
 from pipeline.records import Axis, Choice, Judgment, Pair, PromptKind, parse
+from pipeline.row_problems import first, reason
 
 KINDS: dict[Axis, PromptKind] = {"harmless": "red_team", "helpful": "helpful"}
 

@@ -22,8 +22,9 @@ from pipeline.errors import InputError
 from pipeline.intervals import Figure
 from pipeline.judging import probability
 from pipeline.prompt_forms import is_transcript, transcript
-from pipeline.prompt_rows import Columns, first, reason, rows
+from pipeline.prompt_rows import Columns, rows
 from pipeline.records import STRICT, Message, content_id, well_formed
+from pipeline.row_problems import first, reason
 
 ROWS = Columns(
     "evaluations",

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from pipeline.comparison_forms import FLAGS, winner
 from pipeline.errors import InputError, UserError
-from pipeline.prompt_rows import Columns, first, reason, rows
+from pipeline.prompt_rows import Columns, rows
 from pipeline.records import (
     STRICT,
     AnnotatorKind,
@@ -28,6 +28,7 @@ from pipeline.records import (
     parse,
     well_formed,
 )
+from pipeline.row_problems import first, reason
 
 Question = Literal["harmless", "helpful", "overall"]
 """What was judged; `overall` where a file from elsewhere does not say."""

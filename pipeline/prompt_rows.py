@@ -1,30 +1,28 @@
 """The rows of a file of prompts or of comparisons: text, JSONL, a JSON array, CSV, TSV, Parquet.
 
-Rows come one at a time, so a large file needs little memory (only a JSON array is read whole), and a
-row that can't be read is told with its line while the next ones still come.
+Rows come one at a time (only a JSON array is read whole), and a row that can't be read is told with its
+line while the next ones still come. Whoever asks keeps them, so that there is a bound to how many come.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import importlib
 import io
 import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from pydantic import ValidationError
-
+from pipeline import bounded
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_forms import COLUMNS, MAX_ROW, TEXT_COLUMNS
+from pipeline.row_problems import reason
 from pipeline.terminal import shown_in_line
 
 MAX_ARRAY = 256_000_000
@@ -66,11 +64,13 @@ class Row(NamedTuple):
 Form = Callable[[Any, Path, Callable[[], float]], Iterator[Row]]
 """Reads an open file; is told its path, for messages, and how much of it is read by now."""
 
-_MOST = 20  # problems told one by one
-
 
 def rows(path: Path, columns: Columns = PROMPTS) -> Iterator[Row]:
-    """The rows of a file. Raises InputError where the file as a whole can't be read."""
+    """The rows of a file. Raises InputError where the file as a whole can't be read, or has too many."""
+    return bounded.counted(_rows(path, columns), path)
+
+
+def _rows(path: Path, columns: Columns) -> Iterator[Row]:
     name = path.name.lower().removesuffix(".gz")
     packed = name != path.name.lower()
     try:
@@ -79,7 +79,7 @@ def rows(path: Path, columns: Columns = PROMPTS) -> Iterator[Row]:
                 yield from _parquet(raw, path, columns)
                 return
             size = max(1, os.fstat(raw.fileno()).st_size)
-            with gzip.open(raw) if packed else nullcontext(raw) as file:
+            with bounded.unpacked(raw, path, packed) as file:
                 form = _form(name, file.peek(1024), path, columns)
                 yield from form(file, path, lambda: min(1.0, raw.tell() / size))
     except (OSError, EOFError, zlib.error) as error:
@@ -110,45 +110,7 @@ def _form(name: str, head: bytes, path: Path, columns: Columns) -> Form:
     return _array if head.startswith(b"[") else _json_lines
 
 
-def first(problems: Sequence[str], what: str = "bad rows") -> list[str]:
-    """The first of many problems, and how many there are besides."""
-    more = len(problems) - _MOST
-    return [*problems[:_MOST], *([f"{what} besides these: {more:,}"] if more > 0 else [])]
-
-
-def reason(error: Exception) -> str:
-    """Why a row is not what it should be, in a line for a person."""
-    return shown_in_line(_reason(error))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    if isinstance(error, UnicodeDecodeError):
-        return "not UTF-8 text"
-    if isinstance(error, json.JSONDecodeError):
-        return f"not JSON: {error.msg} at column {error.colno}"
-    if isinstance(error, KeyError):
-        return f"a message without {error}"
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    if isinstance(error, csv.Error):
-        return _csv_reason(str(error))
-    return str(error) or type(error).__name__
-
-
-def _csv_reason(message: str) -> str:
-    if "unexpected end of data" in message:
-        return "a quote is opened here and never closed"
-    if "larger than field limit" in message:
-        return "longer than 1 MB; is a quote left open?"
-    if "expected after" in message:
-        return "text after a closing quote; a quote inside a quoted text is written twice"
-    return message
-
-
-def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
+def lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
     """Each line that is not blank, with its number; None for one that is too long to hold."""
     number = 0
     while line := file.readline(MAX_ROW + 1):
@@ -171,7 +133,7 @@ def _json_lines(file: IO[bytes], path: Path, done: Callable[[], float]) -> Itera
 
 
 def _each(file: IO[bytes], done: Callable[[], float], understand: Callable[[str], object]) -> Iterator[Row]:
-    for number, line in _lines(file):
+    for number, line in lines(file):
         if line is None:
             yield Row(number, done(), problem="longer than 1 MB")
             continue
@@ -291,6 +253,7 @@ def _parquet(raw: IO[bytes], path: Path, wanted: Columns) -> Iterator[Row]:
             raise _no_column(
                 path, shown_in_line(", ".join(file.schema_arrow.names), 200) or "none", wanted.noun, signs
             )
+        bounded.require(path, _unpacked(file.metadata, names))
         number, total = 0, max(1, file.metadata.num_rows)
         for batch in file.iter_batches(batch_size=256, columns=names):
             for value in batch.to_pylist():
@@ -298,3 +261,10 @@ def _parquet(raw: IO[bytes], path: Path, wanted: Columns) -> Iterator[Row]:
                 yield Row(number, number / total, {k.lower(): v for k, v in value.items() if v is not None})
     except (arrow.ArrowException, ValueError) as error:
         raise InputError([f"{path}: can't be read as Parquet: {error}"]) from error
+
+
+def _unpacked(metadata: Any, names: Iterable[str]) -> int:
+    """How many bytes these columns of a Parquet file are, unpacked."""
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    chunks = (group.column(i) for group in groups for i in range(group.num_columns))
+    return sum(one.total_uncompressed_size for one in chunks if one.path_in_schema.split(".")[0] in names)

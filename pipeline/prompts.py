@@ -19,8 +19,9 @@ from typing import Literal
 
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_forms import from_messages, from_row
-from pipeline.prompt_rows import first, reason, rows
+from pipeline.prompt_rows import rows
 from pipeline.records import Message, Prompt, as_json, well_formed
+from pipeline.row_problems import first, reason
 from pipeline.rundir import write_atomically
 
 Kind = Literal["red_team", "helpful"]

@@ -18,6 +18,7 @@ import yaml
 
 from pipeline.errors import InputError, UserError
 from pipeline.events import cut_torn_tail
+from pipeline.plain_yaml import MAX_BYTES
 
 
 class RunDir:
@@ -122,10 +123,18 @@ def read_config(folder: Path) -> dict[str, Any]:
 def load_yaml(path: Path) -> Any:
     """What a YAML file of ours says. Raises OSError, and ValueError for all that YAML can't be."""
     try:
-        return yaml.safe_load(path.read_text("utf-8"))
+        return yaml.safe_load(_small(path).decode("utf-8"))
     except (yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError, OverflowError) as error:
         # The latter ones are PyYAML's for `!!timestamp x` and the like.
         raise ValueError(str(error) or "nested too deeply") from error
+
+
+def _small(path: Path) -> bytes:
+    with path.open("rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ValueError(f"larger than {MAX_BYTES // 1_000_000} MB, which no config is")
+    return raw
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from pipeline import constitution as constitutions
 from pipeline import pairs, templates
 from pipeline.engines import Context, Form
 from pipeline.errors import InputError, UserError
-from pipeline.prompt_rows import reason, rows
+from pipeline.prompt_rows import rows
 from pipeline.records import (
     STRICT,
     Axis,
@@ -30,6 +30,7 @@ from pipeline.records import (
     Source,
     parse,
 )
+from pipeline.row_problems import reason
 from pipeline.train.examples import Lesson, Preference
 
 FOLDER = Path(__file__).parent / "demonstrations"

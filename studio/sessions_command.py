@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline import constitution
-from pipeline.prompt_rows import first
+from pipeline.row_problems import first
 from studio.jobs import human
 from studio.jobs.importing import import_run
 from studio.progress import plural

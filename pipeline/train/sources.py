@@ -16,8 +16,9 @@ from pipeline import constitution as constitutions
 from pipeline.calibration import Calibration
 from pipeline.compared_run import aggregated
 from pipeline.errors import InputError, UserError
-from pipeline.prompt_rows import reason, rows
+from pipeline.prompt_rows import rows
 from pipeline.records import Axis, Chain, Label, Message, Pair, parse
+from pipeline.row_problems import reason
 from pipeline.rundir import read_config, read_rows
 from pipeline.train.examples import Lesson, Preference, lesson, lessons_of
 

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.records import Constitution, as_json
 from pipeline.rundir import load_yaml
 from studio.jobs import stages
-from studio.jobs.ingest import EVENTS, ingest, outputs
+from studio.jobs.ingest import EVENTS, files, ingest, outputs
 from studio.jobs.stages import Stage
 from studio.progress import plural
 from studio.store import runs
@@ -24,6 +24,8 @@ from studio.store.database import Store
 from studio.store.runs import Figures, NewRun, State
 
 RUNS = "runs"
+LINE = 64 << 20
+"""The most bytes of a line: rows are taken in whole lines."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,8 @@ def content_of(folder: Path, stage: str) -> str:
         path = folder / name
         if path.is_file():
             digest.update(f"{name}:{path.stat().st_size}:".encode())
-            digest.update(path.read_bytes())
+            with path.open("rb") as file:
+                hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()[:16]
 
 
@@ -119,6 +122,8 @@ def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Const
         raise UserError(f"{folder}: this run has {what} yet")
     if events.held(folder / EVENTS):
         raise UserError(f"{folder}: a process is at work on this run; wait for it, or stop it")
+    for name in files(stage.name):
+        _require_lines(folder / name)
     optional = "--constitution" in stage.several
     if "--constitution" not in stage.files and not (optional and config.get("constitution")):
         return stage, settings, None
@@ -126,6 +131,16 @@ def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Const
     if constitution.version != config.get("constitution"):
         raise UserError(f"{folder}: inputs/{stages.CONSTITUTION} is not the constitution that it was made by")
     return stage, settings, constitution
+
+
+def _require_lines(path: Path) -> None:
+    """Raise UserError for a line that is too long to hold."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(LINE + 1), b""), 1):
+            if len(line) > LINE:
+                raise UserError(f"{path}:{number}: a line of more than {LINE >> 20} MB")
 
 
 def _total(store: Store, id: str, stage: Stage[Any]) -> int:

@@ -59,9 +59,13 @@ class Answered(Answers):
 
 def ingest(store: Store, run: NewRun, folder: Path) -> bool:
     """Read all that is new in a run's folder; whether there was anything."""
-    files = (EVENTS, *(rows.file for rows in READ.get(run.stage, ())))
-    news = [_read(store, run, folder, file) for file in files]  # all of them, in this order
+    news = [_read(store, run, folder, file) for file in files(run.stage)]  # all of them, in this order
     return any(news)
+
+
+def files(stage: str) -> tuple[str, ...]:
+    """The files that are read of a stage's runs, in the order of reading."""
+    return (EVENTS, *(rows.file for rows in READ.get(stage, ())))
 
 
 def outputs(stage: str) -> tuple[str, ...]:
@@ -90,12 +94,12 @@ def whole_lines(path: Path, start: int, chunk: int = CHUNK) -> bytes:
     try:
         with path.open("rb") as file:
             file.seek(start)
-            data = file.read(chunk)
-            while b"\n" not in data:
-                more = file.read(chunk)
-                if not more:
+            parts = [file.read(chunk)]
+            while b"\n" not in parts[-1]:
+                parts.append(file.read(chunk))
+                if not parts[-1]:
                     return b""
-                data += more
+            data = b"".join(parts)
     except FileNotFoundError:
         return b""
     return data[: data.rfind(b"\n") + 1]

@@ -174,6 +174,8 @@ class Jobs:
             return ("done", "") if last.data.get("status") == "done" else ("stopped", "")
         if run.state == "stopping":
             return "stopped", ""
+        if not self.of(run.id).is_dir():
+            return "failed", "its folder is gone: someone has deleted it"
         if last and last.kind == "failed":
             return "failed", str(last.data.get("error", ""))
         status = self._launcher.status(process.holder) if process else None

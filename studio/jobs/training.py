@@ -7,20 +7,21 @@ preference model and RL in section 4.1.
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import shutil
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import bounded, prompts, written
 from pipeline import pairs as pair_files
-from pipeline import prompts, written
 from pipeline.calibration import Calibration
 from pipeline.critique import as_row
-from pipeline.errors import UserError
+from pipeline.errors import InputError, UserError
+from pipeline.prompt_rows import lines
 from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import read_rows, write_atomically
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
@@ -208,9 +209,9 @@ def count_rows(path: Path) -> int:
     if not path.name.endswith((".jsonl", ".jsonl.gz")) or not path.is_file():
         return 0
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            return sum(1 for line in file if line.strip())
-    except (OSError, EOFError):  # broken: its run says so
+        with path.open("rb") as raw, bounded.unpacked(raw, path, path.suffix == ".gz") as file:
+            return sum(1 for _ in lines(file))
+    except (OSError, EOFError, zlib.error, InputError):  # broken, or too large: its run says so
         return 0
 
 

@@ -7,8 +7,6 @@ DuckDB syncs its log at each commit, so a killed studio loses nothing that it ha
 
 from __future__ import annotations
 
-import os
-import re
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
@@ -22,7 +20,15 @@ import numpy.typing as npt
 
 from pipeline.errors import UserError
 from studio.store import lock, migrate
-from studio.store.errors import MigrationFailed, SessionBroken, SessionBusy, SessionNewer, SessionReadOnly
+from studio.store.errors import (
+    MigrationFailed,
+    SessionBroken,
+    SessionBusy,
+    SessionNewer,
+    SessionReadOnly,
+    SessionUnwritable,
+)
+from studio.store.opening import open_up_to_date
 from studio.store.parameters import Params, bound, clean
 
 __all__ = [
@@ -42,14 +48,10 @@ __all__ = [
 Rows = list[tuple[Any, ...]]
 Columns = dict[str, npt.NDArray[Any]]
 
+DURABLE = "COMMIT succeeded and is durable"
 LOCK = "studio.lock"
 READ_ONLY = "read-only"
 """The file in a session's folder that marks it as the example, which nothing is written to."""
-CONFIG = {
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "memory_limit": "2GB",  # DuckDB's own is 80% of the machine, which the models need; it spills to disk
-}
 
 
 class Reader(Protocol):
@@ -79,10 +81,12 @@ class Tx:
 class Store:
     """An open session. Safe to use from any number of threads; one process only."""
 
-    def __init__(self, folder: Path, connection: Any) -> None:
+    def __init__(self, folder: Path, known: Sequence[migrate.Migration]) -> None:
         self.folder = folder
+        self._known = known
         self.read_only = (folder / READ_ONLY).exists()
-        self._connection = connection
+        self._connection = open_up_to_date(folder, known)
+        self._ended = False
         self._write = threading.Lock()
         self._writer: int | None = None
         self._idle = threading.Condition()
@@ -104,7 +108,7 @@ class Store:
             raise UserError(f"Can't write in {folder}: {error.strerror or error}") from error
         try:
             known = migrate.shipped() if migrations is None else migrations
-            return cls(folder, _open_up_to_date(folder, known))
+            return cls(folder, known)
         except BaseException:
             lock.release(folder / LOCK)
             raise
@@ -189,15 +193,34 @@ class Store:
         with self._idle:
             if self._closed:
                 raise RuntimeError(f"the session {self.folder.name} is closed")
+            if self._ended:
+                self._reopen()
             cursor = self._connection.cursor()
             self._cursors += 1
         try:
             yield cursor
+        except duckdb.Error as error:
+            fatal = isinstance(error, duckdb.FatalException)
+            self._ended |= fatal
+            if DURABLE in str(error):
+                return  # it is kept; what failed is only the tidying after it
+            if not fatal and "Could not write file" not in str(error):
+                raise
+            raise SessionUnwritable(self.folder, str(error)) from error
         finally:
             cursor.close()
             with self._idle:
                 self._cursors -= 1
                 self._idle.notify_all()
+
+    def _reopen(self) -> None:
+        """After an error that DuckDB calls fatal, as on a full disk, it answers to nothing any more."""
+        # Whoever holds a cursor still and asks for another would wait for itself.
+        if not self._idle.wait_for(lambda: self._cursors == 0, timeout=5):
+            raise SessionUnwritable(self.folder, "it is being opened again")
+        self._connection.close()
+        self._connection = open_up_to_date(self.folder, self._known)
+        self._ended = False
 
 
 def require_writable(folder: Path) -> None:
@@ -229,72 +252,3 @@ def _transaction(cursor: Any) -> Iterator[Tx]:
         with suppress(duckdb.Error):  # the first error is the one to show
             cursor.execute("ROLLBACK")
         raise
-
-
-def _open_up_to_date(folder: Path, known: Sequence[migrate.Migration]) -> Any:
-    if not (folder / migrate.FILE).exists():
-        _create(folder, known)
-    con = _connect(folder, migrate.FILE)
-    try:
-        todo = migrate.pending(con, folder, known)
-        if todo:
-            con.execute("CHECKPOINT")
-            con.close()
-            backup = migrate.back_up(folder, todo[0].number)
-            con = _connect(folder, migrate.FILE)
-            migrate.apply(con, todo, backup)
-            con.execute("CHECKPOINT")
-        _harden(con, folder)
-    except duckdb.Error as error:
-        con.close()
-        raise _explained(folder, error) from error
-    except BaseException:
-        con.close()
-        raise
-    return con
-
-
-def _create(folder: Path, known: Sequence[migrate.Migration]) -> None:
-    """Build the file aside and rename it: a studio killed meanwhile leaves no half session."""
-    file = folder / migrate.FILE
-    if file.with_name(f"{file.name}.wal").exists():
-        what = "it is gone, but its log is still there. Did someone move it?"
-        raise SessionBroken(file, what, migrate.newest_backup(folder))
-    new = folder / f"{file.name}.new"
-    for leftover in (new, new.with_name(f"{new.name}.wal")):
-        leftover.unlink(missing_ok=True)
-    con = _connect(folder, new.name)
-    try:
-        migrate.apply(con, known, None)
-        con.execute("CHECKPOINT")
-    finally:
-        con.close()
-    os.replace(new, file)
-
-
-def _connect(folder: Path, name: str) -> Any:
-    try:
-        return duckdb.connect(str(folder / name), config=CONFIG)
-    except duckdb.Error as error:
-        raise _explained(folder, error) from error
-
-
-def _harden(con: Any, folder: Path) -> None:
-    """From here on, no statement reads or writes files outside the session, or loads an extension."""
-    inside = str(folder).replace("'", "''")
-    con.execute(f"SET allowed_directories = ['{inside}']")
-    con.execute("SET enable_external_access = false")
-    con.execute("SET lock_configuration = true")
-
-
-def _explained(folder: Path, error: duckdb.Error) -> UserError:
-    """DuckDB's failure to open a file, as what a person can do about it."""
-    text = str(error)
-    if re.search(r"Could not set lock|used by another process", text):
-        pid = re.search(r"PID (\d+)", text)
-        return lock.busy(folder.name, int(pid[1]) if pid else None)
-    if re.search(r"Permission denied|Read-only file system|No space left", text):
-        return UserError(f"Can't open the session {folder}: {text}")
-    if re.search(r"version number|newer version of DuckDB|newer DuckDB", text):
-        return SessionNewer(folder / migrate.FILE, text)
-    return SessionBroken(folder / migrate.FILE, text, migrate.newest_backup(folder))

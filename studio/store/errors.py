@@ -56,6 +56,17 @@ class SessionBroken(UserError):
         self.backup = backup
 
 
+class SessionUnwritable(UserError):
+    """What was to be kept could not be: a full disk, mostly. What was kept before is there."""
+
+    def __init__(self, folder: Path, what: str) -> None:
+        why = what.splitlines()[-1].removeprefix("Original error: ").strip('"')
+        super().__init__(
+            "The session can't be written now, and what was not said to be kept is not: free some room on "
+            f"the disk of {folder}, and do it again. ({why})"
+        )
+
+
 class SessionNewer(UserError):
     """The session was last opened by a newer studio, whose tables this one doesn't know."""
 

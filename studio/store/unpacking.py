@@ -27,7 +27,7 @@ from pipeline.errors import UserError
 from studio.store import migrate
 from studio.store.archive import CHUNK, FORMAT, MANIFEST, VERSION, Manifest, Member, columns_of, safe_part
 from studio.store.backups import sync
-from studio.store.database import CONFIG
+from studio.store.opening import CONFIG
 from studio.store.sessions import free
 
 LIMIT = 8 << 30  # bytes, unpacked
@@ -199,6 +199,7 @@ def _load(con: Any, table: str, columns: dict[str, str], file: Path, said: int |
 
 def _batches(file: Path, columns: list[str]) -> Iterator[list[list[Any]]]:
     batch: list[list[Any]] = []
+    size = 0
     with file.open("rb") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(LINE + 1), b""), 1):
             if len(line) > LINE:
@@ -207,9 +208,10 @@ def _batches(file: Path, columns: list[str]) -> Iterator[list[list[Any]]]:
             if not isinstance(row, dict) or list(row) != columns:
                 raise UserError(f"This archive is damaged: {file.name} line {number} is no row of it.")
             batch.append([row[column] for column in columns])
-            if len(batch) == BATCH:
+            size += len(line)
+            if len(batch) == BATCH or size > LINE:
                 yield batch
-                batch = []
+                batch, size = [], 0
     yield batch
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -131,3 +133,26 @@ def shot(page: Page) -> Callable[[str], None]:
             page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
     return take
+
+
+@pytest.fixture(scope="session")
+def faults() -> Callable[[Page], list[str]]:
+    """What axe calls serious or critical on a page, a line for each element."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        pytest.skip("axe-playwright-python is not installed")
+    axe = Path(found.origin).with_name("axe.min.js").read_text("utf-8")  # MPL-2.0; nothing is fetched
+
+    def look(page: Page) -> list[str]:
+        page.evaluate(axe)
+        # Gradio's own label of a plot that is not there yet is on a div without a role.
+        looked_at = "{exclude: [['.empty[aria-label=\"Empty value\"]']]}"
+        report: dict[str, Any] = page.evaluate(f"axe.run({looked_at}, {{resultTypes: ['violations']}})")
+        return [
+            f"{one['id']} ({one['impact']}): {node['html'][:200]}: {node['failureSummary'][:300]}"
+            for one in report["violations"]
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
+    return look

@@ -125,3 +125,13 @@ def test_filters_say_whose_ratings_are_drawn_and_are_in_the_address(open_page: C
     expect(page.locator("#elo-problem")).to_contain_text("is no day: write it as 2026-01-31", timeout=SLOW)
     page = open_page("?since=2999-01-01")
     expect(page.locator("#elo-empty")).to_contain_text("No matchups match")
+
+
+@pytest.mark.parametrize(
+    "page", [{"scheme": "light"}, {"scheme": "dark"}], indirect=True, ids=["light", "dark"]
+)
+def test_the_page_has_no_serious_fault(
+    open_page: Callable[..., Page], faults: Callable[[Page], list[str]]
+) -> None:
+    found = faults(open_page())
+    assert not found, "\n".join(found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from itertools import count
+import time
 from pathlib import Path
 
 from pipeline.pairs import make_pair
@@ -19,8 +19,8 @@ PAIRS = 5000
 OUT = "out.cai.zip"
 
 
-def say(*words: str) -> None:
-    sys.stdout.write(" ".join(words) + "\n")  # one write: three threads speak
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")  # one write: several threads speak
     sys.stdout.flush()
 
 
@@ -32,29 +32,40 @@ def pair(n: int) -> Pair:
 
 def main(folder: Path) -> None:
     store = Store.open(folder)
-    if not pairs.count(store, pairs.PairFilter()):
-        with store.tx() as tx:
-            pairs.add(tx, [pair(n) for n in range(PAIRS)], None)
-    done = {one.pair_id for one in judgments.mine(store, "ana", "harmless")}
+    seed(store)
     say("ready")
     for work in (back_up, export):
         threading.Thread(target=work, args=(store,), daemon=True).start()
+    judge(store)
+
+
+def seed(store: Store) -> None:
+    if not pairs.count(store, pairs.PairFilter()):
+        with store.tx() as tx:
+            pairs.add(tx, [pair(n) for n in range(PAIRS)], None)
+
+
+def judge(store: Store, pause: float = 0) -> None:
+    done = {one.pair_id for one in judgments.mine(store, "ana", "harmless")}
     for n in range(PAIRS):
         one = pair(n)
         if one.id not in done:
             judgments.judge(store, Judgment(one.id, "harmless", "ana", "person", "a", "a", "random"))
             say("judged", one.id)
+            time.sleep(pause)
 
 
-def back_up(store: Store) -> None:
+def back_up(store: Store, pause: float = 0) -> None:
     while True:
         say("backed", backups.back_up(store).name)
+        time.sleep(pause)
 
 
-def export(store: Store) -> None:
-    for _ in count():
+def export(store: Store, pause: float = 0) -> None:
+    while True:
         archive.export_session(store, store.folder / OUT)
         say("exported")
+        time.sleep(pause)
 
 
 if __name__ == "__main__":

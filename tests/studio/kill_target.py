@@ -15,12 +15,9 @@ from studio import live
 from studio.context import Studio
 from studio.store import chains, constitutions
 from studio.store.chains import ChainFilter
+from tests.studio.hands_target import say
 
 DRAWING = Drawing(revisions=1, max_tokens=6)
-
-
-def say(*words: Any) -> None:
-    print(*words, flush=True)  # noqa: T201
 
 
 def announced(add_step: Any) -> Any:
@@ -33,17 +30,22 @@ def announced(add_step: Any) -> Any:
 
 def main(folder: Path) -> None:
     studio = Studio.open(folder, "killed")
+    studio.live.load("bundled")
+    say("worker", studio.live.worker.pid)
+    write(studio, DRAWING)
+
+
+def write(studio: Studio, drawing: Drawing) -> None:
+    """Go on with each chain, and then begin new ones."""
     live.chains.add_step = announced(chains.add_step)  # type: ignore[assignment]
     constitution = constitutions.latest(studio.store, "minimal")
     assert constitution
-    studio.live.load("bundled")
-    say("worker", studio.live.worker.pid)
-    for row in chains.list_chains(studio.store, ChainFilter(), 1000, 0):
+    for row in chains.list_chains(studio.store, ChainFilter(), 10_000, 0):
         if row.status != "finished":
             studio.live.go_on(row.id)
             wait(studio, row.id)
     while True:
-        id = studio.live.start(prompts.from_text("Say hello."), constitution, DRAWING, "killer")
+        id = studio.live.start(prompts.from_text("Say hello."), constitution, drawing, "killer")
         say("start", id)
         wait(studio, id)
 

@@ -240,3 +240,19 @@ def test_a_tournament_comes_in_with_its_matchups(
     with store.tx() as tx:
         runs.set_state(tx, run.id, "deleted", ["done"])
     assert matchups.count(store) == 0
+
+
+def test_a_gigabyte_in_one_line_is_refused_before_it_is_copied(store: Store, headless: Path) -> None:
+    output = headless / "outputs" / "chains.jsonl"
+    with output.open("ab") as file:
+        file.truncate(1_000_000_000)  # of zeros, which take no place on the disk
+    with pytest.raises(UserError, match=r"chains\.jsonl:3: a line of more than 64 MB"):
+        import_run(store, headless)
+    assert not list((store.folder / "runs").glob("*"))
+
+
+def test_a_gigabyte_of_config_is_refused(store: Store, headless: Path) -> None:
+    with (headless / "config.yaml").open("ab") as file:
+        file.truncate(1_000_000_000)
+    with pytest.raises(UserError, match=r"config\.yaml: larger than 2 MB"):
+        import_run(store, headless)

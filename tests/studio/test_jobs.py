@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -142,6 +143,23 @@ def test_a_killed_worker_is_lost_and_resume_loses_and_doubles_nothing(
     until(jobs, ended(store, id))
     assert state(store, id) == "done"
     assert whole(store, id, 120)
+
+
+def test_a_folder_deleted_under_a_live_run_is_told_and_its_chains_stay(
+    store: Store, jobs: Jobs, start: Start
+) -> None:
+    id = start(60, tokens=32)
+    until(jobs, lambda: kept(store, id) > 0)
+    shutil.rmtree(jobs.of(id))
+    many = kept(store, id)
+    until(jobs, ended(store, id))
+    run = runs.load(store, id)
+    assert run
+    assert (run.state, run.detail) == ("failed", "its folder is gone: someone has deleted it")
+    jobs.resume(id)
+    until(jobs, ended(store, id))
+    assert state(store, id) == "failed"  # what it was to do was in the folder
+    assert kept(store, id) == many
 
 
 def test_a_mistake_is_told_with_what_the_process_said(store: Store, jobs: Jobs, start: Start) -> None:

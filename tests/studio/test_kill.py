@@ -19,16 +19,16 @@ from studio.store import chains
 
 pytestmark = [pytest.mark.model, pytest.mark.usefixtures("bundled_folder")]
 
-TARGET = Path(__file__).with_name("kill_target.py")
+TARGET = "tests.studio.kill_target"
+ROOT = Path(__file__).parents[2]
 
 
 class Victim:
     """The running target and all that it said."""
 
-    def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(TARGET), str(folder)], stdout=subprocess.PIPE, text=True, bufsize=1
-        )
+    def __init__(self, folder: Path, target: str = TARGET, *more: object) -> None:
+        words = [sys.executable, "-m", target, *map(str, (folder, *more))]
+        self.process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.said: list[list[str]] = []
         self.worker = 0
         self._reader = threading.Thread(target=self._read)
@@ -70,12 +70,12 @@ def survive(folder: Path, rounds: int, seed: int) -> tuple[int, int]:
         victim.kill()
         starts |= {words[1] for words in victim.said if words[0] == "start"}
         steps |= {(words[1], int(words[2])) for words in victim.said if words[0] == "step"}
-        _gone(victim.worker)
+        gone(victim.worker)
         _check(folder, starts, steps)
     return len(starts), len(steps)
 
 
-def _gone(pid: int) -> None:
+def gone(pid: int) -> None:
     """A killed studio leaves no model process behind."""
     deadline = time.monotonic() + 10
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -20,21 +20,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 
 from pipeline import prompts
 from pipeline.pairs import make_pair
 from pipeline.records import Message, Pair, Source
+from pipeline.training_configs import Supervised
 from studio.components import audit_sides
 from studio.components.header import header_html
 from studio.components.run_view import run_list
 from studio.components.training_charts import one_run, panels
+from studio.jobs import launcher, training
+from studio.jobs.training import Lessons
 from studio.progress import progress
-from studio.store import metrics, pairs, runs
+from studio.store import conversations, metrics, pairs, runs
 from studio.store.database import Store
 from studio.store.runs import Event, NewRun
+from tests.studio.tabs import Chat, Tab
 
 SHARE = float(os.environ.get("SOAK_SHARE", "1"))
 TABS = 20
@@ -67,55 +70,22 @@ def session(home: Path) -> Store:
     return Store.open(home / "sessions" / "load")
 
 
-class Tab:
-    """One annotator on the audit page, who judges whatever is shown, at once."""
-
-    def __init__(self, url: str, who: str) -> None:
-        self.http = httpx.Client(base_url=url, timeout=120)
-        self.who, self.draw = who, random.Random(who)
-        self.took: list[float] = []
-        self.said: dict[str, str] = {}
-        self.of: dict[str, int] = {}  # the page's functions, by name
-        config = self.http.get("/config").json()
-        ours = config["page"]["audit"]["dependencies"]
-        for one in config["dependencies"]:
-            if one["id"] in ours:
-                self.of.setdefault(one["api_name"].partition("_")[0], one["id"])
-        self.view = ""
-
-    def call(self, name: str, *data: Any, event: Any = None) -> list[Any]:
-        body = {"data": data, "event_data": event, "fn_index": self.of[name], "session_hash": self.who}
-        answer = self.http.post(f"/gradio_api/run/predict?as={self.who}", json=body)
-        answer.raise_for_status()
-        return list(answer.json()["data"])
-
-    def arrive(self) -> None:
-        self.view = self.call("come", self.who)[0]
-
-    def judge(self) -> bool:
-        """Judge the pair that is shown; False where there is none."""
-        item = re.search(r'data-item="([^"]+)"', self.view)
-        if not item:
-            return False
-        letter = self.draw.choice(["a", "b", "tie"])
-        told = {"action": letter, "item": item[1], "state": "blind", "query": f"as={self.who}", "seconds": 1}
-        began = time.monotonic()
-        view, *_ = self.call("press", event=told)
-        self.took.append(time.monotonic() - began)
-        self.said[item[1]] = letter
-        self.view = view if isinstance(view, str) else self.view
-        return True
-
-
-def test_twenty_tabs_judge_at_once(tmp_path: Path) -> None:
+def test_twenty_tabs_judge_beside_two_chats_and_a_training_run(tmp_path: Path, tiny_model: Path) -> None:
     store = session(tmp_path)
     made = [question(n) for n in range(PAIRS)]
     with store.tx() as tx:
         pairs.add(tx, made, None)
+    run = train(store, tiny_model)
     store.close()
-    with studio(tmp_path) as (process, url):
+    with studio(tmp_path) as (process, url), ending(tmp_path / "sessions" / "load" / "runs" / run):
         tabs = [Tab(url, f"ana-{n}") for n in range(TABS)]
+        chats = [Chat(url, f"ben-{n}", tiny_model) for n in range(2)]
         ends = time.monotonic() + SECONDS
+
+        def talk(chat: Chat) -> None:
+            while time.monotonic() < ends:
+                chat.say()
+                time.sleep(1)
 
         def work(tab: Tab) -> None:
             tab.arrive()
@@ -124,6 +94,7 @@ def test_twenty_tabs_judge_at_once(tmp_path: Path) -> None:
                 time.sleep(tab.draw.uniform(0, 2))
 
         threads = [threading.Thread(target=work, args=(tab,)) for tab in tabs]
+        threads += [threading.Thread(target=talk, args=(chat,)) for chat in chats]
         for thread in threads:
             thread.start()
         time.sleep(SECONDS / 2)
@@ -136,6 +107,9 @@ def test_twenty_tabs_judge_at_once(tmp_path: Path) -> None:
     store = session(tmp_path)
     try:
         rows = store.query("SELECT annotator, pair, choice FROM judgments WHERE annotator_kind = 'person'")
+        answers = {id: many for chat in chats for id, many in chat.answers.items()}
+        talks = {id: conversations.load(store, id) for id in answers}
+        steps = len(metrics.curves(store, [run])[run]["loss"].steps)
     finally:
         store.close()
     pair = {one.id: one for one in made}
@@ -149,9 +123,13 @@ def test_twenty_tabs_judge_at_once(tmp_path: Path) -> None:
     tell(f"{len(took)} judgments of {TABS} tabs in {SECONDS:.0f} s; p95 {p95 * 1000:.0f} ms")
     # Whatever else the machine does; the header's look, which each tab takes after a judgment, is in it.
     tell(f"{worked / max(1, len(took) - halfway) * 1000:.0f} ms of the processor for each")
+    tell(f"beside {sum(answers.values())} answers in chats, and {steps} steps of training")
     tell(f"memory grew by {grown / 1e6:.1f} MB, open files by {opened}")
     assert len(rows) == len(set(rows)) == len(expected)  # none lost, none doubled
     assert set(rows) == expected  # none swapped
+    assert all(talk and len(talk.shown) == 2 * answers[id] for id, talk in talks.items())
+    assert min(chat.pictures for chat in chats) > 0
+    assert steps > 0
     assert grown < GROWN
     assert opened <= TABS
     assert p95 < P95 or SHARE < 1
@@ -201,6 +179,25 @@ def test_fifty_thousand_prompts_are_read(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({"prompt": f"Question {n}?"}) + "\n" for n in range(50_000)))
     assert len(prompts.read(path).prompts) == 50_000
     assert timed("a file of 50,000 prompts", lambda: prompts.read(path)) < 30
+
+
+def train(store: Store, model: Path) -> str:
+    """A run of training that the studio will start, and that lasts longer than the test."""
+    said = [{"role": "user", "content": "Say e"}, {"role": "assistant", "content": "e e e"}]
+    demos = store.folder / "demos.jsonl"
+    demos.write_text((json.dumps({"messages": said}) + "\n") * 10)
+    config = Supervised(model=str(model), steps=1_000_000, batch=2, at_once=2, save_every=1_000)
+    return training.prepare_sft(store, store.folder / "runs", Lessons(demos=demos), config, {}, "ann")
+
+
+@contextmanager
+def ending(run: Path) -> Iterator[None]:
+    """A run outlives its studio by design, so that somebody has to end it."""
+    try:
+        yield
+    finally:
+        if worker := launcher.find(run):
+            os.kill(worker.pid, signal.SIGKILL)
 
 
 def question(n: int) -> Pair:
