@@ -254,8 +254,10 @@ def _parquet(raw: IO[bytes], path: Path, wanted: Columns) -> Iterator[Row]:
                 path, shown_in_line(", ".join(file.schema_arrow.names), 200) or "none", wanted.noun, signs
             )
         bounded.require(path, _unpacked(file.metadata, names))
-        number, total = 0, max(1, file.metadata.num_rows)
+        number, total, size = 0, max(1, file.metadata.num_rows), 0
         for batch in file.iter_batches(batch_size=256, columns=names):
+            size += batch.nbytes  # a text that many rows share stands in the file once
+            bounded.require(path, size)
             for value in batch.to_pylist():
                 number += 1
                 yield Row(number, number / total, {k.lower(): v for k, v in value.items() if v is not None})

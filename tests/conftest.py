@@ -131,6 +131,14 @@ def bundled_engine(bundled_folder: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
+def bundled_torch_engine(bundled_folder: Path) -> Any:
+    """The same, by torch alone."""
+    from pipeline.engines.transformers import TransformersEngine
+
+    return TransformersEngine("bundled", openvino=False)
+
+
+@pytest.fixture(scope="session")
 def tiny_model(bundled_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a random two-layer model and the bundled tokenizer: loads at once, talks nonsense."""
     import torch

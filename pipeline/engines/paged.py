@@ -25,7 +25,10 @@ from pipeline.engines.graph import compiled
 BLOCK = 32
 """Tokens in a block: fixed by OpenVINO on processors."""
 AT_ONCE = 1024
-"""Prompt tokens in one pass, about: a second or two, in which nothing is shown and no stop is heard."""
+"""Prompt tokens in one pass, about: a second or two, in which nothing is shown and no stop is heard.
+
+A longer prompt goes in by pieces of so many.
+"""
 
 
 class Blocks:
@@ -50,7 +53,6 @@ class Blocks:
         """Use the block that ends this beginning, if there is one."""
         block = self._known.get(key)
         if block is not None:
-            self._known.move_to_end(key)
             self.users[block] += 1
         return block
 
@@ -76,11 +78,14 @@ class Blocks:
             self._key[block] = key
 
     def leave(self, blocks: Sequence[int]) -> None:
-        """Use them no more."""
-        for block in blocks:
+        """Use them no more. The end of a text is forgotten before its beginning, which others may share."""
+        for block in reversed(blocks):
             self.users[block] -= 1
-            if not self.users[block] and block not in self._key:
-                self._free.append(block)
+            if not self.users[block]:
+                if (key := self._key.get(block)) is None:
+                    self._free.append(block)
+                else:
+                    self._known.move_to_end(key)
 
 
 def keys(ids: Sequence[int]) -> Iterator[bytes]:
@@ -112,27 +117,34 @@ class PagedModel:
         self.compiled = compiled(model)
         self.request = self.compiled.create_infer_request()
         self.blocks = Blocks()
+        self.vocabulary = model.get_output_embeddings().weight.shape[0]
         names = [port.get_any_name() for port in self.compiled.inputs]
         self.caches: dict[str, ov.Tensor] = {name: None for name in names if "_cache." in name}
         if (off := self.off(model)) > (1e-2 if model.dtype == torch.float32 else 1.0):
             raise ValueError(f"its logits are not those of torch, by {off:.2g}")
 
     def off(self, model: Any) -> float:
-        """How far the logits are from the model's own, after some tokens."""
+        """How far the logits are from the model's own: after a prompt, and after a token more."""
         ids = [7, 11, 5, 13, 9, 6, 12, 8] * 9
         with torch.inference_mode():
-            expected = model(input_ids=torch.tensor([ids])).logits[0, -1].float()
-        passage = Passage(ids)
-        [found] = self.logits([passage])
+            expected = model(input_ids=torch.tensor([ids])).logits[0, -2:].float()
+        passage = Passage(ids[:-1])
+        prompt = self.logits([passage])
+        passage.ids.append(ids[-1])
+        found = torch.cat([prompt, self.logits([passage])])
         self.blocks.leave(passage.blocks)
         return float((expected - found).abs().max())
 
-    def logits(self, passages: Sequence[Passage]) -> Tensor:
-        """Compute what is new in each; logits after its last token, fp32 [passages, vocabulary]."""
+    def logits(self, passages: Sequence[Passage], wanted: Sequence[int] | None = None) -> Tensor:
+        """Compute what is new in each; logits after its last token, fp32 [passages, vocabulary].
+
+        Or after so many of its last tokens as `wanted` says, [sum of them, vocabulary].
+        """
         ids: list[int] = []
         positions: list[int] = []
         blocks: list[int] = []
         begins, starts = [0], [0]
+        counts = wanted or [1] * len(passages)
         for passage in passages:
             while len(passage.blocks) * BLOCK < len(passage.ids):
                 passage.blocks.append(self._block())
@@ -149,7 +161,9 @@ class PagedModel:
             "block_indices": np.array(blocks, np.int32),
             "block_indices_begins": np.array(starts, np.int32),
             "max_context_len": np.array(max(len(p.ids) for p in passages), np.int32),
-            "sampled_tokens_indices": np.array(begins[1:], np.int64) - 1,
+            "sampled_tokens_indices": np.concatenate(
+                [np.arange(end - many, end) for end, many in zip(begins[1:], counts, strict=True)]
+            ),
         }
         for name, value in inputs.items():
             self.request.set_tensor(name, ov.Tensor(value))
@@ -159,19 +173,40 @@ class PagedModel:
         # Its memory is the next pass's too.
         return torch.from_numpy(self.request.get_output_tensor(0).data[:, 0].astype(np.float32, copy=True))
 
-    def begin(self, ids: Sequence[int]) -> Passage:
-        """A prompt with the beginning that blocks have. Its last token goes in anyhow, for its logits."""
+    def begin(self, ids: Sequence[int], wanted: int = 1) -> Passage:
+        """A text with the beginning that blocks have, but for its last `wanted` tokens: for their logits."""
         passage = Passage(list(ids))
-        for key in keys(ids[:-1]):
+        for key in keys(ids[: len(ids) - wanted]):
             if (block := self.blocks.take(key)) is None:
                 break
             passage.blocks.append(block)
         passage.done = len(passage.blocks) * BLOCK
         return passage
 
-    def missing(self, ids: Sequence[int]) -> list[bytes]:
-        """The keys of what of a prompt's beginning no block has."""
-        return [key for key in keys(ids[:-1]) if not self.blocks.knows(key)]
+    def entering(self, texts: Sequence[Sequence[int]]) -> list[int]:
+        """Which of these go in with the next pass: at least one, and no more than a short pass.
+
+        One that begins like another of them waits, to find that beginning computed.
+        """
+        entering: list[int] = []
+        coming: set[bytes] = set()
+        tokens = 0
+        for i, ids in enumerate(texts):
+            missing = self._missing(ids[:-1])
+            if missing and missing[0] in coming:
+                continue
+            tokens += (len(missing) + 1) * BLOCK
+            if entering and tokens > AT_ONCE:
+                break
+            entering.append(i)
+            coming.update(missing)
+        return entering
+
+    def _missing(self, ids: Sequence[int]) -> list[bytes]:
+        """The keys of what of a beginning has to be computed."""
+        every = list(keys(ids))
+        known = next((i for i, key in enumerate(every) if not self.blocks.knows(key)), len(every))
+        return every[known:]
 
     def _know(self, passage: Passage) -> None:
         if passage.done // BLOCK < len(passage.ids) // BLOCK:
@@ -187,16 +222,17 @@ class PagedModel:
     def _grow(self) -> None:
         old = len(self.blocks.users)
         new = max(64, old * 3 // 2)
+        grown: dict[str, ov.Tensor] = {}  # all or none: there may not be the memory
         for name, kept in self.caches.items():
             port = self.compiled.input(name)
             shape = [new, *(axis.get_length() for axis in list(port.get_partial_shape())[1:])]
-            grown = ov.Tensor(port.get_element_type(), ov.Shape(shape))
+            grown[name] = ov.Tensor(port.get_element_type(), ov.Shape(shape))
             if kept is not None:
-                kept.copy_to(
-                    ov.Tensor(grown, ov.Coordinate([0] * len(shape)), ov.Coordinate([old, *shape[1:]]))
-                )
-            self.caches[name] = grown
-            self.request.set_tensor(name, grown)
+                origin, end = ov.Coordinate([0] * len(shape)), ov.Coordinate([old, *shape[1:]])
+                kept.copy_to(ov.Tensor(grown[name], origin, end))
+        for name, tensor in grown.items():
+            self.request.set_tensor(name, tensor)
+        self.caches = grown
         self.blocks.add(new - old)
 
 
@@ -215,20 +251,27 @@ class PagedBatch:
         return len(self.rows) < slots  # new ones go in together with the running ones
 
     def join(self, waiting: list[Row], free: int) -> None:
-        entering = self._entering(waiting[:free])
-        for row in entering:
-            waiting.remove(row)
-            row.began = time.perf_counter()
-        self._pass(entering)
-
-    def step(self) -> None:
-        self._pass([])
-
-    def _pass(self, entering: Sequence[Row]) -> None:
         for row, passage in zip(self.rows, self._passages, strict=True):
             passage.ids.append(row.new[-1])
-        self.rows += entering
-        self._passages += [self.model.begin(row.ids) for row in entering]
+        pieces: list[Passage] = []
+        for row in [waiting[i] for i in self.model.entering([row.ids for row in waiting[:free]])]:
+            row.began = row.began or time.perf_counter()
+            passage = self.model.begin(row.ids)
+            if len(row.ids) - passage.done > AT_ONCE:
+                # It waits on, and begins with this piece the next time.
+                del passage.ids[passage.done + AT_ONCE :]
+                pieces.append(passage)
+            else:
+                waiting.remove(row)
+                self.rows.append(row)
+                self._passages.append(passage)
+        self.logits = self.model.logits([*self._passages, *pieces])[: len(self.rows)]
+        for piece in pieces:
+            self.model.blocks.leave(piece.blocks)
+
+    def step(self) -> None:
+        for row, passage in zip(self.rows, self._passages, strict=True):
+            passage.ids.append(row.new[-1])
         self.logits = self.model.logits(self._passages)
 
     def drop_finished(self) -> list[Row]:
@@ -241,19 +284,3 @@ class PagedBatch:
             self.rows = [self.rows[i] for i in running]
             self._passages = [self._passages[i] for i in running]
         return done
-
-    def _entering(self, waiting: Sequence[Row]) -> list[Row]:
-        """Those that go in with the next pass: at least one, and no more than a short pass."""
-        entering: list[Row] = []
-        coming: set[bytes] = set()
-        tokens = 0
-        for row in waiting:
-            missing = self.model.missing(row.ids)
-            if missing and missing[0] in coming:
-                continue  # another one's pass computes its beginning
-            tokens += (len(missing) + 1) * BLOCK
-            if entering and tokens > AT_ONCE:
-                break
-            entering.append(row)
-            coming.update(missing)
-        return entering

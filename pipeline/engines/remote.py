@@ -41,7 +41,7 @@ from pipeline.engines.fetching import Doing, bring, silent
 from pipeline.engines.flow import in_rounds
 from pipeline.records import parse
 
-GRACE = 20.0
+GRACE = 30.0
 """Seconds that a cancelled job may take to end before its process is killed: one prefill, at worst."""
 
 POLL = 0.02

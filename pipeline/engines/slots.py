@@ -60,8 +60,9 @@ class Slots:
         shared = self._place(entering)
         rests = [torch.tensor(row.ids[count:]) for row, count in zip(entering, shared, strict=True)]
         ids = torch.nn.utils.rnn.pad_sequence(rests, batch_first=True)
-        at = torch.tensor(shared)[:, None] + torch.arange(ids.shape[1])
         last = torch.tensor([[len(row.ids) - 1] for row in entering])
+        # Padding goes to the next free column of its row, which is written before it is seen.
+        at = (torch.tensor(shared)[:, None] + torch.arange(ids.shape[1])).minimum(last + 1)
         with only(self.model.get_output_embeddings(), [(i, len(rest) - 1) for i, rest in enumerate(rests)]):
             [logits] = self._run(first, ids, at, last)
         self.logits = torch.cat([self.logits, logits]) if self.rows else logits
@@ -128,6 +129,8 @@ class Slots:
             moved = next((k for k in range(i + 1, len(entering)) if slots[k] == target), None)
             if moved is not None:
                 slots[moved] = slots[i]
+            # What the slot held beyond came after another beginning.
+            self.held[target, counts[i] :] = -1
         return counts
 
     def _copy(self, source: int, target: int, count: int) -> None:

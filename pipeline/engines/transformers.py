@@ -33,6 +33,7 @@ from pipeline.engines import (
     graph,
     ignore,
     never,
+    paged_scores,
     sharing,
 )
 from pipeline.engines.decoding import Batch, Rounds, Row, decode, prefill
@@ -53,14 +54,14 @@ class TransformersEngine:
         self,
         name: str,
         *,
-        slots: int = 48,
+        slots: int | None = None,
         dtype: torch.dtype | None = None,
         openvino: bool = True,
         files: models.ModelFiles | None = None,
     ) -> None:
-        """Load a model. `slots` bounds the sequences in flight; `dtype` overrides the choice.
+        """Load a model. `slots` bounds the sequences in flight; both it and `dtype` have defaults by machine.
 
-        With `openvino`, that writes for the models that it can run, and torch for the others.
+        With `openvino`, that runs the models that it can on a processor, and torch the others.
         `files` is what the name means, where that is known already.
 
         Raises UserError where the name has no model, EngineError where it can't be loaded.
@@ -76,7 +77,7 @@ class TransformersEngine:
             raise EngineError(f"{name} could not be loaded: {error or type(error).__name__}") from error
         self.model = model.eval()
         self.encoder = Encoder(self.tokenizer, name)
-        self.slots = slots
+        self.slots = slots or (32 if device == "cuda" else 48)
         self.pad = self.tokenizer.pad_token_id or 0
         self.limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
         # Whether common beginnings are computed once; None until it was tried. False: never.
@@ -139,6 +140,9 @@ class TransformersEngine:
             if not after:
                 raise EngineError(f"score: continuation {i} has no tokens")
             self._room(i, len(before) + len(after))
+        # bf16 is not enough for it.
+        if self.model.dtype == torch.float32 and (paged := self._paged()):
+            return paged_scores.score(paged, pairs, SCORED_AT_ONCE)
         shares = self._shares()
         with _in_fp32(self.model):
             if shares:
@@ -166,8 +170,9 @@ class TransformersEngine:
         if self._info.engine == "openvino" and self.paged is None:
             try:
                 self.paged = PagedModel(self.model)
-            except (RuntimeError, ValueError) as error:  # whatever it says that it can't do
-                log.warning("%s: torch writes, as OpenVINO can't: %s", self._info.name, error)
+            except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
+                # Whichever way it says that it can't: weights of another build, an operation, other logits.
+                log.warning("%s: torch runs it, as OpenVINO can't: %r", self._info.name, error)
                 self._info = replace(self._info, engine="transformers")
         return self.paged
 

@@ -49,6 +49,7 @@ Rows = list[tuple[Any, ...]]
 Columns = dict[str, npt.NDArray[Any]]
 
 DURABLE = "COMMIT succeeded and is durable"
+AFTERWARDS = "previous fatal error"  # DuckDB repeats it to whoever asks next, whose own act has failed
 LOCK = "studio.lock"
 READ_ONLY = "read-only"
 """The file in a session's folder that marks it as the example, which nothing is written to."""
@@ -202,7 +203,7 @@ class Store:
         except duckdb.Error as error:
             fatal = isinstance(error, duckdb.FatalException)
             self._ended |= fatal
-            if DURABLE in str(error):
+            if DURABLE in str(error) and AFTERWARDS not in str(error):
                 return  # it is kept; what failed is only the tidying after it
             if not fatal and "Could not write file" not in str(error):
                 raise
@@ -215,9 +216,17 @@ class Store:
 
     def _reopen(self) -> None:
         """After an error that DuckDB calls fatal, as on a full disk, it answers to nothing any more."""
+
+        def over() -> bool:
+            return self._closed or not self._ended or self._cursors == 0
+
         # Whoever holds a cursor still and asks for another would wait for itself.
-        if not self._idle.wait_for(lambda: self._cursors == 0, timeout=5):
+        if not self._idle.wait_for(over, timeout=5):
             raise SessionUnwritable(self.folder, "it is being opened again")
+        if self._closed:
+            raise RuntimeError(f"the session {self.folder.name} is closed")
+        if not self._ended:  # another one has done it
+            return
         self._connection.close()
         self._connection = open_up_to_date(self.folder, self._known)
         self._ended = False

@@ -61,9 +61,11 @@ class SessionUnwritable(UserError):
 
     def __init__(self, folder: Path, what: str) -> None:
         why = what.splitlines()[-1].removeprefix("Original error: ").strip('"')
+        full = "No space left" in what or "Could not write" in what
+        room = f"free some room on the disk of {folder}, and " if full else ""
         super().__init__(
-            "The session can't be written now, and what was not said to be kept is not: free some room on "
-            f"the disk of {folder}, and do it again. ({why})"
+            f"The session can't be written now, and what was not said to be kept is not: {room}do it again. "
+            f"({why})"
         )
 
 

@@ -168,6 +168,22 @@ def test_top_p_draws_from_the_smallest_set_that_reaches_it(top_p: float, kept: i
     assert torch.allclose(drawn(top_p=top_p), expected / expected.sum(), atol=0.015)
 
 
+@pytest.mark.parametrize(("spread", "top_p"), [(0.1, 0.9), (1.0, 0.9), (3.0, 0.99), (9.0, 0.5)])
+def test_top_p_of_a_large_vocabulary_is_that_of_a_whole_sort(spread: float, top_p: float) -> None:
+    logits = spread * torch.randn(8, 3000, generator=torch.Generator().manual_seed(0))
+    likely, order = torch.softmax(logits.double(), -1).sort(descending=True)
+    inside = torch.zeros_like(likely).scatter(1, order, (likely.cumsum(-1) - likely < top_p).double())
+    for seed in range(20):
+        generators = [torch.Generator().manual_seed(seed)] * 8
+        tokens = sample(logits, [Sampling(top_p=top_p)] * 8, generators)
+        assert inside.gather(1, tokens[:, None]).all()
+        uniform = torch.Generator().manual_seed(seed)
+        mass = (torch.softmax(logits.double(), -1) * inside).cumsum(-1)
+        for row, token in zip(mass, tokens, strict=True):  # where it stands in the vocabulary's order
+            at = torch.rand((), generator=uniform, dtype=torch.float64) * row[-1]
+            assert abs(int(torch.searchsorted(row, at)) - int(token)) <= 1
+
+
 @given(
     logits=st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=9),
     temperature=st.floats(0, 2),

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
+if torch.cuda.is_available():
+    pytest.skip("OpenVINO is for processors, and here is a GPU", allow_module_level=True)
 
 from pipeline.engines import Context, Request, Sampling, graph  # noqa: E402
 from pipeline.engines.paged import BLOCK, Blocks, PagedModel, keys  # noqa: E402
@@ -42,7 +44,7 @@ def test_blocks_are_known_until_others_need_them_and_never_taken_from_who_uses_t
     blocks.leave([first])
     assert blocks.take(b"1") == first
     blocks.leave([first, second])
-    assert blocks.new() == second  # the longest unused
+    assert blocks.new() == second  # the end of the text that was left, not its beginning
     assert (blocks.knows(b"1"), blocks.knows(b"2")) == (True, False)
 
 
@@ -55,32 +57,75 @@ def test_texts_are_those_of_torch(tiny_engine: Any, torch_engine: Any, temperatu
 
 
 @pytest.mark.model
-def test_fifty_real_prompts_read_as_in_torch(bundled_engine: Any) -> None:
+def test_fifty_real_prompts_read_as_in_torch(bundled_engine: Any, bundled_torch_engine: Any) -> None:
     requests = [ask(prompt.messages[-1].content, 12) for prompt in starter("red_team")[:50]]
-    by_torch = TransformersEngine("bundled", openvino=False)
     assert bundled_engine.info.engine == "openvino"
-    pairs = zip(bundled_engine.generate(requests), by_torch.generate(requests), strict=True)
+    pairs = zip(bundled_engine.generate(requests), bundled_torch_engine.generate(requests), strict=True)
     # Where two tokens are as likely, rounding decides.
     assert sum(one.text == other.text for one, other in pairs) >= 49
-    assert bundled_engine.paged.off(by_torch.model) < 2e-3
+    assert bundled_engine.paged.off(bundled_torch_engine.model) < 2e-3
 
 
-def test_an_adapter_speaks_merged(tiny_model: Path, tmp_path: Path) -> None:
+CONTEXTS = [Context(prefill="word " * n + "end") for n in (3, 60, 60, 80)]
+CONTINUATIONS = [" (A)", " (A)", " (B)", " and they all lived happily ever after"]
+
+
+def test_likelihoods_are_those_of_torch(tiny_engine: Any, torch_engine: Any) -> None:
+    contexts, continuations = CONTEXTS * 2, CONTINUATIONS + CONTINUATIONS[::-1]
+    one, other = (engine.score(contexts, continuations) for engine in (tiny_engine, torch_engine))
+    assert [s.logprob for s in one] == pytest.approx([s.logprob for s in other], abs=1e-4)
+    assert [s.tokens for s in one] == [s.tokens for s in other]
+    assert all(s.computed + s.saved == t.computed + t.saved for s, t in zip(one, other, strict=True))
+
+
+def test_what_was_computed_for_one_likelihood_is_saved_for_others(tiny_engine: Any) -> None:
+    head = Context(prefill="Once upon a time " * 40)
+    first, second = tiny_engine.score([head, head], ["A", "B"])
+    assert first.computed > 100
+    assert second.computed == 0
+    [again] = tiny_engine.score([head], [" no"])
+    assert again.computed <= BLOCK + 3
+    assert again.computed + again.saved == first.computed + first.saved
+
+
+@pytest.mark.model
+def test_choices_of_the_bundled_model_are_those_of_torch(
+    bundled_engine: Any, bundled_torch_engine: Any
+) -> None:
+    contexts = [Context(prompt.messages) for prompt in starter("red_team")[:50]]
+    one, other = (
+        torch.tensor(engine.choose(contexts, ["Yes", "No", "I can't help with that."]))
+        for engine in (bundled_engine, bundled_torch_engine)
+    )
+    assert float((one - other).abs().max()) < 1e-4
+
+
+def test_many_positions_wait_for_room(tiny_engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = tiny_engine.score(CONTEXTS, CONTINUATIONS)
+    monkeypatch.setattr("pipeline.engines.transformers.SCORED_AT_ONCE", 1)
+    found = tiny_engine.score(CONTEXTS, CONTINUATIONS)
+    assert [s.logprob for s in found] == pytest.approx([s.logprob for s in expected], abs=1e-4)
+
+
+@pytest.fixture
+def lora(tiny_model: Path, tmp_path: Path) -> str:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(1)
     config = LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False)
     get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), config).save_pretrained(tmp_path)
-    with_it, by_torch = (TransformersEngine(str(tmp_path), openvino=which) for which in (True, False))
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_an_adapter_speaks_merged(lora: str, tiny_model: Path, dtype: Any) -> None:
+    merged = TransformersEngine(lora, dtype=dtype)
+    by_torch = TransformersEngine(lora, dtype=torch.float32, openvino=False)
     plain = TransformersEngine(str(tiny_model))
-    texts = [engine.generate([ask("Hello")])[0].text for engine in (with_it, by_torch, plain)]
+    texts = [engine.generate([ask("Hello")])[0].text for engine in (merged, by_torch, plain)]
     assert texts[0] == texts[1] != texts[2]
-
-
-def test_half_precision_is_widened_and_its_adapter_merged(tiny_model: Path) -> None:
-    engine = TransformersEngine(str(tiny_model), dtype=torch.bfloat16)
-    assert engine.generate([ask("Hello")])[0].tokens > 0
+    assert merged.info.engine == "openvino"
 
 
 def test_a_batch_that_nobody_went_on_with_leaves_its_blocks(tiny_engine: Any) -> None:
@@ -97,7 +142,7 @@ def test_where_openvino_says_otherwise_torch_writes(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(PagedModel, "off", lambda *_: 0.5)
-    engine = TransformersEngine(str(tiny_model))
+    engine = TransformersEngine(str(tiny_model), dtype=torch.float32)
     assert engine.generate([ask("Hello")])[0].tokens > 0
     assert engine.info.engine == "transformers"
     assert "logits are not those of torch, by 0.5" in caplog.text

@@ -40,61 +40,61 @@ def whole(engine: Any, rows: list[tuple[Context, str]], monkeypatch: pytest.Monk
 @pytest.mark.parametrize("row", [4, 30, 1024])
 @pytest.mark.parametrize("at_once", [60, 4096])
 def test_shared_is_equal_to_whole(
-    tiny_engine: Any, monkeypatch: pytest.MonkeyPatch, row: int, at_once: int
+    torch_engine: Any, monkeypatch: pytest.MonkeyPatch, row: int, at_once: int
 ) -> None:
     monkeypatch.setattr(sharing, "ROW", row)
     monkeypatch.setattr(sharing, "AT_ONCE", at_once)
     for seed in range(3):
         rows = asked(seed)
-        assert logprobs(tiny_engine, rows) == pytest.approx(whole(tiny_engine, rows, monkeypatch), abs=1e-4)
-    assert tiny_engine.shares is True
+        assert logprobs(torch_engine, rows) == pytest.approx(whole(torch_engine, rows, monkeypatch), abs=1e-4)
+    assert torch_engine.shares is True
 
 
 @pytest.mark.model
 def test_shared_is_equal_to_whole_in_the_bundled_model(
-    bundled_engine: Any, monkeypatch: pytest.MonkeyPatch
+    bundled_torch_engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = asked(7, count=8)
     assert {len(text.split()) for _, text in rows} >= {1, 20}
-    tokens = [len(bundled_engine.encoder.tokens(text)) for _, text in rows]
+    tokens = [len(bundled_torch_engine.encoder.tokens(text)) for _, text in rows]
 
     def a_token(logprobs: list[float]) -> list[float]:  # each adds the rounding of its own logits
         return [logprob / count for logprob, count in zip(logprobs, tokens, strict=True)]
 
-    shared = a_token(logprobs(bundled_engine, rows))
-    assert shared == pytest.approx(a_token(whole(bundled_engine, rows, monkeypatch)), abs=1e-4)
+    shared = a_token(logprobs(bundled_torch_engine, rows))
+    assert shared == pytest.approx(a_token(whole(bundled_torch_engine, rows, monkeypatch)), abs=1e-4)
     letters = [(context, option) for context, _ in rows[:2] for option in (" (A)", " (B)")]
-    expected = whole(bundled_engine, letters, monkeypatch)
-    assert logprobs(bundled_engine, letters) == pytest.approx(expected, abs=1e-4)
-    assert bundled_engine.shares is True
+    expected = whole(bundled_torch_engine, letters, monkeypatch)
+    assert logprobs(bundled_torch_engine, letters) == pytest.approx(expected, abs=1e-4)
+    assert bundled_torch_engine.shares is True
 
 
-def test_a_likelihood_does_not_depend_on_who_shares_the_call(tiny_engine: Any) -> None:
+def test_a_likelihood_does_not_depend_on_who_shares_the_call(torch_engine: Any) -> None:
     rows = asked(1)
-    alone = [logprobs(tiny_engine, [row])[0] for row in rows]
-    assert logprobs(tiny_engine, rows) == pytest.approx(alone, abs=1e-4)
-    assert logprobs(tiny_engine, rows[::-1]) == pytest.approx(alone[::-1], abs=1e-4)
+    alone = [logprobs(torch_engine, [row])[0] for row in rows]
+    assert logprobs(torch_engine, rows) == pytest.approx(alone, abs=1e-4)
+    assert logprobs(torch_engine, rows[::-1]) == pytest.approx(alone[::-1], abs=1e-4)
 
 
-def test_each_token_is_counted_once(tiny_engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_token_is_counted_once(torch_engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     context = Context(prefill=" ".join(WORDS))
-    tokens = len(tiny_engine.encode(context))
-    scores = tiny_engine.score([context] * 3, [" (A)", " (B)", " (A)"])
+    tokens = len(torch_engine.encode(context))
+    scores = torch_engine.score([context] * 3, [" (A)", " (B)", " (A)"])
     # " (", "A" after the context; "B" for the second; the third is the first again.
     assert sorted(s.computed for s in scores) == [0, 1, tokens + 2]
     assert all(s.computed + s.saved == tokens + 2 for s in scores)
-    monkeypatch.setattr(tiny_engine, "shares", False)
-    whole = tiny_engine.score([context] * 3, [" (A)", " (B)", " (A)"])
+    monkeypatch.setattr(torch_engine, "shares", False)
+    whole = torch_engine.score([context] * 3, [" (A)", " (B)", " (A)"])
     assert [(s.computed, s.saved) for s in whole] == [(tokens + 2, 0)] * 3
 
 
-def test_more_sequences_than_one_tree_holds(tiny_engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = logprobs(tiny_engine, asked(2))
+def test_more_sequences_than_one_tree_holds(torch_engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = logprobs(torch_engine, asked(2))
     monkeypatch.setattr(sharing, "TOGETHER", 5)
-    assert logprobs(tiny_engine, asked(2)) == pytest.approx(expected, abs=1e-4)
+    assert logprobs(torch_engine, asked(2)) == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_model_that_forgets_or_can_not_take_a_mask_is_asked_whole(tiny_engine: Any) -> None:
+def test_a_model_that_forgets_or_can_not_take_a_mask_is_asked_whole(torch_engine: Any) -> None:
     from transformers import BloomConfig, BloomForCausalLM, MistralConfig, MistralForCausalLM
 
     sizes: dict[str, Any] = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 2}
@@ -104,4 +104,4 @@ def test_a_model_that_forgets_or_can_not_take_a_mask_is_asked_whole(tiny_engine:
     with torch.inference_mode():
         assert not sharing.possible(sliding)
         assert not sharing.possible(positions_of_the_mask.eval())
-        assert sharing.possible(tiny_engine.model)
+        assert sharing.possible(torch_engine.model)

@@ -84,6 +84,30 @@ def test_what_follows_goes_on_from_what_its_slot_holds(engine: Any, computed: li
     assert said == [list(both) for both in zip(first, second, strict=True)]
 
 
+def test_what_a_slot_held_after_another_beginning_is_no_longer_there(engine: Any) -> None:
+    # As long a beginning, then a tail as before: its keys were made after the other words.
+    fox, dog = (f"Once{f' {word}' * 90}" for word in ("fox", "dog"))
+    prompts = [f"{fox} {LONG} a", f"{dog}", f"{dog} {LONG} b"]
+    said: list[str] = []
+
+    def follow(chain: int, outcome: Completion | TooLong) -> Request | None:
+        assert isinstance(outcome, Completion)
+        said.append(outcome.text)
+        return ask(prompts[len(said)], 1 if len(said) == 1 else 6) if len(said) < 3 else None
+
+    engine.flow([ask(prompts[0], 1)], follow)
+    assert said[2] == texts(engine, [ask(prompts[2])])[0]
+
+
+def test_a_long_prompt_goes_in_by_pieces(tiny_engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = ask(f"{LONG} {LONG} fox", 6)
+    expected = texts(tiny_engine, [request])
+    monkeypatch.setattr("pipeline.engines.paged.AT_ONCE", 64)
+    fresh = TransformersEngine(tiny_engine.info.name, slots=3, dtype=torch.float32)
+    assert texts(fresh, [ask("a"), request, ask("b")])[1:2] == expected
+    assert not any(fresh.paged.blocks.users)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_any_mix_of_prompts_reads_as_alone(engine: Any, seed: int) -> None:
     draw = random.Random(seed)
