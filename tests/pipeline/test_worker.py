@@ -126,7 +126,7 @@ def test_a_model_that_is_dropped_is_gone_before_the_next_comes(
     most = []
 
     class Circular:
-        def __init__(self, name: str, files: Any) -> None:
+        def __init__(self, name: str, **_: Any) -> None:
             self.me = self
             alive.add(self)
             most.append(len(alive))
