@@ -12,7 +12,7 @@ from typing import Any
 from pipeline import constitution as constitutions
 from pipeline import critique, prompts
 from pipeline.configs import Drawing, add_arguments, from_arguments
-from pipeline.engines.opening import open_engine
+from pipeline.engines.opening import loaded
 from pipeline.engines.spending import Purse
 from pipeline.growing import EXCERPT, Row, Work, grow, say
 from pipeline.records import Chain, Constitution, Prompt
@@ -97,10 +97,9 @@ def _draw(work: Work, todo: Sequence[Prompt], constitution: Constitution, drawin
 
 
 def _load(drawing: Drawing, purse: Purse) -> critique.Engines:
-    say(f"loading {drawing.model}")
-    policy = open_engine(drawing.model, purse)
+    policy = loaded(drawing.model, purse)
     same = drawing.critic_name == drawing.model
-    return critique.Engines(policy, policy if same else open_engine(drawing.critic_name, purse))
+    return critique.Engines(policy, policy if same else loaded(drawing.critic_name, purse))
 
 
 def _sample(chain: Chain) -> dict[str, str]:

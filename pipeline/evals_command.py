@@ -18,7 +18,7 @@ from typing import Any
 from pipeline import evals, models
 from pipeline.configs import Measuring, add_arguments, from_arguments
 from pipeline.engines import Engine
-from pipeline.engines.opening import open_engine
+from pipeline.engines.opening import loaded
 from pipeline.errors import UserError
 from pipeline.evals import Answer, EvalFile, Question
 from pipeline.growing import EXCERPT, Stop, Work, grow, say, unless_complete
@@ -135,8 +135,7 @@ def _answer(work: Work, measuring: Measuring, questions: Sequence[Question]) -> 
 
 
 def _load(name: str) -> Engine:
-    say(f"loading {name}")
-    return open_engine(name)
+    return loaded(name)
 
 
 def _lines(of: Answer, report: evals.Report, left_out: int) -> list[str]:

@@ -14,7 +14,7 @@ from pipeline import constitution as constitutions
 from pipeline import evaluate, feedback, models, prompts, seen
 from pipeline.configs import Evaluating, Labelling, add_arguments, from_arguments
 from pipeline.engines import Engine
-from pipeline.engines.opening import open_engine
+from pipeline.engines.opening import loaded
 from pipeline.engines.spending import Purse
 from pipeline.errors import UserError
 from pipeline.evaluate import ANSWERS, MATCHUPS, PEOPLE, Playing, Tournament
@@ -192,8 +192,7 @@ def _about(judge: str) -> dict[str, Any]:
 
 
 def _load(name: str, purse: Purse) -> Engine:
-    say(f"loading {name}")
-    return open_engine(name, purse)
+    return loaded(name, purse)
 
 
 def _load_scorer(name: str) -> Scorer:

@@ -17,7 +17,7 @@ from pipeline import comparisons, feedback
 from pipeline import constitution as constitutions
 from pipeline.configs import Labelling, add_arguments, from_arguments
 from pipeline.engines import Engine
-from pipeline.engines.opening import open_engine
+from pipeline.engines.opening import loaded
 from pipeline.engines.spending import Purse
 from pipeline.growing import EXCERPT, Row, Work, grow, say
 from pipeline.judging import Tally
@@ -131,8 +131,7 @@ def _label(work: Work, pairs: Sequence[Pair], constitution: Constitution, labell
 
 
 def _load(labelling: Labelling, purse: Purse) -> Engine:
-    say(f"loading {labelling.model}")
-    return open_engine(labelling.model, purse)
+    return loaded(labelling.model, purse)
 
 
 def _sample(label: Label, pair: Pair) -> Mapping[str, object]:

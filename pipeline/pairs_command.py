@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline import pairs, prompts
 from pipeline.configs import Answering, add_arguments, from_arguments
-from pipeline.engines.opening import open_engine
+from pipeline.engines.opening import loaded
 from pipeline.engines.spending import Purse
 from pipeline.errors import UserError
 from pipeline.growing import EXCERPT, Growing, Work, grow, say
@@ -111,12 +111,10 @@ def _finish(work: Work, growing: Growing) -> None:
 
 
 def _load(answering: Answering, purse: Purse) -> Engines:
-    say(f"loading {answering.model}")
-    first = open_engine(answering.model, purse)
+    first = loaded(answering.model, purse)
     if answering.model_b in ("", answering.model):
         return Engines(first, first)
-    say(f"loading {answering.model_b}")
-    return Engines(first, open_engine(answering.model_b, purse))
+    return Engines(first, loaded(answering.model_b, purse))
 
 
 def _excerpt(answers: Answers) -> dict[str, str]:

@@ -7,6 +7,7 @@ import os
 from pipeline import models
 from pipeline.engines import Engine
 from pipeline.engines.spending import Purse
+from pipeline.growing import say
 from pipeline.servers import ServerModel
 
 OPENVINO = "CAI_OPENVINO"
@@ -32,3 +33,12 @@ def open_engine(
     from pipeline.engines.transformers import TransformersEngine
 
     return TransformersEngine(name, files=files, openvino=os.environ.get(OPENVINO) != "0")
+
+
+def loaded(name: str, purse: Purse | None = None) -> Engine:
+    """The same, told to the person at the terminal, with what runs the model."""
+    say(f"loading {name}")
+    engine = open_engine(name, purse)
+    info = engine.info
+    say(f"{name} runs by {info.engine} on {info.device}, in {info.dtype}")
+    return engine

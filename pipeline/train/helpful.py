@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline import pairs, prompts, templates
 from pipeline.engines import Completion, Request, Sampling, TooLong
-from pipeline.engines.opening import open_engine
+from pipeline.engines.opening import loaded
 from pipeline.errors import UserError
 from pipeline.growing import Stop, say
 from pipeline.prompt_rows import rows
@@ -57,7 +57,7 @@ def sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int, kept
 
 def _sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int) -> list[dict[str, object]]:
     say(f"{len(every):,} helpful answers, sampled from {model}")
-    engine = open_engine(model)
+    engine = loaded(model)
     found: dict[int, str] = {}
 
     def take(i: int, outcome: Completion | TooLong) -> None:

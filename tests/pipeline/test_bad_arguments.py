@@ -182,8 +182,8 @@ def _load_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         raise UserError(NO_MODEL)
 
     for command in COMMANDS:
-        if hasattr(command, "open_engine"):
-            monkeypatch.setattr(command, "open_engine", refuse)
+        if hasattr(command, "loaded"):
+            monkeypatch.setattr(command, "loaded", refuse)
     monkeypatch.setattr(bundled, "get", refuse)
     monkeypatch.setattr(recipe_command, "_run", lambda *_: 2)
     monkeypatch.setattr(preference_model, "PreferenceModel", refuse)
