@@ -19,6 +19,7 @@ from studio.components.example_bar import example_bar
 from studio.components.header import header
 from studio.context import Studio
 from studio.guard import Guard, site
+from studio.page_state import PageStates
 from studio.pages import (
     agreement,
     arena,
@@ -104,7 +105,10 @@ def build(
         # Gradio says at every multi-page mount that it won't render on the server: it was not asked to.
         warnings.filterwarnings("ignore", message="SSR mode is not supported")
         _mount(app, _blocks(studio, logout=accounts is not None), root_path, logged_in=accounts is not None)
-    app.state.gradio = next(route.app for route in app.routes if isinstance(route, Mount))
+    gradio: Any = next(route.app for route in app.routes if isinstance(route, Mount))
+    gradio.state_holder = PageStates()
+    gradio.state_holder.set_blocks(gradio.get_blocks())
+    app.state.gradio = gradio
     return app
 
 

@@ -5,26 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from studio.store.constitutions import PROJECT
-from studio.store.database import Store
+from studio.store.database import Rows, Store
 
 FIRST_LOOK = 50
 """Judged pairs at which the gate first looks at how well a labeller agrees."""
-TRAINED = """
-SELECT count(*) FROM runs r JOIN run_status s ON s.run = r.id WHERE s.state = 'done' AND r.stage = """
-COUNTS = f"""
-SELECT count(*), count(*) FILTER (author <> $project),
-    (SELECT count(*) FROM chains),
-    (SELECT count(*) FROM chain_status WHERE status = 'finished'),
-    (SELECT count(*) FROM current_verdicts WHERE verdict <> 'none'),
-    (SELECT count(*) FROM run_status WHERE state <> 'deleted'),
-    (SELECT count(*) FROM pairs),
-    (SELECT count(DISTINCT pair) FROM labels
-        WHERE run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')),
-    (SELECT count(DISTINCT pair) FROM standing_judgments
-        WHERE annotator_kind = 'person' AND choice NOT IN ('none', 'skip')),
-    ({TRAINED} 'sft'), ({TRAINED} 'pm'), ({TRAINED} 'rl'), ({TRAINED} 'dpo'), ({TRAINED} 'evaluate'),
-    (SELECT count(*) FROM current_matchups)
-FROM constitution_versions"""  # noqa: S608
+COUNTS = (
+    f"SELECT count(*), count(*) FILTER (author <> '{PROJECT}') FROM constitution_versions",  # noqa: S608
+    "SELECT count(*) FROM chains",
+    "SELECT count(*) FROM chain_status WHERE status = 'finished'",
+    "SELECT count(*) FROM current_verdicts WHERE verdict <> 'none'",
+    "SELECT count(*) FROM run_status WHERE state <> 'deleted'",
+    "SELECT count(*) FROM pairs",
+    "SELECT count(DISTINCT pair) FROM labels "
+    "WHERE run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')",
+    "SELECT count(DISTINCT pair) FROM standing_judgments "
+    "WHERE annotator_kind = 'person' AND choice NOT IN ('none', 'skip')",
+    "SELECT count(*) FILTER (r.stage = 'sft'), count(*) FILTER (r.stage = 'pm'), "
+    "count(*) FILTER (r.stage = 'rl'), count(*) FILTER (r.stage = 'dpo'), "
+    "count(*) FILTER (r.stage = 'evaluate') FROM runs r JOIN run_status s ON s.run = r.id "
+    "WHERE s.state = 'done'",
+    "SELECT count(*) FROM current_matchups",
+)
+"""What Progress holds, in its order. One by one: what nobody has written to since is not counted again."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,12 @@ class Action:
 
 def progress(store: Store) -> Progress:
     """Live counts from the store."""
-    (row,) = store.query(COUNTS, {"project": PROJECT})
-    return Progress(*(int(number) for number in row))
+    return Progress(*(int(number) for sql in COUNTS for number in store.recall(sql, (), _only)))
+
+
+def _only(rows: Rows) -> tuple[int, ...]:
+    (row,) = rows
+    return row
 
 
 def next_action(now: Progress) -> Action:

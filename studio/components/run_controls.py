@@ -83,13 +83,14 @@ def run_controls(
 
     gr.on([current.change, gr.Timer(REFRESH).tick], look, [seen, current], outputs, **QUIET)
 
-    def linked(request: gr.Request) -> str:
+    def linked(before: list[str], request: gr.Request) -> list[Any]:
         asked = str(request.query_params.get("run", ""))
         every = shelf.runs(studio)
         at_work = [run for run in every if run.state in ACTIVE]
-        return asked or next((run.id for run in [*at_work, *every]), "")
+        id = asked or next((run.id for run in [*at_work, *every]), "")
+        return [id, *look(before, id)]
 
-    blocks.load(linked, None, current, **QUIET).then(look, [seen, current], outputs, **QUIET)
+    blocks.load(linked, seen, [current, *outputs], **QUIET)
     for button, act in ((stop, studio.jobs.stop), (resume, studio.jobs.resume)):
         button.click(act, current, **QUIET).then(look, [seen, current], outputs, **QUIET)
     for button, by in ((up, -1), (down, 1)):

@@ -49,6 +49,7 @@ def training_compare(blocks: gr.Blocks, studio: Studio) -> None:
     table = gr.HTML(padding=False, elem_id="compare-table")
     plot = gr.Plot(show_label=False, elem_id="compare-curves", elem_classes="cai-plot")
     seen = gr.State("")
+    timer = gr.Timer(REFRESH, active=False)  # without a run there is nothing to look at
 
     def offer(of: str) -> Any:
         found = options(studio, of)
@@ -60,7 +61,7 @@ def training_compare(blocks: gr.Blocks, studio: Studio) -> None:
         states = " ".join(run.state for run in chosen)
         stamp = f"{known} {metrics.stamp(studio.store, known)} {states}"
         if stamp == before:
-            return [gr.skip()] * 3
+            return [gr.skip()] * 4
         curves = metrics.curves(studio.store, known)
         names = sorted({name for run in known for name in curves[run]})
         first, _ = charts.panels(names)
@@ -69,11 +70,12 @@ def training_compare(blocks: gr.Blocks, studio: Studio) -> None:
             stamp,
             table_html(studio.store, chosen) if chosen else EMPTY,
             charts.several_runs(lines, first),
+            gr.Timer(active=bool(chosen)),
         ]
 
-    outputs = [seen, table, plot]
+    outputs = [seen, table, plot, timer]
     gr.on(
-        [some.change, gr.Timer(REFRESH).tick],
+        [some.change, timer.tick],
         look,
         [seen, some],
         outputs,

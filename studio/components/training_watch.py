@@ -40,6 +40,7 @@ def training_watch(studio: Studio, current: gr.Textbox) -> None:
     with gr.Accordion("More figures", open=False, elem_classes="cai-with-run", elem_id="more-figures"):
         rest = gr.Plot(show_label=False, elem_id="more-curves", elem_classes="cai-plot")
     seen = gr.State("")
+    timer = gr.Timer(REFRESH, active=False)  # without a run there is nothing to look at
 
     def look(before: str, id: str) -> list[Any]:
         run = runs.load(studio.store, id) if id else None
@@ -47,16 +48,17 @@ def training_watch(studio: Studio, current: gr.Textbox) -> None:
         busy = machine_html(process.holder) if process else ""
         stamp = f"{id} {metrics.stamp(studio.store, [id])} {run.state if run else ''}"
         if stamp == before:
-            return [gr.skip(), busy or gr.skip(), gr.skip(), gr.skip(), gr.skip()]
+            return [gr.skip(), busy or gr.skip(), *[gr.skip()] * 4]
         curves = metrics.curves(studio.store, [id])[id] if run else {}
         first, more = charts.panels(list(curves))
         told = figures_html(curves) if curves else WAITING if process else ""
-        return [stamp, busy, told, charts.one_run(curves, first), charts.one_run(curves, more)]
+        drawn = [charts.one_run(curves, some) for some in (first, more)]
+        return [stamp, busy, told, *drawn, gr.Timer(active=run is not None)]
 
-    outputs = [seen, machine, figures, plot, rest]
+    outputs = [seen, machine, figures, plot, rest, timer]
     # "always_last": a change that comes while a look is under way must not be lost.
     gr.on(
-        [current.change, gr.Timer(REFRESH).tick],
+        [current.change, timer.tick],
         look,
         [seen, current],
         outputs,

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from pipeline.agreement import UNCHOSEN, Compared
 from pipeline.errors import UserError
 from pipeline.records import Axis, PickedBy, PromptKind
-from studio.store import constitutions, labels
-from studio.store.database import Reader, Store
+from studio.store import constitutions, judgments, labels
+from studio.store.database import Reader, Rows, Store
 from studio.store.judgments import HELD, Whom, selection
 from studio.store.labels import Labeller, Matrix
 from studio.store.pairs import BY_HAND
@@ -38,6 +38,16 @@ class Picked:
 
     pair: str
     picked_by: PickedBy
+
+
+@dataclass(frozen=True)
+class Line:
+    """The pairs of an axis with their places, from 1, in everybody's order; behind the first `drawn` those
+    sent by hand.
+    """
+
+    places: Mapping[str, int]
+    drawn: int
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,11 @@ mine AS (
     QUALIFY row_number() OVER (PARTITION BY pair ORDER BY seq DESC) = 1)
 """  # noqa: S608
 LEFT = "id NOT IN (SELECT pair FROM mine) AND id IS DISTINCT FROM $after"
-BY_HASH = f"{POOL} SELECT id, by_hand, 2 * place <= total FROM pool WHERE {LEFT} ORDER BY place LIMIT 1"  # noqa: S608
+LINE = """
+SELECT id, run IS NOT DISTINCT FROM $by_hand AS by_hand FROM pairs
+WHERE kind = $kind OR NOT EXISTS (SELECT 1 FROM pairs WHERE kind = $kind AND run IS DISTINCT FROM $by_hand)
+ORDER BY by_hand, md5(id || ':audit'), id
+"""
 SCORES = {
     "uncertain": "abs(avg(logit_ab + logit_ba))",
     "disagreement": "-stddev_pop(p_a)",
@@ -89,13 +103,6 @@ TARGETED = """
 SELECT 1 FROM judgments WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person'
     AND NOT brought AND picked_by IN ('uncertain', 'disagreement', 'order') LIMIT 1
 """
-COUNTS = f"""
-{POOL}
-SELECT count(*) FILTER (choice <> 'skip'), count(*) FILTER (choice = 'skip'),
-    count(*) FILTER (choice <> 'skip' AND picked_by = 'random'),
-    (SELECT count(*) FROM (SELECT id FROM pool UNION SELECT pair FROM mine))
-FROM mine
-"""  # noqa: S608
 GROUPS = f"""
 {POOL}
 SELECT grouping, bool_and(ranking IS NOT NULL) FROM pool LEFT JOIN mine ON pair = id
@@ -134,21 +141,26 @@ def next_pair(
         sql = BY_LABELS.format(left=LEFT, least=least, score=SCORES[mode])
         if found := store.query(sql, {**who, **asdict(labeller)}):
             return Picked(found[0][0], mode)
-    found = store.query(BY_HASH, who)
-    if not found:
+    line, own = _line(store, axis), {one.pair_id for one in judgments.mine(store, annotator, axis)}
+    left = ((pair, place) for pair, place in line.places.items() if pair not in own and pair != after)
+    pair, place = next(left, (None, 0))
+    if pair is None:
         return None
-    [(pair, by_hand, front)] = found
-    if by_hand:
+    if place > line.drawn:
         return Picked(pair, "chosen")
     # In the back half what picks by labels have left is not random any more.
+    front = 2 * place <= line.drawn
     random = front or not store.query(TARGETED, {"annotator": annotator, "axis": axis})
     return Picked(pair, "random" if random else "chosen")
 
 
 def counts(store: Reader, annotator: str, axis: Axis) -> tuple[int, int, int, int]:
     """Of one person: how many pairs are judged, skipped, judged as random ones; and of how many in all."""
-    [(judged, skipped, random, total)] = store.query(COUNTS, _who(annotator, axis))
-    return judged, skipped, random, total
+    own, places = judgments.mine(store, annotator, axis), _line(store, axis).places
+    judged = [one for one in own if one.choice != "skip"]
+    random = sum(one.picked_by == "random" for one in judged)
+    total = len(places) + sum(one.pair_id not in places for one in own)
+    return len(judged), len(own) - len(judged), random, total
 
 
 def next_group(store: Reader, annotator: str, axis: Axis, after: str | None = None) -> str | None:
@@ -253,6 +265,15 @@ def _random_turn(store: Reader, annotator: str, axis: Axis, share: float) -> boo
     judged, skipped, *_ = counts(store, annotator, axis)
     digest = hashlib.sha256(f"{annotator}:{axis}:{judged + skipped}".encode("utf-8", "replace")).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+def _line(store: Reader, axis: Axis) -> Line:
+    return store.recall(LINE, {"kind": KIND[axis], "by_hand": BY_HAND}, _in_line)
+
+
+def _in_line(rows: Rows) -> Line:
+    places = {pair: place for place, (pair, _) in enumerate(rows, 1)}
+    return Line(places, sum(not by_hand for _, by_hand in rows))
 
 
 def _who(annotator: str, axis: Axis) -> dict[str, object]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import duckdb
 import numpy.typing as npt
@@ -30,6 +30,7 @@ from studio.store.errors import (
 )
 from studio.store.opening import open_up_to_date
 from studio.store.parameters import Params, bound, clean
+from studio.store.recall import Recall, written
 
 __all__ = [
     "MigrationFailed",
@@ -47,6 +48,7 @@ __all__ = [
 
 Rows = list[tuple[Any, ...]]
 Columns = dict[str, npt.NDArray[Any]]
+M = TypeVar("M")
 
 DURABLE = "COMMIT succeeded and is durable"
 AFTERWARDS = "previous fatal error"  # DuckDB repeats it to whoever asks next, whose own act has failed
@@ -62,6 +64,10 @@ class Reader(Protocol):
         """Run one statement; all rows at once."""
         ...
 
+    def recall(self, sql: str, params: Params, made: Callable[[Rows], M]) -> M:
+        """What is made of a statement's rows; see `Store.recall`."""
+        ...
+
 
 class Tx:
     """One open transaction."""
@@ -69,14 +75,20 @@ class Tx:
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
         self.failed = False
+        self.wrote: set[str] = set()
 
     def query(self, sql: str, params: Params = ()) -> Rows:
         """Run one statement, reading or writing; all rows at once."""
+        self.wrote.update(written(sql))
         try:
             return _run(self._cursor, sql, params)
         except BaseException:
             self.failed = True
             raise
+
+    def recall(self, sql: str, params: Params, made: Callable[[Rows], M]) -> M:
+        """What is made of a statement's rows, read anew: they may be this transaction's own."""
+        return made(self.query(sql, params))
 
 
 class Store:
@@ -88,6 +100,7 @@ class Store:
         self.read_only = (folder / READ_ONLY).exists()
         self._connection = open_up_to_date(folder, known)
         self._ended = False
+        self._recall = Recall()
         self._write = threading.Lock()
         self._writer: int | None = None
         self._idle = threading.Condition()
@@ -137,6 +150,18 @@ class Store:
         with self._cursor() as cursor:
             return _run(cursor, sql, params)
 
+    def recall(self, sql: str, params: Params, made: Callable[[Rows], M]) -> M:
+        """What `made` makes of a statement's rows; from memory, while no table of it is written to.
+
+        For what is asked again and again and is small. All who ask get the same object: it must not be
+        changed. `made` is a function that stays, of rows alone; and the statement one that says the same
+        of the same tables at any time.
+        """
+        tables = self._recall.tables(sql, self._cursor)
+        ask = (sql, made, repr(params))
+        answer: M = self._recall.answer(ask, tables, lambda: made(self.query(sql, params)))
+        return answer
+
     def columns(self, sql: str, params: Params = ()) -> Columns:
         """Read as `query` does, but a numpy array for each column: for many rows. NULL comes masked."""
         with self._cursor() as cursor:
@@ -154,10 +179,12 @@ class Store:
             raise RuntimeError("tx() inside tx() would wait for itself: pass the open one on")
         with self._write, self._cursor() as cursor:
             self._writer = threading.get_ident()
+            tx = Tx(cursor)
             try:
-                yield from _transaction(cursor)
+                yield from _transaction(tx, cursor)
             finally:
                 self._writer = None
+                self._recall.changed(tx.wrote)  # whatever an error says: it may be kept all the same
 
     def require_writable(self) -> None:
         """For acts that write files before rows, or no rows at all. Raises SessionReadOnly."""
@@ -248,8 +275,7 @@ def _run(cursor: Any, sql: str, params: Params) -> Rows:
     return rows
 
 
-def _transaction(cursor: Any) -> Iterator[Tx]:
-    tx = Tx(cursor)
+def _transaction(tx: Tx, cursor: Any) -> Iterator[Tx]:
     cursor.execute("BEGIN")
     try:
         yield tx

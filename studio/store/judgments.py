@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.records import AnnotatorKind, Axis, Choice, Judgment, Pair, PickedBy, parse
 from studio.store import pairs, sightings
 from studio.store.bulk import insert
-from studio.store.database import Reader, Store, Tx, moment
+from studio.store.database import Reader, Rows, Store, Tx, moment
 
 KINDS = get_args(AnnotatorKind)
 
@@ -63,25 +63,27 @@ WITH held AS (
 """
 CURRENT = f"{HELD} {SELECT} FROM held ORDER BY first"
 OF_PAIR = f"{SELECT} FROM current_judgments WHERE pair = ? ORDER BY seq"
+# Which rows stand is seen in Python: a view with a window takes DuckDB twice as long, after every judgment.
 HERE = f"""
-WITH here AS (
-    SELECT *, min(seq) OVER mine AS first FROM standing_judgments
-    WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought
-    WINDOW mine AS (PARTITION BY pair) QUALIFY row_number() OVER (PARTITION BY pair ORDER BY seq DESC) = 1)
-{SELECT} FROM here ORDER BY first
-"""  # noqa: S608
+{SELECT}, seq, undoes FROM judgments
+WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought ORDER BY seq
+"""
+ACTS = f"{SELECT}, seq, undoes FROM judgments WHERE {OWN} ORDER BY seq"
 STATE = f"{SELECT} FROM standing_judgments WHERE {MINE} AND seq < $before ORDER BY seq DESC LIMIT 1"
 LAST = """
 SELECT seq, pair, ranking FROM standing_judgments
 WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought
 ORDER BY seq DESC LIMIT 1
 """
+ANNOTATORS = """
+SELECT annotator, annotator_kind, axis, count(*) FILTER (choice <> 'skip') FROM current_judgments
+GROUP BY ALL ORDER BY annotator_kind, annotator, axis
+"""
 THERE = """
 SELECT pair, axis, annotator, annotator_kind, choice FROM judgments
 WHERE pair IN (SELECT unnest(?::VARCHAR[]))
 """
-SEEN = "undoes IS NULL AND NOT (choice = 'skip' AND blind)"
-NEVER = 2**62
+AXIS, CHOICE, PICKED_BY, BLIND = map(COLUMNS.index, ("axis", "choice", "picked_by", "blind"))
 
 
 def judge(store: Store, judgment: Judgment) -> None:
@@ -164,10 +166,8 @@ def seen(store: Reader, pair: str, annotator: str) -> bool:
 
     An act on either axis: a label has none, so it is revealed after both questions alike.
     """
-    if sightings.shown(store, pair, annotator):
-        return True
-    who = {"pair": pair, "annotator": annotator, "kind": "person"}
-    return bool(store.query(f"SELECT 1 FROM judgments WHERE {OWN} AND {SEEN} LIMIT 1", who))  # noqa: S608
+    acts = store.query(ACTS, {"pair": pair, "annotator": annotator, "kind": "person"})
+    return _revealed(acts) or sightings.shown(store, pair, annotator)
 
 
 def add_imported(tx: Tx, judgments: Sequence[Judgment], run: str | None) -> int:
@@ -197,11 +197,7 @@ def of_pair(store: Reader, pair: str) -> list[Judgment]:
 
 def annotators(store: Reader) -> list[Annotator]:
     """Everybody who holds anything, by kind and name."""
-    rows = store.query(
-        "SELECT annotator, annotator_kind, axis, count(*) FILTER (choice <> 'skip') FROM current_judgments "
-        "GROUP BY ALL ORDER BY annotator_kind, annotator, axis"
-    )
-    return [Annotator(*row) for row in rows]
+    return [Annotator(*row) for row in store.recall(ANNOTATORS, (), tuple)]
 
 
 def current(store: Reader, axis: Axis, annotators: Whom = None, *, blind: bool = False) -> list[Judgment]:
@@ -219,7 +215,7 @@ def mine(store: Reader, annotator: str, axis: Axis) -> list[Judgment]:
 
     What came along under the same name is left out: it may be another person's.
     """
-    return [_judgment(row) for row in store.query(HERE, {"annotator": annotator, "axis": axis})]
+    return list(store.recall(HERE, {"annotator": annotator, "axis": axis}, _newest))
 
 
 def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
@@ -229,26 +225,39 @@ def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
         return {"axis": axis, "kind": annotators.kind, "names": one, "blind": blind}
     kind = annotators if isinstance(annotators, str) and annotators in KINDS else None
     names = [annotators] if isinstance(annotators, str) else annotators
-    return {
-        "axis": axis,
-        "kind": kind,
-        "names": None if kind or names is None else list(names),
-        "blind": blind,
-    }
+    several = None if kind or names is None else list(names)
+    return {"axis": axis, "kind": kind, "names": several, "blind": blind}
 
 
 def _honest(tx: Tx, judgment: Judgment) -> Judgment:
     """A judgment with what the rows before it say of it."""
     pair, axis, who, kind = judgment.pair_id, judgment.axis, judgment.annotator, judgment.annotator_kind
-    now = _state(tx, pair, axis, who, kind, NEVER)
+    acts = tx.query(ACTS, {"pair": pair, "annotator": who, "kind": kind})
+    here = [row for row in acts if row[AXIS] == axis]
+    standing = _standing(here)
+    now = _judgment(standing[-1]) if standing else None
     same = now is not None and now.choice == judgment.choice  # its note or so is changed
-    blind = now.blind if now and same else judgment.blind and not seen(tx, pair, who)
-    first = tx.query(
-        f"SELECT picked_by FROM judgments WHERE {MINE} ORDER BY seq LIMIT 1",  # noqa: S608
-        {"pair": pair, "axis": axis, "annotator": who, "kind": kind},
-    )
-    picked_by = first[0][0] if first and judgment.picked_by == "random" else judgment.picked_by
+    known = seen(tx, pair, who) if kind != "person" else _revealed(acts) or sightings.shown(tx, pair, who)
+    blind = now.blind if now and same else judgment.blind and not known
+    picked_by = here[0][PICKED_BY] if here and judgment.picked_by == "random" else judgment.picked_by
     return replace(judgment, blind=blind, picked_by=picked_by)
+
+
+def _standing(rows: Rows) -> Rows:
+    """Of all of somebody's rows on an axis, with `seq` and `undoes` last, those that stand."""
+    undone = {undoes for *_, undoes in rows}
+    return [row for row in rows if row[-1] is None and row[-2] not in undone]
+
+
+def _newest(rows: Rows) -> tuple[Judgment, ...]:
+    """What is held of each pair, in the order of the first word on it."""
+    held = {row[0]: row for row in _standing(rows)}
+    return tuple(_judgment(row) for row in held.values())
+
+
+def _revealed(acts: Rows) -> bool:
+    """Whether one of somebody's acts on a pair was more than a blind skip."""
+    return any(row[-1] is None and not (row[CHOICE] == "skip" and row[BLIND]) for row in acts)
 
 
 def _state(tx: Tx, pair: str, axis: Axis, annotator: str, kind: str, before: int) -> Judgment | None:
@@ -285,4 +294,4 @@ def _time(said: str) -> str:
 def _judgment(row: tuple[Any, ...]) -> Judgment:
     names = ("pair_id", *COPIED[1:-4], "ranking_id", *COPIED[-3:])
     made = parse(Judgment, dict(zip(names, row, strict=False)))
-    return replace(made, time=moment(row[-1]).isoformat())
+    return replace(made, time=moment(row[len(COLUMNS) - 1]).isoformat())

@@ -132,7 +132,9 @@ def labellers(store: Reader) -> list[LabellerRow]:
     """Who has labelled, the one with the newest label first."""
     return [
         LabellerRow(Labeller(model, method, constitution), name, pairs, rows, runs, moment(newest), axis)
-        for model, method, constitution, name, pairs, rows, runs, newest, axis in store.query(LABELLERS)
+        for model, method, constitution, name, pairs, rows, runs, newest, axis in store.recall(
+            LABELLERS, (), tuple
+        )
     ]
 
 
@@ -159,9 +161,8 @@ def selected(store: Reader, labeller: Labeller) -> frozenset[str]:
 def of_pair(store: Reader, pair: str, labeller: Labeller | None = None) -> list[Label]:
     """The labels of a pair that count, by one labeller or by all; the oldest first."""
     only = f" AND {OF}" if labeller else ""
-    rows = store.query(
-        f"{OF_PAIR}{only} ORDER BY seq", {"pair": pair, **(asdict(labeller) if labeller else {})}
-    )
+    who = asdict(labeller) if labeller else {}
+    rows = store.recall(f"{OF_PAIR}{only} ORDER BY seq", {"pair": pair, **who}, tuple)
     return [parse(Label, dict(zip(("pair_id", *COLUMNS), row, strict=True))) for row in rows]
 
 

@@ -111,7 +111,7 @@ def add_rows(tx: Tx, rows: Sequence[Row]) -> int:
 
 def load(store: Reader, id: str) -> StoredPair | None:
     """One pair; None if there is none of that id."""
-    rows = store.query(f"{SELECT} WHERE id = ?", [id])
+    rows = store.recall(f"{SELECT} WHERE id = ?", [id], tuple)
     return _stored(rows[0]) if rows else None
 
 

@@ -82,16 +82,8 @@ class Figures:
 
 
 COLUMNS = (
-    "id",
-    "stage",
-    "name",
-    "config",
-    "constitution",
-    "constitution_name",
-    "total",
-    "author",
-    "origin",
-    "content",
+    *("id", "stage", "name", "config", "constitution", "constitution_name"),
+    *("total", "author", "origin", "content"),
 )
 SELECT = f"""
 SELECT {", ".join("r." + column for column in COLUMNS)},
@@ -145,13 +137,13 @@ def load(store: Reader, id: str) -> Run | None:
 
 def listed(store: Reader) -> list[Run]:
     """All runs that were not deleted, newest first."""
-    rows = store.query(f"{SELECT} WHERE s.state <> 'deleted' ORDER BY r.seq DESC")
+    rows = store.recall(f"{SELECT} WHERE s.state <> 'deleted' ORDER BY r.seq DESC", (), tuple)
     return [_run(row) for row in rows]
 
 
 def in_states(store: Reader, states: Iterable[State]) -> list[Run]:
     """The runs in one of these states, oldest first."""
-    rows = store.query(f"{SELECT} WHERE s.state IN (SELECT unnest(?)) ORDER BY r.seq", [list(states)])
+    rows = store.recall(f"{SELECT} WHERE s.state IN (SELECT unnest(?)) ORDER BY r.seq", [list(states)], tuple)
     return [_run(row) for row in rows]
 
 
@@ -270,16 +262,18 @@ def skipped(store: Reader, run: str) -> list[Event]:
 
 def stamp(store: Reader) -> str:
     """Changes whenever anything about any run has."""
-    [row] = store.query(
+    [row] = store.recall(
         "SELECT (SELECT max(seq) FROM run_states), (SELECT count(*) FROM run_events), "
-        "(SELECT max(seq) FROM run_places), (SELECT max(seq) FROM run_offsets)"
+        "(SELECT max(seq) FROM run_places), (SELECT max(seq) FROM run_offsets)",
+        (),
+        tuple,
     )
     return ":".join(str(value or 0) for value in row)
 
 
 def places(store: Reader) -> dict[str, int]:
     """Where each run stands in the queue, by id; only that of waiting ones means anything."""
-    return dict(store.query("SELECT run, place FROM current_places"))
+    return dict(store.recall("SELECT run, place FROM current_places", (), tuple))
 
 
 def put(tx: Tx, run: str, place: int | None = None) -> None:

@@ -29,7 +29,7 @@ def note(store: Store, annotator: str, pairs: Sequence[str]) -> None:
 def shown(store: Reader, pair: str, annotator: str) -> bool:
     """Whether a person was shown the AI's label of a pair."""
     where = "pair = ? AND annotator = ?"
-    return bool(store.query(f"SELECT 1 FROM seen_labels WHERE {where} LIMIT 1", [pair, annotator]))  # noqa: S608
+    return store.recall(f"SELECT 1 FROM seen_labels WHERE {where} LIMIT 1", [pair, annotator], bool)  # noqa: S608
 
 
 def _add(tx: Tx, annotator: str, pairs: Sequence[str]) -> None:
