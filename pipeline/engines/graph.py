@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,23 @@ def fits(model: Any) -> bool:
     )
 
 
+@cache
+def core() -> ov.Core:
+    """OpenVINO itself, once for the life of the process.
+
+    Each makes a stack for signal handlers and puts back, when it goes, the one before: of two, the second
+    would put back that of the first, which is no longer there, and the next signal would be the end.
+    """
+    return ov.Core()
+
+
 def compiled(model: Any) -> ov.CompiledModel:
     """The graph of a model, ready to run; its inputs are those of OpenVINO's paged attention.
 
     One more, `sampled_tokens_indices`, are the places of the tokens whose logits come out.
     """
-    core = ov.Core()
-    narrow = model.dtype == torch.bfloat16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    narrow = model.dtype == torch.bfloat16 and "BF16" in able
     if hasattr(model, "merge_and_unload"):  # of bf16, which would round the sum
         model = copy.deepcopy(model).float().merge_and_unload()
     graph = _Llama(model).graph()
@@ -59,7 +70,7 @@ def compiled(model: Any) -> ov.CompiledModel:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    return core.compile_model(graph, "CPU", how)
+    return core().compile_model(graph, "CPU", how)
 
 
 class _Llama:

@@ -159,6 +159,28 @@ def test_it_is_for_llamas_and_for_machines_with_the_memory(
     assert not graph.fits(torch_engine.model)
 
 
+def test_a_signal_is_heard_after_models_have_come_and_gone(tiny_model: Path) -> None:
+    code = f"""
+import gc, signal, sys
+from pipeline.engines import Context, Request, Sampling
+from pipeline.engines.transformers import TransformersEngine
+engines = [TransformersEngine({str(tiny_model)!r}) for _ in range(2)]
+for engine in engines:
+    engine.generate([Request(Context(prefill="a"), Sampling(2))])
+while engines:
+    del engine
+    engine = engines.pop(0)
+del engine
+gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+signal.raise_signal(signal.SIGTERM)
+"""
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
 def test_it_reports_to_nobody(tiny_model: Path) -> None:
     code = f"""
 import socket, sys
