@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +81,11 @@ class TransformersEngine:
         self.limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
         # Whether common beginnings are computed once; None until it was tried. False: never.
         self.shares: bool | None = None
-        self.paged: PagedModel | None = None
+        self.paged = _paged(name, model) if openvino and graph.fits(model) else None
         self._info = ModelInfo(
             name=name,
             revision=files.revision,
-            engine="openvino" if openvino and graph.fits(model) else "transformers",
+            engine="openvino" if self.paged else "transformers",
             dtype=str(dtype).removeprefix("torch."),
             device=device,
             form=self.encoder.form,
@@ -141,8 +140,8 @@ class TransformersEngine:
                 raise EngineError(f"score: continuation {i} has no tokens")
             self._room(i, len(before) + len(after))
         # bf16 is not enough for it.
-        if self.model.dtype == torch.float32 and (paged := self._paged()):
-            return paged_scores.score(paged, pairs, SCORED_AT_ONCE)
+        if self.paged and self.model.dtype == torch.float32:
+            return paged_scores.score(self.paged, pairs, SCORED_AT_ONCE)
         shares = self._shares()
         with _in_fp32(self.model):
             if shares:
@@ -161,20 +160,9 @@ class TransformersEngine:
         return self.encoder.encode(context)
 
     def _batch(self) -> Batch:
-        if paged := self._paged():
-            return PagedBatch(paged)
+        if self.paged:
+            return PagedBatch(self.paged)
         return Slots(self.model) if self._shares() else Rounds(self.model, self.pad)
-
-    def _paged(self) -> PagedModel | None:
-        """The model as OpenVINO runs it, where that says the same; made when it is first asked to write."""
-        if self._info.engine == "openvino" and self.paged is None:
-            try:
-                self.paged = PagedModel(self.model)
-            except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
-                # Whichever way it says that it can't: weights of another build, an operation, other logits.
-                log.warning("%s: torch runs it, as OpenVINO can't: %r", self._info.name, error)
-                self._info = replace(self._info, engine="transformers")
-        return self.paged
 
     def _shares(self) -> bool:
         if self.shares is None:
@@ -222,6 +210,16 @@ class TransformersEngine:
         ids = self.model.generation_config.eos_token_id
         ids = ids if isinstance(ids, list) else [ids]
         return frozenset(i for i in (*ids, self.tokenizer.eos_token_id) if i is not None)
+
+
+def _paged(name: str, model: Any) -> PagedModel | None:
+    """The model as OpenVINO runs it, where it can and says the same as torch."""
+    try:
+        return PagedModel(model)
+    except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
+        # Whichever way it says that it can't: weights of another build, an operation, other logits.
+        log.warning("%s: torch runs it, as OpenVINO can't: %r", name, error)
+        return None
 
 
 def _longest_first(rows: Sequence[Row]) -> list[Row]:

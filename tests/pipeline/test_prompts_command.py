@@ -112,7 +112,8 @@ def test_show_lets_no_file_speak_to_the_terminal(tmp_path: Path, capsys: pytest.
 def test_progress_is_for_a_terminal_only(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "p.txt").write_text("\n".join(map(str, range(2500))))
+    # Longer than what is read at a time: else all of it is read with its first row.
+    (tmp_path / "p.txt").write_text("\n".join(f"{i} {'why ' * 40}" for i in range(2500)))
     command = ["prompts", "import", str(tmp_path / "p.txt"), "-o", str(tmp_path / "o.jsonl"), "--force"]
     assert main(command) == 0
     assert "\r" not in capsys.readouterr().err
