@@ -52,6 +52,16 @@ def main(many: int = 6250, principles: int = 16, judged: int = 2000) -> None:
 
 def fill(store: Store, many: int, principles: int, judged: int) -> None:
     """Pairs of two prompts each, labels that lean to what is judged."""
+    some = fill_pairs(store, many, judged)
+    chance = random.Random(8)
+    for start in range(0, many, 500):
+        rows = [_label(pair.id, p, chance) for pair in some[start : start + 500] for p in range(principles)]
+        with store.tx() as tx:
+            labels.add(tx, rows, "run")
+
+
+def fill_pairs(store: Store, many: int, judged: int) -> list[Pair]:
+    """Pairs of two prompts each, some of them judged by a person."""
     chance = random.Random(7)
     texts = [" ".join(chance.choices(("sure", "no", "sorry", "never", "help"), k=60)) for _ in range(200)]
     some = [
@@ -64,18 +74,16 @@ def fill(store: Store, many: int, principles: int, judged: int) -> None:
         )
         for i in range(many)
     ]
-    with store.tx() as tx:
-        pairs.add(tx, some, None)
-    for start in range(0, many, 500):
-        rows = [_label(pair.id, p, chance) for pair in some[start : start + 500] for p in range(principles)]
+    for start in range(0, many, 5000):
         with store.tx() as tx:
-            labels.add(tx, rows, "run")
+            pairs.add(tx, some[start : start + 5000], None)
     made = [
         Judgment(pair.id, "harmless", "ann", "person", chance.choice(("a", "b", "b", "tie")))
         for pair in chance.sample(some, judged)
     ]
     with store.tx() as tx:
         judgments.add_imported(tx, made, None)
+    return some
 
 
 def _label(pair: str, principle: int, chance: random.Random) -> Label:

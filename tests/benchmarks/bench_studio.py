@@ -6,7 +6,6 @@ python tests/benchmarks/bench_studio.py [LABELS] [MATCHUPS]
 from __future__ import annotations
 
 import os
-import random
 import re
 import subprocess
 import sys
@@ -18,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from bench_audit import fill_pairs
 from bench_elo_page import fill as fill_matchups
 
-from pipeline.records import Judgment, Message, Pair
 from studio.app import PAGES
-from studio.store import judgments, pairs
 from studio.store.database import Store
 
 PRINCIPLES = 16
@@ -83,30 +81,11 @@ def pages(labels: int = 1_000_000, matchups: int = 1_000_000) -> dict[str, float
 
 
 def fill(store: Store, labels: int, matchups: int) -> None:
-    """Pairs under 16 principles each, 2,000 of them judged by a person, and matchups of ten models."""
-    chance = random.Random(7)
-    texts = [" ".join(chance.choices(("sure", "no", "sorry", "never", "help"), k=60)) for _ in range(200)]
-    some = [
-        Pair(
-            f"{i:016x}",
-            f"{i // 2:016x}",
-            (Message("user", f"Question {i}?"),),
-            texts[i % 200],
-            texts[i % 199],
-        )
-        for i in range(labels // PRINCIPLES)
-    ]
-    for start in range(0, len(some), 5000):
-        with store.tx() as tx:
-            pairs.add(tx, some[start : start + 5000], None)
-    sides: Any = ("a", "b", "b", "tie")
-    made = [
-        Judgment(pair.id, "harmless", "ann", "person", chance.choice(sides))
-        for pair in chance.sample(some, min(2000, len(some)))
-    ]
+    """Pairs under 16 principles each, up to 2,000 of them judged by a person, and matchups of ten models."""
+    many = labels // PRINCIPLES
+    fill_pairs(store, many, min(2000, many))
     with store.tx() as tx:
         tx.query(LABELS, {"principles": PRINCIPLES})
-        judgments.add_imported(tx, made, None)
     fill_matchups(store, matchups, 10, 20_000)
 
 
