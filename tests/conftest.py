@@ -177,6 +177,20 @@ def other_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
+@pytest.fixture
+def lora(tiny_model: Path, tmp_path: Path) -> Path:
+    """An adapter of the tiny model with random weights, without a tokenizer."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False)
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), config)
+    model.save_pretrained(tmp_path / "lora")
+    return tmp_path / "lora"
+
+
 @pytest.fixture(scope="session")
 def tiny_pm(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preference model with random weights, as a run's folder, with a card."""

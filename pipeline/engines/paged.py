@@ -270,9 +270,7 @@ class PagedBatch:
             self.model.blocks.leave(piece.blocks)
 
     def step(self) -> None:
-        for row, passage in zip(self.rows, self._passages, strict=True):
-            passage.ids.append(row.new[-1])
-        self.logits = self.model.logits(self._passages)
+        self.join([], 0)
 
     def drop_finished(self) -> list[Row]:
         done = [row for row in self.rows if row.finish]

@@ -241,18 +241,6 @@ def test_a_model_without_a_chat_template_is_plain(tiny_model: Path, tmp_path: Pa
     assert engine.generate([plain("Hi", max_tokens=2)])[0].tokens == 2
 
 
-@pytest.fixture
-def lora(tiny_model: Path, tmp_path: Path) -> Path:
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(1)
-    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), config)
-    model.save_pretrained(tmp_path / "lora")
-    return tmp_path / "lora"
-
-
 def test_an_adapter_changes_the_scores_and_needs_no_tokenizer(tiny_engine: Any, lora: Path) -> None:
     adapted = TransformersEngine(str(lora), dtype=torch.float32)
     assert adapted.info.revision.startswith(tiny_engine.info.revision + "+")

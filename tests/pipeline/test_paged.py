@@ -107,21 +107,10 @@ def test_many_positions_wait_for_room(tiny_engine: Any, monkeypatch: pytest.Monk
     assert [s.logprob for s in found] == pytest.approx([s.logprob for s in expected], abs=1e-4)
 
 
-@pytest.fixture
-def lora(tiny_model: Path, tmp_path: Path) -> str:
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(1)
-    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False)
-    get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model), config).save_pretrained(tmp_path)
-    return str(tmp_path)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_an_adapter_speaks_merged(lora: str, tiny_model: Path, dtype: Any) -> None:
-    merged = TransformersEngine(lora, dtype=dtype)
-    by_torch = TransformersEngine(lora, dtype=torch.float32, openvino=False)
+def test_an_adapter_speaks_merged(lora: Path, tiny_model: Path, dtype: Any) -> None:
+    merged = TransformersEngine(str(lora), dtype=dtype)
+    by_torch = TransformersEngine(str(lora), dtype=torch.float32, openvino=False)
     plain = TransformersEngine(str(tiny_model))
     texts = [engine.generate([ask("Hello")])[0].text for engine in (merged, by_torch, plain)]
     assert texts[0] == texts[1] != texts[2]
