@@ -21,7 +21,7 @@ from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import RunDir
 from pipeline.stage_inputs import read_prompts, revisions
 from pipeline.train import ranks
-from pipeline.train.examples import Preference
+from pipeline.train.examples import Preference, beginning_others
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 
 MAY_CHANGE = ("at_once", "checkpointing", "report_to", "save_every", "sample_every", "gate", "override_gate")
@@ -94,6 +94,8 @@ def sft(args: argparse.Namespace) -> int:
     if not lessons and not prompts:
         raise UserError("nothing to learn from: name --chains, --demos, --helpful or --written")
     texts = ["".join(_text(one.ask("plain"))) + one.answer for one in lessons]
+    within = beginning_others(texts)
+    texts = [text for at, text in enumerate(texts) if at not in within]
     config = _foresee(config, texts + ["x" * 4 * config.helpful_tokens] * len(prompts))
     if args.estimate:
         return 0

@@ -62,8 +62,8 @@ class Speaking(Training):
 
     sample_every: int = knob(
         10,
-        "steps between answers to a few fixed prompts; they are also given at the start",
-        low=1,
+        "steps between answers to a few fixed prompts, which are also given at the start; 0: none",
+        low=0,
         high=10**6,
     )
 

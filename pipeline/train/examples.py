@@ -60,7 +60,9 @@ def said(encoder: Encoder, asked: Context, answer: str) -> tuple[list[int], int]
 def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tuple[Any, int]:
     """A `datasets.Dataset` of `input_ids`, `labels` (-100 where nothing is learnt) and `length`.
 
-    The second value counts the lessons that are left out as longer than `longest` tokens.
+    A lesson that another one begins with, as a revision does with its critique, is learnt within it: one
+    pass over the tokens that they share. The second value counts the lessons that are left out as longer
+    than `longest` tokens.
     """
     from datasets import Dataset
 
@@ -71,7 +73,26 @@ def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tup
             out += 1
             continue
         rows.append({"input_ids": ids, "labels": [-100] * start + ids[start:], "length": len(ids)})
-    return Dataset.from_list(rows), out
+    within = beginning_others([row["input_ids"] for row in rows])
+    for short, long in within.items():
+        for at, label in enumerate(rows[short]["labels"]):
+            if label != -100:
+                rows[long]["labels"][at] = label
+    return Dataset.from_list([row for at, row in enumerate(rows) if at not in within]), out
+
+
+def beginning_others(sequences: Sequence[Sequence[Any]]) -> dict[int, int]:
+    """Of each sequence that a longer one begins with: its place, and that one's."""
+    found: dict[int, int] = {}
+    longer: int | None = None
+    # From the end of the alphabet: what begins a sequence comes right after it and its like.
+    for at in sorted(range(len(sequences)), key=lambda at: (sequences[at], at), reverse=True):
+        own = sequences[at]
+        if longer is not None and len(own) < len(sequences[longer]) and sequences[longer][: len(own)] == own:
+            found[at] = longer
+        else:
+            longer = at
+    return found
 
 
 def preferred(encoder: Encoder, preferences: Iterable[Preference], longest: int) -> tuple[Any, int]:

@@ -36,18 +36,21 @@ def fixed() -> list[Prompt]:
 
 
 class Samples(TrainerCallback):
-    """Asks the model at the start and every so many steps, greedily, so that no random state is moved."""
+    """Asks the model at the start and every so many steps, greedily, so that no random state is moved.
+
+    `every` 0 asks nothing.
+    """
 
     def __init__(self, log: EventLog, encoder: Encoder, every: int) -> None:
         self.log, self.encoder, self.every = log, encoder, every
         self.prompts = fixed()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        if state.global_step == 0:
+        if self.every and state.global_step == 0:
             self._tell(model, 0)
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        if state.global_step % self.every == 0:
+        if self.every and state.global_step % self.every == 0:
             self._tell(model, state.global_step)
 
     def _tell(self, model: Any, step: int) -> None:

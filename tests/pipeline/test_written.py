@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from pipeline import constitution as constitutions
 from pipeline import templates, written
+from pipeline.engines.encoding import Encoder
 from pipeline.errors import InputError
 from pipeline.records import Message
+from pipeline.train.examples import beginning_others, supervised
 
 
 def test_reserved_pairs_are_apart_and_sides_are_drawn() -> None:
@@ -37,6 +40,21 @@ def test_a_chain_teaches_what_the_templates_ask() -> None:
     principle = next(p for p in constitution.principles if p.id == chain.principle)
     asked = templates.critique("chat", (Message("user", chain.prompt),), chain.response, principle)
     assert (lesson.ask("chat"), lesson.answer) == (asked, chain.critique)
+
+
+def test_a_critique_is_learnt_within_the_revision_that_begins_with_it(bundled_folder: Path) -> None:
+    constitution = constitutions.load(constitutions.find("harmless"))
+    encoder = Encoder(AutoTokenizer.from_pretrained(bundled_folder), "bundled")
+    lessons = written.critic_lessons(constitution, 0, ["critique", "revision"])[:6]
+    data, out = supervised(encoder, lessons, 1024)
+    assert (len(data), out) == (3, 0)
+    for row, chain in zip(data, written.chains(), strict=False):
+        learnt = [token for token in row["labels"] if token != -100]
+        assert encoder.tokenizer.decode(learnt) == f"{chain.critique}<|im_end|>{chain.revision}<|im_end|>"
+
+
+def test_what_begins_another_is_found_through_its_like() -> None:
+    assert beginning_others(["ab", "abc", "b", "abd", "ab", ""]) == {0: 1, 4: 1, 5: 1}
 
 
 def test_of_contrast_the_better_follows_good_examples_and_the_worse_bad_ones() -> None:

@@ -148,3 +148,10 @@ def test_the_same_prompts_are_answered_at_the_start_and_on_the_way(
     assert list(asked) == [0, 2, 4]
     assert asked[0] == asked[2] == asked[4]
     assert sum("evasive" in event.get("values", {}) for event in events) == 3
+
+
+def test_nothing_is_asked_on_the_way_where_nobody_wants_it(
+    learn: Callable[..., list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    learn(steps=1, sample_every=0)
+    assert '"fixed"' not in (tmp_path / "rl" / "events.jsonl").read_text()
