@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from studio.components import training_charts as charts
+from studio.components import training_tables
 from studio.components.run_view import STATES, model_name
 from studio.components.training_sources import Options
 from studio.context import Studio
@@ -48,6 +49,8 @@ def training_compare(blocks: gr.Blocks, studio: Studio) -> None:
         )
     table = gr.HTML(padding=False, elem_id="compare-table")
     plot = gr.Plot(show_label=False, elem_id="compare-curves", elem_classes="cai-plot")
+    with gr.Accordion("As a table", open=False, elem_id="compare-numbers"):
+        numbers = gr.HTML(padding=False)
     seen = gr.State("")
     timer = gr.Timer(REFRESH, active=False)  # without a run there is nothing to look at
 
@@ -61,7 +64,7 @@ def training_compare(blocks: gr.Blocks, studio: Studio) -> None:
         states = " ".join(run.state for run in chosen)
         stamp = f"{known} {metrics.stamp(studio.store, known)} {states}"
         if stamp == before:
-            return [gr.skip()] * 4
+            return [gr.skip()] * 5
         curves = metrics.curves(studio.store, known)
         names = sorted({name for run in known for name in curves[run]})
         first, _ = charts.panels(names)
@@ -70,10 +73,11 @@ def training_compare(blocks: gr.Blocks, studio: Studio) -> None:
             stamp,
             table_html(studio.store, chosen) if chosen else EMPTY,
             charts.several_runs(lines, first),
+            training_tables.table_html(lines, first),
             gr.Timer(active=bool(chosen)),
         ]
 
-    outputs = [seen, table, plot, timer]
+    outputs = [seen, table, plot, numbers, timer]
     gr.on(
         [some.change, timer.tick],
         look,

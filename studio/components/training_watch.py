@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.components import training_charts as charts
+from studio.components import training_tables
 from studio.components.training_machine import machine_html
 from studio.context import Studio
 from studio.store import metrics, runs
@@ -39,6 +40,8 @@ def training_watch(studio: Studio, current: gr.Textbox) -> None:
     plot = gr.Plot(show_label=False, elem_id="curves", elem_classes="cai-plot")
     with gr.Accordion("More figures", open=False, elem_classes="cai-with-run", elem_id="more-figures"):
         rest = gr.Plot(show_label=False, elem_id="more-curves", elem_classes="cai-plot")
+    with gr.Accordion("As a table", open=False, elem_classes="cai-with-run", elem_id="curves-table"):
+        table = gr.HTML(padding=False)
     seen = gr.State("")
     timer = gr.Timer(REFRESH, active=False)  # without a run there is nothing to look at
 
@@ -48,14 +51,15 @@ def training_watch(studio: Studio, current: gr.Textbox) -> None:
         busy = machine_html(process.holder) if process else ""
         stamp = f"{id} {metrics.stamp(studio.store, [id])} {run.state if run else ''}"
         if stamp == before:
-            return [gr.skip(), busy or gr.skip(), *[gr.skip()] * 4]
+            return [gr.skip(), busy or gr.skip(), *[gr.skip()] * 5]
         curves = metrics.curves(studio.store, [id])[id] if run else {}
         first, more = charts.panels(list(curves))
         told = figures_html(curves) if curves else WAITING if process else ""
         drawn = [charts.one_run(curves, some) for some in (first, more)]
-        return [stamp, busy, told, *drawn, gr.Timer(active=run is not None)]
+        numbers = training_tables.table_html([("", curves)], first + more)
+        return [stamp, busy, told, *drawn, numbers, gr.Timer(active=run is not None)]
 
-    outputs = [seen, machine, figures, plot, rest, timer]
+    outputs = [seen, machine, figures, plot, rest, table, timer]
     # "always_last": a change that comes while a look is under way must not be lost.
     gr.on(
         [current.change, timer.tick],

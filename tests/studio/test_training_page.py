@@ -15,6 +15,7 @@ from pipeline.training_configs import Supervised
 from studio import forms
 from studio.components import training_charts, training_compare, training_gate, training_knobs
 from studio.components import training_results as results
+from studio.components.training_tables import ROWS, spread, table_html
 from studio.components.training_watch import figures_html
 from studio.jobs.stages import TRAINING, Stage
 from studio.store import runs
@@ -112,6 +113,24 @@ def test_figures_are_the_newest_that_are_numbers() -> None:
     assert "<dd>2</dd>" in html
     assert "<dd>1,200</dd>" in html
     assert "nan" not in figures_html({"loss": Curve((1,), (None,))})
+
+
+def test_every_number_of_a_curve_stands_in_a_table() -> None:
+    first, more = training_charts.panels([*list(CURVES), HOSTILE])
+    told = table_html([("", {**CURVES, HOSTILE: CURVES["loss"]})], first + more)
+    assert '<tr><th scope="row">2</th><td></td><td>2.5</td><td></td><td></td></tr>' in told
+    assert told.count('<th scope="col">') == 5
+    assert "<img" not in told
+    both = table_html([("a", CURVES), ("b", CURVES)], first)
+    assert "1 · loss" in both
+    assert "2 · eval loss" in both
+    assert table_html([("", {})], first) == ""
+
+
+def test_a_long_table_keeps_its_ends() -> None:
+    some = spread(range(1, 10_001))
+    assert (len(some), some[0], some[-1]) == (ROWS, 1, 10_000)
+    assert len(set(some)) == ROWS
 
 
 def test_answers_are_text() -> None:

@@ -1,0 +1,45 @@
+"""The numbers behind the curves of training runs, for whoever reads rather than looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from studio.components.training_charts import Panel
+from studio.escaping import escape
+from studio.store.metrics import Curve, Curves
+
+ROWS = 50
+"""Steps that are shown of a long run: the first, the last, and some at equal distances between them."""
+
+
+def table_html(lines: Sequence[tuple[str, Curves]], some: Sequence[Panel]) -> str:
+    """A row a step, a column for each figure of each of these runs; empty where nothing was measured."""
+    columns: list[tuple[str, Curve]] = []
+    for number, (_, curves) in enumerate(lines, 1):
+        mark = f"{number} · " if len(lines) > 1 else ""
+        names = dict.fromkeys(name for panel in some for name in panel.names if name in curves)
+        columns += [(mark + name.replace("_", " "), curves[name]) for name in names]
+    steps = sorted({step for _, curve in columns for step in curve.steps})
+    if not steps:
+        return ""
+    kept = spread(steps)
+    values = [dict(zip(curve.steps, curve.values, strict=True)) for _, curve in columns]
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in columns)
+    rows = "".join(
+        f'<tr><th scope="row">{step:,}</th>'
+        + "".join(f"<td>{'' if (v := known.get(step)) is None else f'{v:.4g}'}</td>" for known in values)
+        + "</tr>"
+        for step in kept
+    )
+    note = f'<p class="cai-muted">{len(kept)} of {len(steps):,} steps.</p>' if len(kept) < len(steps) else ""
+    return (
+        f'{note}<div class="cai-wide cai-steps"><table class="cai-table"><thead><tr><th scope="col">Step</th>'
+        f"{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def spread(steps: Sequence[int]) -> list[int]:
+    """At most ROWS of these, the first and the last among them."""
+    if len(steps) <= ROWS:
+        return list(steps)
+    return [steps[round(at * (len(steps) - 1) / (ROWS - 1))] for at in range(ROWS)]
