@@ -1,11 +1,11 @@
-"""Tokens a second of fine-tuning: as `cai sft` does it against a plain TRL script with TRL's defaults.
+"""Tokens a second of training: as `cai sft`, `cai pm` and `cai rl` do it, against plain TRL scripts.
 
 python tests/benchmarks/bench_training.py [STEPS [BATCH]]
 
-The same model, batch and LoRA for all, on the revisions of the written chains. What differs: lengths grouped,
-no activation checkpointing, no scores of what is not learnt, the number form that this processor is faster
-in. TRL's default is bf16, which a processor without it does at a crawl; so TRL in fp32, its other defaults
-left, is measured too.
+The same model, batch, LoRA and data for both. What differs: lengths grouped, no activation checkpointing, no
+scores of what is not learnt, the number form that this processor is faster in. TRL's default is bf16, which
+a processor without it does at a crawl; so TRL is measured in fp32, its other defaults left, and SFT by its
+defaults too.
 """
 
 from __future__ import annotations
@@ -13,36 +13,168 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline import written
+from pipeline import prompts, written
 from pipeline.events import metrics
-from pipeline.records import Message
+from pipeline.records import Message, Prompt
 from pipeline.rundir import RunDir
-from pipeline.train import loading, sft
+from pipeline.train import loading, preference, rl, sft
 from pipeline.train.examples import lesson, said
-from pipeline.training_configs import Supervised
+from pipeline.training_configs import Preferring, Reinforcing, Supervised, Training
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is trained to be measured. The first step warms up and is not counted."""
+
+    steps: int = 4
+    batch: int = 8
+
+    def config(self, kind: type, **more: Any) -> Any:
+        """Ours, of this size."""
+        return kind(steps=self.steps, batch=self.batch, save_every=10**6, **more)
+
+    def plain(self, folder: Path, **more: Any) -> dict[str, Any]:
+        """The same for TRL's own scripts, on a processor."""
+        return {
+            "output_dir": str(folder / "plain"),
+            "max_steps": self.steps,
+            "per_device_train_batch_size": self.batch,
+            "logging_steps": 1,
+            "report_to": "none",
+            "save_strategy": "no",
+            "use_cpu": True,
+            "disable_tqdm": True,
+            **more,
+        }
 
 
 def main(steps: int = 4, batch: int = 8) -> None:
     """Print a line of each, as it is measured."""
-    for name, rate in rates(steps, batch, slowly=True):
-        print(f"{name:12} {rate:7.1f} tokens/s", flush=True)  # noqa: T201
+    size = Size(steps, batch)
+    every = {"SFT": sft_rates(size, slowly=True), "PM": pm_rates(size), "RL": rl_rates(size)}
+    for what, measured in every.items():
+        for name, rate in measured:
+            print(f"{what:4} {name:12} {rate:7.1f} tokens/s", flush=True)  # noqa: T201
 
 
-def rates(steps: int = 4, batch: int = 8, slowly: bool = False) -> Iterator[tuple[str, float]]:
-    """Tokens a second of each; `slowly` with TRL's defaults, minutes where the processor has no bf16."""
+Rates = Iterator[tuple[str, float]]
+"""(`ours` or which of TRL's, tokens a second)"""
+
+
+def sft_rates(size: Size = Size(), slowly: bool = False) -> Rates:
+    """On the revisions of the written chains; `slowly` by TRL's defaults too: minutes without bf16."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    config: Supervised = size.config(Supervised, sample_every=0)
     lessons = [lesson((Message("user", one.prompt),), one.revision, one.id) for one in written.chains()]
-    config = Supervised(steps=steps, batch=batch, save_every=10**6)
-    with tempfile.TemporaryDirectory() as folder:
-        yield "cai sft", _ours(Path(folder), config, lessons)
-        yield "TRL in fp32", _plain(Path(folder), config, lessons, {"bf16": False})
-        if slowly:
-            yield "TRL defaults", _plain(Path(folder), config, lessons, {})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yield "ours", _ours(folder, "sft", lambda run: sft.train(run, config, lessons, {}))
+        start = loading.load(config, "language")
+        rows = [{"input_ids": said(start.encoder, x.ask("chat"), x.answer)[0]} for x in lessons]
+        for which, number in (("TRL in fp32", {"bf16": False}), ("TRL defaults", {}))[: 1 + slowly]:
+            yield (
+                which,
+                _clocked(
+                    SFTTrainer(
+                        model=str(start.files.folder),
+                        args=SFTConfig(**size.plain(folder, **number)),
+                        train_dataset=Dataset.from_list(rows),
+                        peft_config=_lora("CAUSAL_LM"),
+                    )
+                ),
+            )
+
+
+def pm_rates(size: Size = Size()) -> Rates:
+    """On the written pairs of harmlessness."""
+    from datasets import Dataset
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from trl import RewardConfig, RewardTrainer
+
+    config: Preferring = size.config(Preferring, heldout=0.0)
+    preferences = written.preferences("harmless", reserved=False)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yield "ours", _ours(folder, "pm", lambda run: preference.train(run, config, preferences, {}))
+        files = loading.load(config, "reward").files
+        tokenizer = AutoTokenizer.from_pretrained(files.folder)
+        model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1)
+        model.config.pad_token_id = tokenizer.pad_token_id
+        rows = [
+            {
+                "prompt": [{"role": "user", "content": one.prompt}],
+                "chosen": [{"role": "assistant", "content": one.better}],
+                "rejected": [{"role": "assistant", "content": one.worse}],
+            }
+            for one in written.judged("harmless")
+        ]
+        yield (
+            "TRL in fp32",
+            _clocked(
+                RewardTrainer(
+                    model=model,
+                    args=RewardConfig(**size.plain(folder, bf16=False)),
+                    train_dataset=Dataset.from_list(rows),
+                    processing_class=tokenizer,
+                    peft_config=_lora("SEQ_CLS"),
+                )
+            ),
+        )
+
+
+def rl_rates(size: Size = Size()) -> Rates:
+    """RLOO, four answers of 48 tokens to a prompt. The reward is their length: no model's time is in it."""
+    from datasets import Dataset
+    from trl import RLOOConfig, RLOOTrainer
+
+    never = {"sample_every": 0, "snapshot_every": 10**6}
+    config: Reinforcing = size.config(Reinforcing, answers=4, max_tokens=48, **never)
+    some: Sequence[Prompt] = list(islice(prompts.starter("red_team"), 64))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yield "ours", _ours(folder, "rl", lambda run: rl.train(run, config, some, _lengths, None, {}))
+        rows = [{"prompt": [{"role": "user", "content": one.messages[0].content}]} for one in some]
+        yield (
+            "TRL in fp32",
+            _clocked(
+                RLOOTrainer(
+                    model=str(loading.load(config, "language").files.folder),
+                    reward_funcs=lambda completions, **more: [
+                        float(len(c[0]["content"])) for c in completions
+                    ],
+                    args=RLOOConfig(
+                        **size.plain(folder, bf16=False),
+                        num_generations=config.answers,
+                        max_completion_length=config.max_tokens,
+                        temperature=config.temperature,
+                        beta=config.beta,
+                    ),
+                    train_dataset=Dataset.from_list(rows),
+                    peft_config=_lora("CAUSAL_LM"),
+                )
+            ),
+        )
+
+
+def _lengths(said: Sequence[tuple[Any, str]]) -> list[float]:
+    return [float(len(text)) for _, text in said]
+
+
+def _lora(task: str) -> Any:
+    from peft import LoraConfig
+
+    config = Training()
+    return LoraConfig(r=config.rank, lora_alpha=2 * config.rank, target_modules="all-linear", task_type=task)
 
 
 def _mean(rates: list[float]) -> float:
@@ -50,36 +182,16 @@ def _mean(rates: list[float]) -> float:
     return len(rates[1:]) / sum(1 / rate for rate in rates[1:])
 
 
-def _ours(folder: Path, config: Supervised, lessons: list[Any]) -> float:
-    run = RunDir.open(folder / "run", {"stage": "sft"}, {})
-    sft.train(run, config, lessons, {})
+def _ours(folder: Path, stage: str, train: Callable[[RunDir], int]) -> float:
+    run = RunDir.open(folder / stage, {"stage": stage}, {})
+    train(run)
     return _mean([v["tokens_per_second"] for _, v in metrics(run.events) if "tokens_per_second" in v])
 
 
-def _plain(folder: Path, config: Supervised, lessons: list[Any], number: dict[str, bool]) -> float:
-    from datasets import Dataset
-    from peft import LoraConfig
+def _clocked(trainer: Any) -> float:
+    """Train, and time each step as ours are timed."""
     from transformers import TrainerCallback
-    from trl import SFTConfig, SFTTrainer
 
-    start = loading.load(config, "language")
-    rows = [{"input_ids": said(start.encoder, x.ask("chat"), x.answer)[0]} for x in lessons]
-    trainer = SFTTrainer(
-        model=str(start.files.folder),
-        args=SFTConfig(
-            output_dir=str(folder / "plain"),
-            max_steps=config.steps,
-            per_device_train_batch_size=config.batch,
-            logging_steps=1,
-            report_to="none",
-            save_strategy="no",
-            use_cpu=True,
-            disable_tqdm=True,
-            **number,
-        ),
-        train_dataset=Dataset.from_list(rows),
-        peft_config=LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
-    )
     began, took = [], []
 
     class Clock(TrainerCallback):  # type: ignore[misc]
