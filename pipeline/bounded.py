@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ MAX_BYTES = 512_000_000
 """The most that is read of a file, unpacked. Nearly all of it may have to be kept."""
 MAX_ROWS = 1_000_000
 """The most rows: kept ones take a kilobyte each, however little they say."""
+
+MAX_JSON = 64_000_000
+"""The most bytes of a JSON file that describes a model or a run: some 30 times the largest that was seen."""
 
 T = TypeVar("T")
 
@@ -44,6 +48,16 @@ def require(path: Path, size: int) -> None:
     """Raise InputError where so many bytes, unpacked, are beyond the bound."""
     if size > MAX_BYTES:
         raise InputError([f"{path}: more than {MAX_BYTES // 1_000_000} MB of rows: split the file"])
+
+
+def json_of(path: Path) -> Any:
+    """What a small JSON file says. Raises OSError; ValueError where it is none, too large or too deep."""
+    if path.stat().st_size > MAX_JSON:
+        raise ValueError(f"{path}: more than {MAX_JSON // 1_000_000} MB, and so no description of a model")
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{path}: nested too deeply") from error
 
 
 class _Bounded(io.RawIOBase):

@@ -28,6 +28,14 @@ CARD = (
     "SmolLM2-135M-Instruct: 4-bit weights, dequantised; not the original checkpoint; Apache-2.0. "
     "Small enough for a laptop, and it often misses the point: good for learning the loop, not for results."
 )
+CRITIC = "bundled-critic"
+"""An adapter on the bundled model, taught to critique and to revise by the project's own chains."""
+CRITIC_FOLDER = Path(__file__).parent / "critic"
+CRITIC_CARD = (
+    "LoRA on the bundled model, taught by 832 critique→revision chains that the project wrote itself "
+    "(`cai run critic` makes it again)."
+)
+NAMES = ("bundled", CRITIC)
 MISSING = "the bundled model is not on this machine yet: run `cai models get bundled` (about 90 MB)"
 
 

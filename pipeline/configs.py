@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from pipeline.bundled import CRITIC
 from pipeline.engines import Form
 from pipeline.errors import UserError
 from pipeline.records import Method
@@ -26,7 +27,9 @@ class Drawing:
     model: str = knob(
         "bundled", "who answers: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL"
     )
-    critic: str = knob("", "who critiques and revises; empty: the same model")
+    critic: str = knob(
+        "", "who critiques and revises; empty: the same model, and bundled-critic for the bundled one"
+    )
     revisions: int = knob(2, "rounds of critique and revision, or of revision alone", low=0, high=16)
     critiques: bool = knob(True, "write a critique before each revision; without, it is revised at once")
     seed: int = knob(0, "the same seed draws the same principles and texts", low=0, high=2**63 - 1)
@@ -40,7 +43,7 @@ class Drawing:
 
     @property
     def critic_name(self) -> str:
-        return self.critic or self.model
+        return self.critic or (CRITIC if self.model == "bundled" else self.model)
 
 
 @dataclass(frozen=True)

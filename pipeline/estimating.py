@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from pipeline import gpus, models
+from pipeline import bounded, gpus, models
 from pipeline.models import ModelFiles
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Training
 
@@ -96,7 +96,7 @@ class Estimate:
 
 def shape(files: ModelFiles) -> Shape:
     """The sizes of a model on this machine. Raises OSError, ValueError and KeyError for no transformer."""
-    config = json.loads((files.folder / "config.json").read_text("utf-8"))
+    config = bounded.json_of(files.folder / "config.json")
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     head = config.get("head_dim") or hidden // heads
     return Shape(

@@ -6,12 +6,11 @@ A stopped or killed run goes on where it was when the same command is given agai
 from __future__ import annotations
 
 import argparse
-import json
 from contextlib import ExitStack
 from typing import Any, get_args
 
+from pipeline import bounded, evaluate, feedback, models, prompts, seen
 from pipeline import constitution as constitutions
-from pipeline import evaluate, feedback, models, prompts, seen
 from pipeline.configs import Evaluating, Labelling, add_arguments, from_arguments
 from pipeline.engines import Engine
 from pipeline.engines.opening import loaded
@@ -130,7 +129,7 @@ def is_preference_model(name: str) -> bool:
     if isinstance(files, ServerModel):
         return False
     try:
-        config = json.loads((files.folder / "config.json").read_text("utf-8"))
+        config = bounded.json_of(files.folder / "config.json")
         kinds = config.get("architectures") or []
         return any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
     except (OSError, ValueError, AttributeError, TypeError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline import bundled
 from pipeline import constitution as constitutions
 from pipeline.errors import UserError
 from pipeline.models import CARD
@@ -171,9 +172,9 @@ class _Walk:
         """A run of `cai critique` or `cai label`, its constitutions, and its model where that was trained."""
         folder = self._find(source[kind], at)
         facts = {name: source.get(name) for name in ("count", "method", "calibration", "seed", "seeds")}
-        by = source.get("model") or source.get("models")
+        by, critics = source.get("model") or source.get("models"), source.get("critics")
         title = _text(Path(str(source[kind])).name)
-        told = _facts({**facts, "model": by})
+        told = _facts({**facts, "model": by, "critic": critics})
         id = f"{kind}:{folder or _text(source[kind])}"
         self._add(target, Node(id, kind, title, told, folder, missing=not folder))
         several = source.get("constitutions")
@@ -185,7 +186,8 @@ class _Walk:
             names.setdefault(source["constitution"], _text(source.get("constitution_name")))
         for version in versions:
             self._constitution(id, version, names.get(_text(version), ""))
-        for one in by if isinstance(by, list) else [by]:
+        whole = [*(by if isinstance(by, list) else [by]), *(critics if isinstance(critics, list) else [])]
+        for one in dict.fromkeys(one for one in whole if isinstance(one, str)):
             found = None if one == "bundled" else self._find(one, at)
             if found and _card(found) is not None:
                 self._edge(self.begin("checkpoint", found), id)
@@ -226,6 +228,8 @@ class _Walk:
         """Where a card's path leads: as it stands, or the same name beside the run that names it."""
         if not isinstance(name, str) or not name.strip():
             return None
+        if name == bundled.CRITIC:
+            return bundled.CRITIC_FOLDER
         try:
             path = Path(name).expanduser()
             for place in (path, beside.parent / path.name):

@@ -1,15 +1,14 @@
 """What a model name means.
 
-`bundled`, a hub id (`org/name`), a local folder, a PEFT adapter folder, or a run directory: each
-resolves to a folder of safetensors, or to a `UserError` that says what to do. `http(s)://host/v1#model`
-is a model of a server (servers.py), which can be asked but has no weights here. Nothing here loads a
-model; weights are never unpickled and repository code is never run.
+`bundled`, `bundled-critic`, a hub id (`org/name`), a local folder, a PEFT adapter folder, or a run
+directory: each resolves to a folder of safetensors, or to a `UserError` that says what to do.
+`http(s)://host/v1#model` is a model of a server (servers.py), which can be asked but has no weights here.
+Nothing here loads a model; weights are never unpickled and repository code is never run.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
-from pipeline import bundled, servers
+from pipeline import bounded, bundled, servers
 from pipeline.errors import UserError
 from pipeline.servers import ServerModel
 
@@ -59,7 +58,7 @@ class ModelFiles:
     def unaided(self) -> bool:
         """Whether it learnt a critic's requests without solved examples, and so is to be shown none."""
         try:
-            card = json.loads(((self.adapter or self.folder) / CARD).read_text("utf-8"))
+            card = bounded.json_of((self.adapter or self.folder) / CARD)
             return any(source.get("written") == "critic" for source in card["lineage"]["sources"])
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return False  # no card, or one that is not ours
@@ -91,6 +90,9 @@ def _resolve(name: str, download: bool, adapted: bool = False) -> ModelFiles:
         raise UserError("no model named: try `bundled`, a hub id such as `org/name`, or a folder")
     if name == "bundled":
         return ModelFiles(name, "bundled", bundled.folder(), f"gguf-{bundled.SHA256[:16]}", note=bundled.CARD)
+    if name == bundled.CRITIC:
+        found = _adapter(name, bundled.CRITIC_FOLDER, download)
+        return replace(found, kind="bundled", note=bundled.CRITIC_CARD)
     if servers.is_server(name):
         raise UserError(
             f"{servers.read(name).name}: a server's model, and its weights are needed here (to train, merge, "
@@ -128,7 +130,7 @@ def _adapter(name: str, folder: Path, download: bool) -> ModelFiles:
     # By its exact name: beside any other file PEFT would go on to unpickle adapter_model.bin.
     _require_safetensors(name, folder, "adapter_model.safetensors")
     try:
-        base = json.loads((folder / "adapter_config.json").read_text("utf-8"))["base_model_name_or_path"]
+        base = bounded.json_of(folder / "adapter_config.json")["base_model_name_or_path"]
     except (ValueError, KeyError, TypeError) as error:
         message = f"{name}: adapter_config.json does not name its base model (`base_model_name_or_path`)"
         raise UserError(message) from error
@@ -155,8 +157,8 @@ def _require_safetensors(name: str, folder: Path, pattern: str) -> None:
 def _refuse_strange_shards(name: str, index: Path) -> None:
     """An index says where each weight is: transformers would follow it to a pickle, or out of the folder."""
     try:
-        files = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        files = set(bounded.json_of(index)["weight_map"].values())
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{name}: {index.name} is no index of weights") from error
     for file in files:
         if not isinstance(file, str) or file != os.path.basename(file) or not file.endswith(".safetensors"):

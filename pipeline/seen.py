@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline import comparisons, lineage, models, prompts, written
+from pipeline import bundled, comparisons, lineage, models, prompts, written
 from pipeline.errors import UserError
 from pipeline.lineage import Node
 from pipeline.prompt_rows import rows
@@ -44,7 +44,7 @@ def key(messages: Iterable[Message | Mapping[str, Any]]) -> Key:
 
 def of(name: str) -> Seen:
     """What the model of this name has seen. A hub's and the bundled one say nothing, and neither do we."""
-    seen, folder = Seen(), Path(name).expanduser()
+    seen, folder = Seen(), bundled.CRITIC_FOLDER if name == bundled.CRITIC else Path(name).expanduser()
     if name == "bundled" or not folder.is_dir():
         return seen
     try:

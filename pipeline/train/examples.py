@@ -66,7 +66,8 @@ def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tup
     """
     from datasets import Dataset
 
-    rows, out = [], 0
+    rows: list[dict[str, Any]] = []
+    out = 0
     for one in lessons:
         ids, start = said(encoder, one.ask(encoder.form), one.answer)
         if len(ids) > longest:

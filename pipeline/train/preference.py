@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import models
+from pipeline import bounded, models
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.rundir import RunDir, write_atomically
@@ -124,7 +124,7 @@ def apart(reward: str, judge: str) -> None:
 def trained_on(name: str) -> set[str]:
     """The ids of the pairs that a preference model learnt from; none where its folder does not say."""
     path = models.weights(name).folder / TRAINED_ON
-    return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
+    return set(bounded.json_of(path)) if path.is_file() else set()
 
 
 def held_out(

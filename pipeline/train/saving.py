@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline import bounded
 from pipeline.models import CARD
 from pipeline.rundir import write_atomically
 from pipeline.train.loading import Loaded
@@ -77,7 +78,7 @@ def _trained(model: Any) -> int:
 
 def add_figures(to: Path, figures: Mapping[str, Any]) -> None:
     """Put more figures on the card of a checkpoint: those that are measured on it as it was saved."""
-    card = json.loads((to / CARD).read_text("utf-8"))
+    card = bounded.json_of(to / CARD)
     card["figures"].update(figures)
     write_atomically(to / CARD, json.dumps(card, indent=2) + "\n")
 
@@ -86,7 +87,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """The `checkpoint.json` of a checkpoint or of the run that holds it; empty where there is none."""
     for path in (folder / CARD, folder / "checkpoint" / CARD):
         if path.is_file():
-            card: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            card: dict[str, Any] = bounded.json_of(path)
             return card
     return {}
 
@@ -103,11 +104,9 @@ def _halve(path: Path) -> None:
 def _name_base(to: Path, start: Loaded) -> None:
     """The base by the name that `cai` knows it by: a path would hold on this machine only."""
     path = to / "adapter_config.json"
-    config = json.loads(path.read_text("utf-8"))
+    config = bounded.json_of(path)
     base = start.files.name
     if start.files.adapter:
-        base = json.loads((start.files.adapter / "adapter_config.json").read_text("utf-8"))[
-            "base_model_name_or_path"
-        ]
+        base = bounded.json_of(start.files.adapter / "adapter_config.json")["base_model_name_or_path"]
     config["base_model_name_or_path"] = base
     write_atomically(path, json.dumps(config, indent=2) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import comparisons
+from pipeline import bounded, comparisons
 from pipeline import constitution as constitutions
 from pipeline.calibration import Calibration
 from pipeline.compared_run import aggregated
@@ -37,6 +36,7 @@ def from_chains(run: Path, every: bool) -> tuple[list[Lesson], Origin]:
         "count": len(chains),
         "constitutions": sorted({chain.constitution for chain in chains}),
         "models": sorted({chain.model for chain in chains}),
+        "critics": sorted({chain.critic for chain in chains} - {""}),
         "seeds": sorted({chain.seed for chain in chains}),
         **_of_run(run),
     }
@@ -104,7 +104,7 @@ def from_labels(run: Path) -> tuple[list[Preference], Origin]:
 def calibrated(preferences: Sequence[Preference], path: Path) -> list[Preference]:
     """The same preferences with the probabilities that a calibration's file gives them. Raises UserError."""
     try:
-        calibration = parse(Calibration, json.loads(path.read_text("utf-8")))
+        calibration = parse(Calibration, bounded.json_of(path))
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror}") from error
     except ValueError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline import bounded
 from pipeline.errors import UserError
 from pipeline.gate import State, worst
 from pipeline.records import Axis
@@ -170,7 +170,7 @@ def _reward(studio: Studio, role: str, id: str) -> str:
 
 def _card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(path.read_text("utf-8"))
+        card = bounded.json_of(path)
     except (OSError, ValueError):
         return {}
     return card if isinstance(card, dict) else {}

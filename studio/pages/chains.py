@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from pipeline import configs, prompts
+from pipeline.bundled import CRITIC
 from pipeline.configs import Drawing
 from pipeline.errors import UserError
 from studio import forms
@@ -157,7 +158,7 @@ def _composer(studio: Studio) -> dict[str, Any]:
         main = forms.controls(Drawing, MAIN, {"model": ["bundled"]})
     with gr.Accordion("More settings", open=False):
         with gr.Row():
-            more = forms.controls(Drawing, MORE, {"critic": ["", "bundled"]})
+            more = forms.controls(Drawing, MORE, {"critic": ["", CRITIC, "bundled"]})
         command = gr.HTML(padding=False, elem_id="command", elem_classes="cai-command")
     composer = {"prompt": prompt, "constitution": constitution, **main, **more}
     drawn = [constitution, *main.values(), *more.values()]

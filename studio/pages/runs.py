@@ -14,6 +14,7 @@ from typing import Any
 import gradio as gr
 
 from pipeline import configs
+from pipeline.bundled import CRITIC
 from pipeline.configs import Drawing
 from pipeline.errors import UserError
 from studio import forms
@@ -111,7 +112,7 @@ def _form(studio: Studio) -> tuple[dict[str, Any], gr.Button, gr.HTML]:
             main |= forms.controls(Drawing, pair, {"model": ["bundled"]})
     with gr.Accordion("More settings", open=False):
         with gr.Row():
-            more = forms.controls(Drawing, MORE, {"critic": ["", "bundled"]})
+            more = forms.controls(Drawing, MORE, {"critic": ["", CRITIC, "bundled"]})
         name = gr.Textbox(label="Name of the run", info="empty: named by constitution and size")
     with gr.Row(elem_classes="cai-actions"):
         button = gr.Button("Start the batch", variant="primary", elem_id="start", min_width=160)

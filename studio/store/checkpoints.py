@@ -5,7 +5,6 @@ Nothing of them is in the database: a checkpoint is what lies there, with its ca
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline import events, lineage
+from pipeline import bounded, events, lineage
 from pipeline.errors import UserError
 from pipeline.lineage import Lineage
 from pipeline.models import CARD
@@ -21,8 +20,6 @@ from studio.store import constitutions, runs
 from studio.store.database import Reader
 from studio.store.runs import ACTIVE, Run
 
-LARGEST = 4_000_000
-"""Bytes of a card, or of ratings, that are still read."""
 RESULT, SNAPSHOTS = "checkpoint", "snapshots"
 
 
@@ -169,8 +166,8 @@ def _read(path: Path) -> Mapping[str, Any]:
 def small_json(path: Path) -> object:
     """What a JSON file says that a run wrote; None where it can't be read, or is too large to be one."""
     try:
-        return None if path.stat().st_size > LARGEST else json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return bounded.json_of(path)
+    except (OSError, ValueError):
         return None
 
 

@@ -17,7 +17,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from pipeline import bundled, models
+from pipeline import bounded, bundled, models
 from pipeline.errors import UserError
 
 WEIGHTS = b"\x02\0\0\0\0\0\0\0{}"
@@ -105,6 +105,23 @@ def test_who_learnt_a_critics_requests_is_known_by_its_card(tmp_path: Path) -> N
     assert not models.resolve(str(critic)).unaided
     (critic / "checkpoint.json").write_text('{"lineage": {"sources": [{"written": "critic"}]}}')
     assert models.resolve(str(critic)).unaided
+
+
+@pytest.mark.parametrize("card", ["adapter_config.json", "checkpoint.json"])
+def test_a_card_is_neither_endless_nor_bottomless(tmp_path: Path, card: str) -> None:
+    folder = adapter(tmp_path / "a", str(model(tmp_path / "base", "model.safetensors")))
+    (folder / card).write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        bounded.json_of(folder / card)
+    with (folder / card).open("w") as file:
+        file.truncate(bounded.MAX_JSON + 1)
+    with pytest.raises(ValueError, match="and so no description"):
+        bounded.json_of(folder / card)
+    if card == "adapter_config.json":
+        with pytest.raises(UserError, match="does not name its base"):
+            models.resolve(str(folder))
+    else:
+        assert not models.resolve(str(folder)).unaided
 
 
 def test_adapters_of_adapters_and_circles_are_refused(tmp_path: Path) -> None:
