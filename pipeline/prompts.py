@@ -28,6 +28,8 @@ Kind = Literal["red_team", "helpful"]
 Split = Literal["train", "heldout"]
 SETS: dict[str, Kind] = {"red-team": "red_team", "helpful": "helpful"}
 """The shipped sets, by the name that stands for a file."""
+WRITTEN = Path(__file__).parent / "demonstrations" / "chains.jsonl"
+"""What the project's own chains ask: `written`. A critic learns from these, and so they are no such set."""
 
 SPLITS: tuple[Split, ...] = ("train", "heldout")
 
@@ -118,12 +120,16 @@ def find(name_or_path: str | Path) -> Iterator[Path]:
     """A prompt file: a file as it is, or a shipped set's split as a file for as long as it is used.
 
     `red-team` and `red-team:train` are its training prompts, `red-team:heldout` the others, and
-    `red-team:train:20` twenty of them, spread evenly. Raises UserError that lists the sets.
+    `red-team:train:20` twenty of them, spread evenly; `written` is what the project's own chains ask.
+    Raises UserError that lists the sets.
     """
     name, _, part = str(name_or_path).partition(":")
     split, _, many = part.partition(":")
     if os.path.isfile(name_or_path) or (name not in SETS and {os.sep, "."} & set(str(name_or_path))):
         yield Path(name_or_path)
+        return
+    if str(name_or_path) == "written":
+        yield WRITTEN
         return
     if name not in SETS:
         raise UserError(f"{name_or_path}: is neither a file nor a shipped prompt set ({', '.join(SETS)})")

@@ -72,11 +72,13 @@ def sft(args: argparse.Namespace) -> int:
     revised = len(lessons)
     if args.written:
         constitution = constitutions.load(constitutions.find(args.written))
-        some = written.critic_lessons(constitution, config.seed, args.skills)
+        responses, more = sources.responses(args.responses) if args.responses else ({}, {})
+        some = written.critic_lessons(constitution, config.seed, args.skills, responses)
         lessons += some
         version = constitution.version
         skills = [skill for skill in written.SKILLS if skill in args.skills]
-        origins.append({"written": "critic", "skills": skills, "count": len(some), "constitution": version})
+        about = {"skills": skills, "count": len(some), "constitution": version, **more}
+        origins.append({"written": "critic", **about})
     for path in args.demos:
         some, origin = sources.from_demonstrations(path)
         lessons += some

@@ -29,6 +29,12 @@ def sft(parser: argparse.ArgumentParser) -> None:
         help="of --written only the lessons in these",
     )
     parser.add_argument(
+        "--responses",
+        type=Path,
+        metavar="DIR",
+        help="a run of `cai critique --prompts written`: its responses in place of those of --written",
+    )
+    parser.add_argument(
         "--demos",
         nargs="+",
         type=Path,

@@ -8,13 +8,13 @@ a judge. A file of your own in the same form is read alike.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from pipeline import constitution as constitutions
-from pipeline import pairs, templates
+from pipeline import pairs, prompts, templates
 from pipeline.engines import Context, Form
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_rows import rows
@@ -34,12 +34,13 @@ from pipeline.row_problems import reason
 from pipeline.train.examples import Lesson, Preference
 
 FOLDER = Path(__file__).parent / "demonstrations"
-CHAINS = FOLDER / "chains.jsonl"
+CHAINS = prompts.WRITTEN
 WRITTEN = Source("written by the project")
 
 Skill = Literal["critique", "revision", "choice", "contrast"]
 SKILLS: tuple[Skill, ...] = get_args(Skill)
 
+NONE: Mapping[str, str] = {}
 R = TypeVar("R")
 
 
@@ -115,15 +116,22 @@ def preferences(axis: Axis, reserved: bool) -> list[Preference]:
     return found
 
 
-def critic_lessons(constitution: Constitution, seed: int, what: Collection[Skill] = SKILLS) -> list[Lesson]:
+def critic_lessons(
+    constitution: Constitution,
+    seed: int,
+    what: Collection[Skill] = SKILLS,
+    responses: Mapping[str, str] = NONE,
+) -> list[Lesson]:
     """What a critic learns, without the constitution's solved examples: it is to need none.
 
     To critique and to revise as in the chains; to choose, in both orders; and for `contrast`, to answer
-    well after examples that keep a principle and badly after those that break it. Raises UserError where
-    a chain's principle is not in the constitution.
+    well after examples that keep a principle and badly after those that break it. `responses` to a chain's
+    prompt take the place of the one that was written with it: a model's own are longer, and a critic that
+    never saw such ones repeats them. Raises UserError where a chain's principle is not in the constitution.
     """
     lessons = []
     for chain in chains():
+        chain = replace(chain, response=responses.get(chain.prompt) or chain.response)
         critique, revision = _of_chain(chain, constitution)
         lessons += [critique] * ("critique" in what) + [revision] * ("revision" in what)
     principles = constitutions.usable(constitution, "feedback")

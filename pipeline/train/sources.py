@@ -42,6 +42,13 @@ def from_chains(run: Path, every: bool) -> tuple[list[Lesson], Origin]:
     }
 
 
+def responses(run: Path) -> tuple[dict[str, str], Origin]:
+    """What a model answered in a run of `cai critique`, by prompt. Raises UserError where there are none."""
+    chains = chains_in(chains_file(run))
+    found = {chain.messages[-1].content: chain.steps[0].text for chain in chains if chain.steps}
+    return found, {"responses": str(run), "responses_by": sorted({chain.model for chain in chains})}
+
+
 def chains_file(run: Path) -> Path:
     """The chains of a run of `cai critique`; or the file itself, where it is one. Raises UserError."""
     path = run / "outputs" / "chains.jsonl" if run.is_dir() else run

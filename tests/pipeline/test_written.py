@@ -9,10 +9,11 @@ import pytest
 from transformers import AutoTokenizer
 
 from pipeline import constitution as constitutions
-from pipeline import templates, written
+from pipeline import prompts, templates, written
 from pipeline.engines.encoding import Encoder
 from pipeline.errors import InputError
-from pipeline.records import Message
+from pipeline.records import Chain, Message, Step, as_json
+from pipeline.train import sources
 from pipeline.train.examples import beginning_others, supervised
 
 
@@ -40,6 +41,26 @@ def test_a_chain_teaches_what_the_templates_ask() -> None:
     principle = next(p for p in constitution.principles if p.id == chain.principle)
     asked = templates.critique("chat", (Message("user", chain.prompt),), chain.response, principle)
     assert (lesson.ask("chat"), lesson.answer) == (asked, chain.critique)
+
+
+def test_a_models_own_responses_take_the_place_of_written_ones(tmp_path: Path) -> None:
+    constitution = constitutions.load(constitutions.find("harmless"))
+    first, second, *_ = written.chains()
+    said = Step("response", "Its own words.")
+    chain = Chain("1", "1", (Message("user", first.prompt),), "v", "mine", "mine", 0, (said,))
+    (tmp_path / "chains.jsonl").write_text(json.dumps(as_json(chain)))
+    responses, origin = sources.responses(tmp_path / "chains.jsonl")
+    assert origin["responses_by"] == ["mine"]
+    lessons = written.critic_lessons(constitution, 0, ["critique"], responses)
+    answers = [lesson.ask("chat").messages[1].content for lesson in lessons[:2]]
+    assert answers == ["Its own words.", second.response]
+    assert lessons[0].answer == first.critique
+
+
+def test_what_the_chains_ask_is_a_prompt_file() -> None:
+    with prompts.find("written") as path:
+        asked = prompts.read(path).prompts
+    assert [p.messages[-1].content for p in asked] == [chain.prompt for chain in written.chains()]
 
 
 def test_a_critique_is_learnt_within_the_revision_that_begins_with_it(bundled_folder: Path) -> None:
