@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from pipeline.bundled import CRITIC
 from pipeline.engines import Form
 from pipeline.errors import UserError
+from pipeline.models import bare
 from pipeline.records import Method
 
 C = TypeVar("C")
@@ -43,7 +44,8 @@ class Drawing:
 
     @property
     def critic_name(self) -> str:
-        return self.critic or (CRITIC if self.model == "bundled" else self.model)
+        own = self.model.replace("bundled", CRITIC) if bare(self.model) == "bundled" else self.model
+        return self.critic or own
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pipeline import bundled
 from pipeline import constitution as constitutions
 from pipeline.errors import UserError
-from pipeline.models import CARD
+from pipeline.models import CARD, bare
 from pipeline.rundir import load_yaml
 from pipeline.terminal import shown
 from pipeline.train.saving import read_card
@@ -228,6 +228,7 @@ class _Walk:
         """Where a card's path leads: as it stands, or the same name beside the run that names it."""
         if not isinstance(name, str) or not name.strip():
             return None
+        name = bare(name)
         if name == bundled.CRITIC:
             return bundled.CRITIC_FOLDER
         try:

@@ -53,6 +53,7 @@ class ModelFiles:
     revision: str
     adapter: Path | None = None
     note: str = ""
+    torch: bool = False
 
     @property
     def unaided(self) -> bool:
@@ -62,6 +63,15 @@ class ModelFiles:
             return any(source.get("written") == "critic" for source in card["lineage"]["sources"])
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             return False  # no card, or one that is not ours
+
+
+TORCH = "torch:"
+"""Before a model's name: torch runs it, also where another engine could. It is the same model."""
+
+
+def bare(name: str) -> str:
+    """A model's name without what is to run it."""
+    return name.strip().removeprefix(TORCH).strip()
 
 
 def resolve(name: str, *, download: bool = True) -> ModelFiles | ServerModel:
@@ -79,7 +89,7 @@ def weights(name: str, *, download: bool = True) -> ModelFiles:
     Raises UserError as `resolve` does, and for a model of a server.
     """
     try:
-        return _resolve(name.strip(), download)
+        return replace(_resolve(bare(name), download), torch=name.strip().startswith(TORCH))
     except (OSError, RuntimeError) as error:  # a folder that may not be read, a `~user` that isn't there
         raise UserError(f"{name}: can't be used: {error}") from error
 

@@ -44,7 +44,8 @@ def key(messages: Iterable[Message | Mapping[str, Any]]) -> Key:
 
 def of(name: str) -> Seen:
     """What the model of this name has seen. A hub's and the bundled one say nothing, and neither do we."""
-    seen, folder = Seen(), bundled.CRITIC_FOLDER if name == bundled.CRITIC else Path(name).expanduser()
+    name, seen = models.bare(name), Seen()
+    folder = bundled.CRITIC_FOLDER if name == bundled.CRITIC else Path(name).expanduser()
     if name == "bundled" or not folder.is_dir():
         return seen
     try:

@@ -93,7 +93,7 @@ def bring(name: str, log: Path, cancelled: Cancelled = never, doing: Doing = sil
     Raises EngineError with the reason where it can't be had, StoppedError after a cancel.
     """
     repository = ""
-    if name.strip() in bundled.NAMES:
+    if models.bare(name) in bundled.NAMES:
         if bundled.ready() or not bundled.available():  # here, or not to be fetched unasked
             return
     else:

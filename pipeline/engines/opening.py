@@ -1,4 +1,4 @@
-"""Which engine runs a model: by its name alone."""
+"""Which engine runs a model: by its name, `torch:NAME` and `URL#NAME`; else the fastest that can."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def open_engine(
         return ServerEngine(files, purse)
     from pipeline.engines.transformers import TransformersEngine
 
-    return TransformersEngine(name, files=files, openvino=os.environ.get(OPENVINO) != "0")
+    openvino = os.environ.get(OPENVINO) != "0" and not files.torch
+    return TransformersEngine(name, files=files, openvino=openvino)
 
 
 def loaded(name: str, purse: Purse | None = None) -> Engine:

@@ -137,6 +137,13 @@ def test_a_critic_that_has_learnt_the_form_is_shown_no_solved_examples(
         ] * 2
 
 
+def test_the_bundled_model_is_criticised_by_the_bundled_critic_unless_another_is_named() -> None:
+    assert Drawing().critic_name == "bundled-critic"
+    assert Drawing(critic="bundled").critic_name == "bundled"
+    assert Drawing(model="other").critic_name == "other"
+    assert Drawing(model="torch:bundled").critic_name == "torch:bundled-critic"
+
+
 def test_a_cancel_keeps_the_step_that_was_begun(principled: Constitution, scripted: Scripted) -> None:
     engine = scripted("one two three", "four five six")
     heard: list[str] = []

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,14 @@ def test_who_learnt_a_critics_requests_is_known_by_its_card(tmp_path: Path) -> N
     assert not models.resolve(str(critic)).unaided
     (critic / "checkpoint.json").write_text('{"lineage": {"sources": [{"written": "critic"}]}}')
     assert models.resolve(str(critic)).unaided
+
+
+def test_who_is_to_run_a_model_is_no_part_of_what_it_is(tmp_path: Path) -> None:
+    folder = model(tmp_path / "base", "model.safetensors")
+    found = models.resolve(f" torch: {folder}")
+    assert found == replace(models.resolve(str(folder)), torch=True)
+    with pytest.raises(UserError, match="no model named"):
+        models.resolve("torch:")
 
 
 @pytest.mark.parametrize("card", ["adapter_config.json", "checkpoint.json"])

@@ -15,6 +15,7 @@ if torch.cuda.is_available():
     pytest.skip("OpenVINO is for processors, and here is a GPU", allow_module_level=True)
 
 from pipeline.engines import Context, Request, Sampling, graph  # noqa: E402
+from pipeline.engines.opening import open_engine  # noqa: E402
 from pipeline.engines.paged import BLOCK, Blocks, PagedModel, keys  # noqa: E402
 from pipeline.engines.transformers import TransformersEngine  # noqa: E402
 from pipeline.prompts import starter  # noqa: E402
@@ -125,6 +126,11 @@ def test_a_batch_that_nobody_went_on_with_leaves_its_blocks(tiny_engine: Any) ->
         tiny_engine.generate([ask("word " * 100)], interrupted)
     tiny_engine.generate([ask("a")])
     assert not any(tiny_engine.paged.blocks.users)
+
+
+def test_torch_runs_what_it_is_asked_to(tiny_model: Path) -> None:
+    ran_by = [open_engine(name).info.engine for name in (str(tiny_model), f"torch:{tiny_model}")]
+    assert ran_by == ["openvino", "transformers"]
 
 
 def test_where_openvino_says_otherwise_torch_writes(
