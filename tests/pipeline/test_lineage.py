@@ -67,6 +67,15 @@ def test_the_line_is_followed_from_the_constitution_to_the_policy(tmp_path: Path
     assert dict(found.nodes[0].facts) == {"method": "rloo", "step": "20", "parameters": "135,000,000"}
 
 
+def test_a_critic_that_was_trained_stands_behind_its_chains(tmp_path: Path) -> None:
+    taught = trained(tmp_path, "critic", "sft", sources=[{"written": "critic", "count": 2}])
+    (tmp_path / "chains").mkdir()
+    chains = {"chains": str(tmp_path / "chains"), "models": ["bundled"], "critics": [str(taught)]}
+    found = lineage.of(trained(tmp_path, "sl", "sft", sources=[chains]))
+    assert titles(found, "chains") == {"critic": "checkpoint"}
+    assert ("critic", str(taught)) in next(node.facts for node in found.nodes if node.title == "chains")
+
+
 def test_runs_that_have_moved_together_are_found_beside(tmp_path: Path) -> None:
     whole_line(tmp_path / "old")
     (tmp_path / "old").rename(tmp_path / "new")
