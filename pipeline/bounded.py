@@ -50,10 +50,10 @@ def require(path: Path, size: int) -> None:
         raise InputError([f"{path}: more than {MAX_BYTES // 1_000_000} MB of rows: split the file"])
 
 
-def json_of(path: Path) -> Any:
-    """What a small JSON file says. Raises OSError; ValueError where it is none, too large or too deep."""
-    if path.stat().st_size > MAX_JSON:
-        raise ValueError(f"{path}: more than {MAX_JSON // 1_000_000} MB, and so no description of a model")
+def json_of(path: Path, most: int = MAX_JSON) -> Any:
+    """What a JSON file says. Raises OSError; ValueError where it is none, too deep or beyond `most` bytes."""
+    if path.stat().st_size > most:
+        raise ValueError(f"{path}: more than {most // 1_000_000} MB, which such a file never has")
     try:
         return json.loads(path.read_text("utf-8"))
     except RecursionError as error:

@@ -29,7 +29,7 @@ class Drawing:
         "bundled", "who answers: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL"
     )
     critic: str = knob(
-        "", "who critiques and revises; empty: the same model, and bundled-critic for the bundled one"
+        "", "who critiques and revises; empty: the same model, and bundled-critic after the bundled one"
     )
     revisions: int = knob(2, "rounds of critique and revision, or of revision alone", low=0, high=16)
     critiques: bool = knob(True, "write a critique before each revision; without, it is revised at once")
@@ -41,11 +41,14 @@ class Drawing:
 
     def __post_init__(self) -> None:
         check(self)
+        # It has learnt critiques, and the revisions that come of them, in the chat form; nothing else.
+        learnt = self.revisions and self.critiques and self.form != "plain"
+        if not self.critic and learnt and bare(self.model) == "bundled":
+            object.__setattr__(self, "critic", self.model.replace("bundled", CRITIC))
 
     @property
     def critic_name(self) -> str:
-        own = self.model.replace("bundled", CRITIC) if bare(self.model) == "bundled" else self.model
-        return self.critic or own
+        return self.critic or self.model
 
 
 @dataclass(frozen=True)

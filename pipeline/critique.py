@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline import constitution as constitutions
 from pipeline import templates
@@ -27,6 +27,14 @@ from pipeline.records import (
     as_json,
     content_id,
 )
+
+
+class Writers(Protocol):
+    """Who writes which steps of a chain."""
+
+    def of(self, kind: StepKind) -> Engine:
+        """The engine that writes such a step."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -80,14 +88,15 @@ def plan(draft: Draft, constitution: Constitution, drawing: Drawing) -> Plan | N
     return Plan("critique" if drawing.critiques and at % 2 else "revision", principle)
 
 
-def ask(draft: Draft, step: Plan, constitution: Constitution, drawing: Drawing, engines: Engines) -> Context:
+def ask(draft: Draft, step: Plan, constitution: Constitution, drawing: Drawing, engines: Writers) -> Context:
     """The context of a planned step, in the form of the model that will write it."""
     writer = engines.of(step.kind).info
     form = drawing.form or writer.form
     if step.principle is None:
         return templates.response(form, draft.messages)
     answer = next(s.text for s in reversed(draft.steps) if s.kind != "critique")
-    shots = () if writer.unaided else constitution.few_shot.critique
+    unaided = step.kind in writer.skills and drawing.critiques and form == writer.form
+    shots = () if unaided else constitution.few_shot.critique
     if step.kind == "critique":
         return templates.critique(form, draft.messages, answer, step.principle, shots)
     if not drawing.critiques:
@@ -105,7 +114,7 @@ def extend(
     draft: Draft,
     constitution: Constitution,
     drawing: Drawing,
-    engines: Engines,
+    engines: Writers,
     on_plan: Callable[[Plan], None],
     on_text: OnText,
     cancelled: Cancelled = never,
@@ -238,7 +247,7 @@ def _write(
     todo: Plan,
     constitution: Constitution,
     drawing: Drawing,
-    engines: Engines,
+    engines: Writers,
     on_text: OnText,
     cancelled: Cancelled,
 ) -> Step:
@@ -253,7 +262,7 @@ def _write(
 
 
 def _request(
-    draft: Draft, todo: Plan, constitution: Constitution, drawing: Drawing, engines: Engines, attempt: int
+    draft: Draft, todo: Plan, constitution: Constitution, drawing: Drawing, engines: Writers, attempt: int
 ) -> Request:
     form = drawing.form or engines.of(todo.kind).info.form
     sampling = Sampling(

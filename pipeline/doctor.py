@@ -22,8 +22,8 @@ import psutil
 from pipeline import bundled, gpus
 
 GIGA = 1e9
-LEAST_MEMORY = 2 * GIGA
-"""Bytes: Python with its libraries takes one, the bundled model and its cache most of another."""
+LEAST_MEMORY = 3 * GIGA
+"""Bytes: Python with its libraries takes one, the bundled model and its critic about one each."""
 LEAST_DISK = 5 * GIGA
 """Bytes: a few checkpoints of the bundled model, or one small hub model."""
 PACKAGES = ("torch", "transformers", "openvino", "trl", "peft", "datasets", "gradio", "duckdb", "pyarrow")
@@ -57,7 +57,7 @@ def machine() -> Iterator[Finding]:
     memory = psutil.virtual_memory()
     told = f"{memory.available / GIGA:.1f} of {memory.total / GIGA:.1f} GB free"
     low = memory.available < LEAST_MEMORY
-    yield Finding("memory", told, "end other programs: a model needs about 2 GB" if low else "")
+    yield Finding("memory", told, "end other programs: a model and its critic need about 3 GB" if low else "")
 
 
 def versions() -> Iterator[Finding]:

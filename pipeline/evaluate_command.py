@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     settings = from_arguments(Evaluating, args)
-    if len(args.models) < 2 or len(set(args.models)) < len(args.models):
+    if len(args.models) < 2 or len({models.bare(name) for name in args.models}) < len(args.models):
         raise UserError("--models: name two models or more, each once")
     constitution = _constitution(args, settings)
     found, inputs = read_prompts(args.prompts)

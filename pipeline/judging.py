@@ -78,7 +78,7 @@ class Judge:
         cancelled: Cancelled,
     ) -> None:
         self.constitution = constitution
-        self.shots = FewShot() if engine.info.unaided else constitution.few_shot
+        self.shots = FewShot() if labelling.method in engine.info.skills else constitution.few_shot
         self.labelling, self.engine = labelling, engine
         self.form: Form = labelling.form or engine.info.form
         self.on_text, self.cancelled = on_text, cancelled

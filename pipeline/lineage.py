@@ -155,7 +155,7 @@ class _Walk:
             self._run(target, "chains" if kind == "chains" else "labels", source, beside)
         elif kind == "written":
             title = f"the project's own: {_text(source[kind])}"
-            facts = {name: source.get(name) for name in ("count", "reserved", "skills")}
+            facts = {name: source.get(name) for name in ("count", "reserved", "skills", "responses_by")}
             id = self._add(target, Node(f"written:{title}", "written", title, _facts(facts)))
             self._constitution(id, source.get("constitution"), "")
         elif kind:
@@ -188,7 +188,7 @@ class _Walk:
             self._constitution(id, version, names.get(_text(version), ""))
         whole = [*(by if isinstance(by, list) else [by]), *(critics if isinstance(critics, list) else [])]
         for one in dict.fromkeys(one for one in whole if isinstance(one, str)):
-            found = None if one == "bundled" else self._find(one, at)
+            found = None if bare(one) == "bundled" else self._find(one, at)
             if found and _card(found) is not None:
                 self._edge(self.begin("checkpoint", found), id)
 
@@ -225,7 +225,10 @@ class _Walk:
         self.edges[source, target] = None
 
     def _find(self, name: object, beside: Path) -> Path | None:
-        """Where a card's path leads: as it stands, or the same name beside the run that names it."""
+        """Where a card's path leads: as it stands, or the same name beside the run that names it.
+
+        The bundled critic is part of this package, whatever folder is looked in.
+        """
         if not isinstance(name, str) or not name.strip():
             return None
         name = bare(name)

@@ -56,13 +56,14 @@ class ModelFiles:
     torch: bool = False
 
     @property
-    def unaided(self) -> bool:
-        """Whether it learnt a critic's requests without solved examples, and so is to be shown none."""
+    def skills(self) -> frozenset[str]:
+        """What of a critic's work it learnt without solved examples (`written.Skill`), as its card says."""
         try:
-            card = bounded.json_of((self.adapter or self.folder) / CARD)
-            return any(source.get("written") == "critic" for source in card["lineage"]["sources"])
+            sources = bounded.json_of((self.adapter or self.folder) / CARD)["lineage"]["sources"]
+            taught = [source["skills"] for source in sources if source.get("written") == "critic"]
+            return frozenset(str(skill) for skills in taught for skill in skills)
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return False  # no card, or one that is not ours
+            return frozenset()  # no card, or one that is not ours
 
 
 TORCH = "torch:"
@@ -80,6 +81,8 @@ def resolve(name: str, *, download: bool = True) -> ModelFiles | ServerModel:
     With `download` false only what is on this machine counts, and what is wholly here: NotHereError is
     raised for the rest. Raises UserError with what to do.
     """
+    if servers.is_server(bare(name)) and not servers.is_server(name):
+        raise UserError(f"{name}: a server runs its models itself: leave {TORCH} out")
     return servers.read(name) if servers.is_server(name) else weights(name, download=download)
 
 

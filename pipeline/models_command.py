@@ -24,13 +24,13 @@ def register(subparsers: Any) -> None:
 
 
 def _get(args: argparse.Namespace) -> int:
-    if args.name in bundled.NAMES:
+    if models.bare(args.name) in bundled.NAMES:
         bundled.get()
     return _describe(models.resolve(args.name))
 
 
 def _show(args: argparse.Namespace) -> int:
-    if args.name in bundled.NAMES and not bundled.available():
+    if models.bare(args.name) in bundled.NAMES and not bundled.available():
         raise UserError(bundled.MISSING)
     return _describe(models.resolve(args.name, download=False))
 

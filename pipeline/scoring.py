@@ -83,7 +83,7 @@ def notes(pm: str, chains: Sequence[Chain]) -> list[str]:
             f"{pm}: was trained on {known:,} of these {len(asked):,} prompts, and may score what it learnt"
         )
     writers = {name for chain in chains for name in (chain.model, chain.critic)}
-    if trained := sorted(name for name in writers if Path(name).expanduser().is_dir()):
+    if trained := sorted(name for name in writers if Path(models.bare(name)).expanduser().is_dir()):
         try:
             found += seen.require_apart(trained, pm)
         except UserError as error:

@@ -70,6 +70,8 @@ def sft(args: argparse.Namespace) -> int:
         lessons += some
         origins.append(origin)
     revised = len(lessons)
+    if args.responses and not args.written:
+        raise UserError("--responses: take the place of those of --written, which is not there")
     if args.written:
         constitution = constitutions.load(constitutions.find(args.written))
         responses, more = sources.responses(args.responses) if args.responses else ({}, {})

@@ -62,6 +62,13 @@ TERMS = (
         "Each saved change of it is a version, named by its content.",
         "1.2",
     ),
+    Term(
+        "Critic",
+        "The model that critiques and revises: in the paper the one that answered, after solved examples. "
+        "The bundled model is too small for that and has a critic of its own, taught by the project's "
+        "chains: it is shown no solved examples, neither the constitution's nor yours.",
+        "3.1",
+    ),
     Term("Critique", "What the model finds wrong with its own response, asked for by one principle.", "3.1"),
     Term(
         "DPO",

@@ -37,7 +37,7 @@ ABOUT: Mapping[str, About] = {
         "revises it. Stop it, edit a step, draw it anew, branch.",
         "To see with your own eyes what the principles do to an answer.",
         "3.1",
-        ("Chain", "Critique", "Revision", "Red-team prompt"),
+        ("Chain", "Critic", "Critique", "Revision", "Red-team prompt"),
     ),
     "runs": About(
         "Whatever works in the background, one run at a time on each device: start a batch of chains, stop "

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from pipeline.configs import Drawing
-from pipeline.critique import Draft, Engines, Plan, extend, plan
+from pipeline.critique import Draft, Plan, extend, plan
 from pipeline.engines import Cancelled, Engine, StoppedError, never
 from pipeline.engines.fetching import Doing, silent
 from pipeline.engines.remote import RemoteEngine, Worker
 from pipeline.errors import UserError
-from pipeline.records import Constitution, Prompt, Step, well_formed
+from pipeline.records import Constitution, Prompt, Step, StepKind, well_formed
 from studio.store import chains, constitutions
 from studio.store.chains import NewChain, StoredChain
 from studio.store.database import Store
@@ -54,6 +54,7 @@ class Writing:
     ) -> None:
         self._draft, self._constitution, self._drawing = draft, constitution, drawing
         self._load, self._keep, self._end = load, keep, end
+        self._engines: dict[str, Engine] = {}
         self._stopped = threading.Event()
         self._watched = Watched(Moment(steps=draft.steps))
         self._show, self.moment = self._watched.show, self._watched.moment
@@ -76,12 +77,11 @@ class Writing:
         status: chains.Status = "failed"
         detail = "the studio failed here: its terminal shows why"
         try:
-            engines = self._engines()
             for step in extend(
                 self._draft,
                 self._constitution,
                 self._drawing,
-                engines,
+                self,
                 on_plan=lambda next: self._show(plan=next, text="", doing="waiting for the model"),
                 on_text=self._append,
                 cancelled=self._stopped.is_set,
@@ -101,11 +101,13 @@ class Writing:
             finally:
                 self._show(status=status, detail=detail, plan=None, text="", doing="")
 
-    def _engines(self) -> Engines:
-        policy = self._loaded(self._drawing.model)
-        if self._drawing.critic_name == self._drawing.model:
-            return Engines(policy, policy)
-        return Engines(policy, self._loaded(self._drawing.critic_name))
+    def of(self, kind: StepKind) -> Engine:
+        """Who writes such a step, loaded when its turn comes: the response does not wait for the critic."""
+        name = self._drawing.model if kind == "response" else self._drawing.critic_name
+        if name not in self._engines:
+            self._engines[name] = self._loaded(name)
+            self._show(doing="waiting for the model")
+        return self._engines[name]
 
     def _loaded(self, name: str) -> Engine:
         def doing(what: str) -> None:

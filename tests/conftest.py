@@ -40,10 +40,10 @@ class ScriptedEngine:
         name: str = "scripted",
         form: Form = "chat",
         last: str = "fine",
-        unaided: bool = False,
+        skills: frozenset[str] = frozenset(),
     ) -> None:
         self.requests: list[Request] = []
-        self.info = ModelInfo(name, "r1", "scripted", "float32", "cpu", form, 0, unaided)
+        self.info = ModelInfo(name, "r1", "scripted", "float32", "cpu", form, 0, skills)
         self._texts: Iterator[str] = chain(texts, repeat(last))
 
     def generate(

@@ -110,8 +110,8 @@ class ModelInfo:
     device: str
     form: Form
     parameters: int
-    unaided: bool = False
-    """It learnt a critic's requests without the constitution's solved examples, and so is shown none."""
+    skills: frozenset[str] = frozenset()
+    """What of a critic's work it learnt without solved examples, and so is shown none of."""
 
 
 OnText = Callable[[int, str], None]

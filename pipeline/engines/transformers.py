@@ -90,7 +90,7 @@ class TransformersEngine:
             device=device,
             form=self.encoder.form,
             parameters=sum(p.numel() for p in model.parameters()),
-            unaided=files.unaided,
+            skills=files.skills,
         )
 
     @property

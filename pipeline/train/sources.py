@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import bounded, comparisons
+from pipeline import bounded, comparisons, written
 from pipeline import constitution as constitutions
 from pipeline.calibration import Calibration
 from pipeline.compared_run import aggregated
@@ -31,22 +31,31 @@ def from_chains(run: Path, every: bool) -> tuple[list[Lesson], Origin]:
     Raises UserError where there are no chains.
     """
     chains = [chain for chain in chains_in(chains_file(run)) if chain.verdict != "rejected"]
+    critics = sorted({chain.critic for chain in chains} - {chain.model for chain in chains} - {""})
     return lessons_of(chains, every), {
         "chains": str(run),
         "count": len(chains),
         "constitutions": sorted({chain.constitution for chain in chains}),
         "models": sorted({chain.model for chain in chains}),
-        "critics": sorted({chain.critic for chain in chains} - {""}),
+        **({"critics": critics} if critics else {}),
         "seeds": sorted({chain.seed for chain in chains}),
         **_of_run(run),
     }
 
 
 def responses(run: Path) -> tuple[dict[str, str], Origin]:
-    """What a model answered in a run of `cai critique`, by prompt. Raises UserError where there are none."""
+    """What a model answered in a run of `cai critique --prompts written`, by prompt.
+
+    Raises UserError where nothing of it answers the project's chains.
+    """
     chains = chains_in(chains_file(run))
+    asked = {chain.prompt for chain in written.chains()}
     found = {chain.messages[-1].content: chain.steps[0].text for chain in chains if chain.steps}
-    return found, {"responses": str(run), "responses_by": sorted({chain.model for chain in chains})}
+    found = {prompt: text for prompt, text in found.items() if prompt in asked}
+    if not found:
+        raise UserError(f"{run}: answers none of the project's chains: draw it with --prompts written")
+    by = sorted({chain.model for chain in chains})
+    return found, {"responses": str(run), "responses_by": by, "responses_count": len(found)}
 
 
 def chains_file(run: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import bundled
+from pipeline.models import bare
 from studio.components.checkpoint_view import METHODS
 from studio.components.training_sources import Options
 from studio.context import Studio
@@ -36,7 +37,8 @@ def names(studio: Studio, model: str) -> list[str]:
     of = {str(one.source): one for one in checkpoints.listed(studio.store, studio.jobs.folder)}
     found: list[str] = []
     for _ in range(DEEPEST):
-        if model == "bundled":
+        model = bare(model)
+        if model in bundled.NAMES:
             found.append(bundled.GGUF.partition(".")[0])
         found += [model, model.rpartition("#")[2] if "#" in model else Path(model).name]
         if (one := of.get(model)) is None:

@@ -17,7 +17,8 @@ REFRESH = 3.0  # seconds
 def model_panel(blocks: gr.Blocks, studio: Studio) -> None:
     """Put the panel on a page."""
     with gr.Accordion("Model", open=not bundled.available()):
-        gr.HTML(f'<p class="cai-muted"><b>bundled</b>: {escape(bundled.CARD)}</p>', padding=False)
+        for name, card in zip(bundled.NAMES, (bundled.CARD, bundled.CRITIC_CARD), strict=True):
+            gr.HTML(f'<p class="cai-muted"><b>{name}</b>: {escape(card)}</p>', padding=False)
         state = gr.HTML(padding=False, elem_id="model-state")
         get = gr.Button("Get the bundled model", visible=False, variant="primary", elem_id="get-bundled")
         halt = gr.Button("Stop fetching", visible=False, size="sm", elem_id="stop-fetching")

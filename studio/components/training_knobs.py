@@ -10,6 +10,7 @@ import gradio as gr
 
 from pipeline import bundled, estimating
 from pipeline.errors import UserError
+from pipeline.models import bare
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio import forms
 from studio.escaping import escape
@@ -139,7 +140,7 @@ TYPICAL = 200
 
 def needs(config: Training, many: int) -> str:
     """What a run may take of memory and time, before it is started; empty where nothing goes in."""
-    if not many or (config.model == "bundled" and not bundled.ready()):
+    if not many or (bare(config.model) in bundled.NAMES and not bundled.ready()):
         return ""
     usual = float(min(TYPICAL, config.max_length))
     lengths = [usual] * 99 + [float(config.max_length)]

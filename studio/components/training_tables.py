@@ -22,7 +22,7 @@ def table_html(lines: Sequence[tuple[str, Curves]], some: Sequence[Panel]) -> st
     steps = sorted({step for _, curve in columns for step in curve.steps})
     if not steps:
         return ""
-    kept = spread(steps)
+    kept = spread([curve.steps for _, curve in columns])
     values = [dict(zip(curve.steps, curve.values, strict=True)) for _, curve in columns]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name, _ in columns)
     rows = "".join(
@@ -33,13 +33,20 @@ def table_html(lines: Sequence[tuple[str, Curves]], some: Sequence[Panel]) -> st
     )
     note = f'<p class="cai-muted">{len(kept)} of {len(steps):,} steps.</p>' if len(kept) < len(steps) else ""
     return (
-        f'{note}<div class="cai-wide cai-steps"><table class="cai-table"><thead><tr><th scope="col">Step</th>'
+        f'{note}<div class="cai-wide cai-steps" tabindex="0" role="group" aria-label="Figures by step">'
+        f'<table class="cai-table"><thead><tr><th scope="col">Step</th>'
         f"{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
-def spread(steps: Sequence[int]) -> list[int]:
-    """At most ROWS of these, the first and the last among them."""
-    if len(steps) <= ROWS:
-        return list(steps)
-    return [steps[round(at * (len(steps) - 1) / (ROWS - 1))] for at in range(ROWS)]
+def spread(curves: Sequence[Sequence[int]]) -> list[int]:
+    """Some ROWS of these steps, the first and the last among them; figures that are rare come first."""
+    kept: set[int] = set()
+    for steps in sorted(curves, key=len):
+        room = ROWS - len(kept)
+        if len(steps) <= room:
+            kept.update(steps)
+        elif steps and not kept.issuperset({steps[0], steps[-1]}):
+            many = max(2, room)
+            kept.update(steps[round(at * (len(steps) - 1) / (many - 1))] for at in range(many))
+    return sorted(kept)

@@ -20,6 +20,8 @@ from studio.store import constitutions, runs
 from studio.store.database import Reader
 from studio.store.runs import ACTIVE, Run
 
+LARGEST = 4_000_000
+"""Bytes of a card, or of ratings: all of a session's are read at once."""
 RESULT, SNAPSHOTS = "checkpoint", "snapshots"
 
 
@@ -166,7 +168,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 def small_json(path: Path) -> object:
     """What a JSON file says that a run wrote; None where it can't be read, or is too large to be one."""
     try:
-        return bounded.json_of(path)
+        return bounded.json_of(path, LARGEST)
     except (OSError, ValueError):
         return None
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import prompts, written
+from pipeline import models, prompts, written
 from pipeline.events import metrics
 from pipeline.records import Message, Prompt
 from pipeline.rundir import RunDir
@@ -39,7 +39,7 @@ class Size:
 
     def config(self, kind: type, **more: Any) -> Any:
         """Ours, of this size."""
-        return kind(steps=self.steps, batch=self.batch, save_every=10**6, **more)
+        return kind(steps=self.steps, batch=self.batch, at_once=self.batch, save_every=10**6, **more)
 
     def plain(self, folder: Path, **more: Any) -> dict[str, Any]:
         """The same for TRL's own scripts, on a processor."""
@@ -82,23 +82,18 @@ def sft_rates(size: Size = Size(), slowly: bool = False) -> Rates:
         start = loading.load(config, "language")
         rows = [{"input_ids": said(start.encoder, x.ask("chat"), x.answer)[0]} for x in lessons]
         for which, number in (("TRL in fp32", {"bf16": False}), ("TRL defaults", {}))[: 1 + slowly]:
-            yield (
-                which,
-                _clocked(
-                    SFTTrainer(
-                        model=str(start.files.folder),
-                        args=SFTConfig(**size.plain(folder, **number)),
-                        train_dataset=Dataset.from_list(rows),
-                        peft_config=_lora("CAUSAL_LM"),
-                    )
-                ),
+            plain = SFTTrainer(
+                model=str(start.files.folder),
+                args=SFTConfig(**size.plain(folder, **number)),
+                train_dataset=Dataset.from_list(rows),
+                peft_config=_lora("CAUSAL_LM"),
             )
+            yield which, _clocked(plain)
 
 
 def pm_rates(size: Size = Size()) -> Rates:
     """On the written pairs of harmlessness."""
     from datasets import Dataset
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
     from trl import RewardConfig, RewardTrainer
 
     config: Preferring = size.config(Preferring, heldout=0.0)
@@ -106,10 +101,6 @@ def pm_rates(size: Size = Size()) -> Rates:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         yield "ours", _ours(folder, "pm", lambda run: preference.train(run, config, preferences, {}))
-        files = loading.load(config, "reward").files
-        tokenizer = AutoTokenizer.from_pretrained(files.folder)
-        model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1)
-        model.config.pad_token_id = tokenizer.pad_token_id
         rows = [
             {
                 "prompt": [{"role": "user", "content": one.prompt}],
@@ -117,53 +108,47 @@ def pm_rates(size: Size = Size()) -> Rates:
                 "rejected": [{"role": "assistant", "content": one.worse}],
             }
             for one in written.judged("harmless")
+            if not one.reserved
         ]
-        yield (
-            "TRL in fp32",
-            _clocked(
-                RewardTrainer(
-                    model=model,
-                    args=RewardConfig(**size.plain(folder, bf16=False)),
-                    train_dataset=Dataset.from_list(rows),
-                    processing_class=tokenizer,
-                    peft_config=_lora("SEQ_CLS"),
-                )
-            ),
+        plain = RewardTrainer(
+            model=str(models.weights(config.model).folder),
+            args=RewardConfig(**size.plain(folder, bf16=False)),
+            train_dataset=Dataset.from_list(rows),
+            peft_config=_lora("SEQ_CLS"),
         )
+        yield "TRL in fp32", _clocked(plain)
 
 
 def rl_rates(size: Size = Size()) -> Rates:
-    """RLOO, four answers of 48 tokens to a prompt. The reward is their length: no model's time is in it."""
+    """RLOO, four answers of 48 tokens to a prompt. The reward is their length: no model's time is in it.
+
+    Next to nothing is learnt, so that the same model answers to the end.
+    """
     from datasets import Dataset
     from trl import RLOOConfig, RLOOTrainer
 
-    never = {"sample_every": 0, "snapshot_every": 10**6}
+    never = {"sample_every": 0, "snapshot_every": 10**6, "learning_rate": 1e-9}
     config: Reinforcing = size.config(Reinforcing, answers=4, max_tokens=48, **never)
     some: Sequence[Prompt] = list(islice(prompts.starter("red_team"), 64))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         yield "ours", _ours(folder, "rl", lambda run: rl.train(run, config, some, _lengths, None, {}))
         rows = [{"prompt": [{"role": "user", "content": one.messages[0].content}]} for one in some]
-        yield (
-            "TRL in fp32",
-            _clocked(
-                RLOOTrainer(
-                    model=str(loading.load(config, "language").files.folder),
-                    reward_funcs=lambda completions, **more: [
-                        float(len(c[0]["content"])) for c in completions
-                    ],
-                    args=RLOOConfig(
-                        **size.plain(folder, bf16=False),
-                        num_generations=config.answers,
-                        max_completion_length=config.max_tokens,
-                        temperature=config.temperature,
-                        beta=config.beta,
-                    ),
-                    train_dataset=Dataset.from_list(rows),
-                    peft_config=_lora("CAUSAL_LM"),
-                )
+        plain = RLOOTrainer(
+            model=str(models.weights(config.model).folder),
+            reward_funcs=lambda completions, **more: [float(len(c[0]["content"])) for c in completions],
+            args=RLOOConfig(
+                **size.plain(folder, bf16=False),
+                num_generations=config.answers,
+                max_completion_length=config.max_tokens,
+                temperature=config.temperature,
+                beta=config.beta,
+                learning_rate=config.learning_rate,
             ),
+            train_dataset=Dataset.from_list(rows),
+            peft_config=_lora("CAUSAL_LM"),
         )
+        yield "TRL in fp32", _clocked(plain)
 
 
 def _lengths(said: Sequence[tuple[Any, str]]) -> list[float]:

@@ -123,18 +123,22 @@ def test_policy_and_critic_may_differ_in_model_and_form(principled: Constitution
     assert not critic.requests[0].sampling.stop
 
 
-def test_a_critic_that_has_learnt_the_form_is_shown_no_solved_examples(
+def test_a_critic_is_shown_no_solved_examples_of_what_it_has_learnt(
     principled: Constitution, scripted: Scripted
 ) -> None:
     shot = CritiqueExample((Message("user", "Q"), Message("assistant", "A")), "C?", "C.", "R?", "R.")
     shown = replace(principled, few_shot=FewShot(critique=(shot,)))
-    for unaided in (False, True):
-        critic = scripted("bad", "better", name="c", unaided=unaided)
-        drawing = Drawing(model="p", critic="c", revisions=1)
+
+    def aided(*skills: str, **knobs: Any) -> list[bool]:
+        critic = scripted("bad", "better", name="c", skills=frozenset(skills))
+        drawing = Drawing(model="p", critic="c", revisions=1, **knobs)
         list(draw_chains(PROMPTS[:1], shown, drawing, Engines(scripted("x"), critic), lambda i, t: None))
-        assert [request.context.messages[0].content == "Q" for request in critic.requests] == [
-            not unaided
-        ] * 2
+        return ["C?" in str(request.context) for request in critic.requests]
+
+    assert aided() == [True, True]
+    assert aided("critique") == [False, True]
+    assert aided("critique", "revision") == [False, False]
+    assert aided("critique", "revision", form="plain") == [True, True]
 
 
 def test_the_bundled_model_is_criticised_by_the_bundled_critic_unless_another_is_named() -> None:
@@ -142,6 +146,8 @@ def test_the_bundled_model_is_criticised_by_the_bundled_critic_unless_another_is
     assert Drawing(critic="bundled").critic_name == "bundled"
     assert Drawing(model="other").critic_name == "other"
     assert Drawing(model="torch:bundled").critic_name == "torch:bundled-critic"
+    for unlearnt in ({"revisions": 0}, {"critiques": False}, {"form": "plain"}):
+        assert Drawing(**unlearnt).critic_name == "bundled"
 
 
 def test_a_cancel_keeps_the_step_that_was_begun(principled: Constitution, scripted: Scripted) -> None:

@@ -100,12 +100,21 @@ def test_an_adapter_lies_on_its_base(tmp_path: Path) -> None:
     assert found.revision.startswith(models.resolve(str(base)).revision + "+")
 
 
+def test_the_bundled_critic_is_an_adapter_on_the_bundled_model(bundled_folder: Path) -> None:
+    found = models.resolve("bundled-critic")
+    assert (found.folder, found.kind, found.skills) == (bundled_folder, "bundled", {"critique", "revision"})
+    assert not models.resolve("bundled").skills
+    assert sum(file.stat().st_size for file in bundled.CRITIC_FOLDER.iterdir()) < 12_000_000
+
+
 def test_who_learnt_a_critics_requests_is_known_by_its_card(tmp_path: Path) -> None:
     base = model(tmp_path / "base", "model.safetensors")
     critic = adapter(tmp_path / "critic", str(base))
-    assert not models.resolve(str(critic)).unaided
-    (critic / "checkpoint.json").write_text('{"lineage": {"sources": [{"written": "critic"}]}}')
-    assert models.resolve(str(critic)).unaided
+    assert not models.resolve(str(critic)).skills
+    (critic / "checkpoint.json").write_text(
+        '{"lineage": {"sources": [{"written": "critic", "skills": ["choice"]}]}}'
+    )
+    assert models.resolve(str(critic)).skills == {"choice"}
 
 
 def test_who_is_to_run_a_model_is_no_part_of_what_it_is(tmp_path: Path) -> None:
@@ -114,6 +123,8 @@ def test_who_is_to_run_a_model_is_no_part_of_what_it_is(tmp_path: Path) -> None:
     assert found == replace(models.resolve(str(folder)), torch=True)
     with pytest.raises(UserError, match="no model named"):
         models.resolve("torch:")
+    with pytest.raises(UserError, match="leave torch: out"):
+        models.resolve("torch:http://127.0.0.1/v1#m")
 
 
 @pytest.mark.parametrize("card", ["adapter_config.json", "checkpoint.json"])
@@ -124,13 +135,13 @@ def test_a_card_is_neither_endless_nor_bottomless(tmp_path: Path, card: str) -> 
         bounded.json_of(folder / card)
     with (folder / card).open("w") as file:
         file.truncate(bounded.MAX_JSON + 1)
-    with pytest.raises(ValueError, match="and so no description"):
+    with pytest.raises(ValueError, match="which such a file never has"):
         bounded.json_of(folder / card)
     if card == "adapter_config.json":
         with pytest.raises(UserError, match="does not name its base"):
             models.resolve(str(folder))
     else:
-        assert not models.resolve(str(folder)).unaided
+        assert not models.resolve(str(folder)).skills
 
 
 def test_adapters_of_adapters_and_circles_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from studio.store import chains, constitutions
 from studio.store.chains import ChainFilter
 from tests.studio.hands_target import say
 
-DRAWING = Drawing(revisions=1, max_tokens=6)
+DRAWING = Drawing(critic="bundled", revisions=1, max_tokens=6)
 
 
 def announced(add_step: Any) -> Any:

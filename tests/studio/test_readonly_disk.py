@@ -45,11 +45,12 @@ assert settings.get(Store.open(place / "sessions" / "mine"), "kept") == "yes"
 
 def test_a_disk_that_may_not_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unshare = shutil.which("unshare")
-    if not unshare or subprocess.run([unshare, "-rm", "true"], check=False).returncode:
+    mount = 'mount -t tmpfs -o size=64m tmpfs "$0" && exec "$@"'
+    begin = [unshare or "", "-rm", "sh", "-c", mount, str(tmp_path)]
+    if not unshare or subprocess.run([*begin, "true"], check=False).returncode:
         pytest.skip("a disk can't be mounted here")
     monkeypatch.setenv("CAI_HOME", str(tmp_path))
-    mount = 'mount -t tmpfs -o size=64m tmpfs "$0" && exec "$@"'
-    words = [unshare, "-rm", "sh", "-c", mount, tmp_path, sys.executable, "-c", TRYING, tmp_path]
+    words = [*begin, sys.executable, "-c", TRYING, str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert not done.returncode, done.stderr[-2_000:]
     said = done.stdout.splitlines()
