@@ -16,7 +16,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         "--prompts",
         required=True,
         type=Path,
-        help="a prompt file (text, JSONL, JSON, CSV, Parquet), or a shipped set: red-team, helpful:heldout, written",
+        help="a prompt file (text, JSONL, JSON, CSV, Parquet), or a set: red-team, helpful:heldout, written",
     )
     parser.add_argument("--run", required=True, type=Path, metavar="DIR", help="the run's directory")
 
