@@ -56,14 +56,14 @@ class ModelFiles:
     torch: bool = False
 
     @property
-    def skills(self) -> frozenset[str]:
+    def skills(self) -> tuple[str, ...]:
         """What of a critic's work it learnt without solved examples (`written.Skill`), as its card says."""
         try:
             sources = bounded.json_of((self.adapter or self.folder) / CARD)["lineage"]["sources"]
             taught = [source["skills"] for source in sources if source.get("written") == "critic"]
-            return frozenset(str(skill) for skills in taught for skill in skills)
+            return tuple(sorted({str(skill) for skills in taught for skill in skills}))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
-            return frozenset()  # no card, or one that is not ours
+            return ()  # no card, or one that is not ours
 
 
 TORCH = "torch:"

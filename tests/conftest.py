@@ -40,7 +40,7 @@ class ScriptedEngine:
         name: str = "scripted",
         form: Form = "chat",
         last: str = "fine",
-        skills: frozenset[str] = frozenset(),
+        skills: tuple[str, ...] = (),
     ) -> None:
         self.requests: list[Request] = []
         self.info = ModelInfo(name, "r1", "scripted", "float32", "cpu", form, 0, skills)

@@ -110,7 +110,7 @@ class ModelInfo:
     device: str
     form: Form
     parameters: int
-    skills: frozenset[str] = frozenset()
+    skills: tuple[str, ...] = ()
     """What of a critic's work it learnt without solved examples, and so is shown none of."""
 
 

@@ -130,7 +130,7 @@ def test_a_critic_is_shown_no_solved_examples_of_what_it_has_learnt(
     shown = replace(principled, few_shot=FewShot(critique=(shot,)))
 
     def aided(*skills: str, **knobs: Any) -> list[bool]:
-        critic = scripted("bad", "better", name="c", skills=frozenset(skills))
+        critic = scripted("bad", "better", name="c", skills=skills)
         drawing = Drawing(model="p", critic="c", revisions=1, **knobs)
         list(draw_chains(PROMPTS[:1], shown, drawing, Engines(scripted("x"), critic), lambda i, t: None))
         return ["C?" in str(request.context) for request in critic.requests]

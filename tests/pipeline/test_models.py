@@ -102,7 +102,7 @@ def test_an_adapter_lies_on_its_base(tmp_path: Path) -> None:
 
 def test_the_bundled_critic_is_an_adapter_on_the_bundled_model(bundled_folder: Path) -> None:
     found = models.resolve("bundled-critic")
-    assert (found.folder, found.kind, found.skills) == (bundled_folder, "bundled", {"critique", "revision"})
+    assert (found.folder, found.kind, found.skills) == (bundled_folder, "bundled", ("critique", "revision"))
     assert not models.resolve("bundled").skills
     assert sum(file.stat().st_size for file in bundled.CRITIC_FOLDER.iterdir()) < 12_000_000
 
@@ -114,7 +114,7 @@ def test_who_learnt_a_critics_requests_is_known_by_its_card(tmp_path: Path) -> N
     (critic / "checkpoint.json").write_text(
         '{"lineage": {"sources": [{"written": "critic", "skills": ["choice"]}]}}'
     )
-    assert models.resolve(str(critic)).skills == {"choice"}
+    assert models.resolve(str(critic)).skills == ("choice",)
 
 
 def test_who_is_to_run_a_model_is_no_part_of_what_it_is(tmp_path: Path) -> None:

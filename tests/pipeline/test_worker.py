@@ -57,6 +57,10 @@ def test_it_writes_and_scores_as_an_engine_here(remote: RemoteEngine, tiny_model
     assert remote.choose(contexts, ["x", "y"]) == local.choose(contexts, ["x", "y"])
 
 
+def test_what_a_critic_has_learnt_is_known_there(worker: Worker, bundled_folder: Path) -> None:
+    assert RemoteEngine(worker, "bundled-critic").info.skills == ("critique", "revision")
+
+
 def test_a_preference_model_scores_there_as_here_beside_the_models_that_write(
     worker: Worker, remote: RemoteEngine, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -38,7 +38,8 @@ def test_a_batch_of_chains(store: Store, tmp_path: Path) -> None:
     assert (run.stage, run.name, run.total) == ("critique", "minimal × 2", 2)
     assert stages.words(run, folder) == [
         *("critique", "--constitution", str(inputs / "constitution.yaml")),
-        *("--prompts", str(inputs / "prompts.jsonl"), "--run", str(folder), "--seed", "3"),
+        *("--prompts", str(inputs / "prompts.jsonl"), "--run", str(folder)),
+        *("--critic", "bundled-critic", "--seed", "3"),
     ]
 
 
