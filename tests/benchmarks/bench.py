@@ -101,7 +101,7 @@ def chains(engine: Recording) -> Iterator[Figure]:
     with prompts.find("red-team:train:64") as path:
         some = prompts.read(path).prompts
     harmless = constitution.load(constitution.shipped()["harmless"])
-    drawing = Drawing(revisions=2, max_tokens=48, top_p=0.95)
+    drawing = Drawing(critic="bundled", revisions=2, max_tokens=48, top_p=0.95)
     engine.asked.clear()
     both = critique.Engines(engine, engine)
     took = timed(lambda: critique.draw_chains(some, harmless, drawing, both, lambda *_: None))
