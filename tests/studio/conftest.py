@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,3 +59,23 @@ class Paused:
 def pausing(scripted: Callable[..., Any]) -> Callable[[str], Paused]:
     """Make an engine that begins this answer, and waits."""
     return lambda answer: Paused(scripted(answer))
+
+
+@pytest.fixture
+def on_a_small_disk(tmp_path: Path) -> Callable[[str], str]:
+    """Runs a script with the folder of a disk of 24 MB as its argument; returns what it said.
+
+    The disk is the script's alone, at the test's own folder. Skips where none can be mounted.
+    """
+    mount = 'mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@"'
+    begin = [shutil.which("unshare") or "", "-rm", "sh", "-c", mount, str(tmp_path)]
+
+    def run(script: str) -> str:
+        if not begin[0] or subprocess.run([*begin, "true"], check=False).returncode:
+            pytest.skip("a small disk can't be mounted here")
+        words = [*begin, sys.executable, "-c", script, str(tmp_path)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert not done.returncode, done.stderr[-2_000:]
+        return done.stdout
+
+    return run

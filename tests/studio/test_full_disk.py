@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
+from collections.abc import Callable
 
 FILLING = """
 import os, sys
@@ -41,15 +36,8 @@ print(kept, "kept")
 """
 
 
-def test_a_full_disk_is_told_and_with_room_the_session_goes_on(tmp_path: Path) -> None:
-    unshare = shutil.which("unshare")
-    if not unshare or subprocess.run([unshare, "-rm", "true"], check=False).returncode:
-        pytest.skip("a small disk can't be mounted here")
-    mount = 'mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@"'
-    words = [unshare, "-rm", "sh", "-c", mount, tmp_path, sys.executable, "-c", FILLING, tmp_path]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert not done.returncode, done.stderr[-2_000:]
-    *said, kept = done.stdout.splitlines()
+def test_a_full_disk_is_told_and_with_room_the_session_goes_on(on_a_small_disk: Callable[[str], str]) -> None:
+    *said, kept = on_a_small_disk(FILLING).splitlines()
     assert int(kept.split()[0]) > 10
     for line in said:
         assert line.startswith("The session can't be written now, and what was not said to be kept is not: ")
