@@ -73,7 +73,7 @@ def training_compare(blocks: gr.Blocks, studio: Studio) -> None:
             stamp,
             table_html(studio.store, chosen) if chosen else EMPTY,
             charts.several_runs(lines, first),
-            training_tables.table_html(lines, first),
+            training_tables.table_html([of for _, of in lines], first),
             gr.Timer(active=bool(chosen)),
         ]
 

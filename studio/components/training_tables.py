@@ -9,14 +9,14 @@ from studio.escaping import escape
 from studio.store.metrics import Curve, Curves
 
 ROWS = 50
-"""Steps that are shown of a long run: the first, the last, and some at equal distances between them."""
+"""Steps that are shown of a long run, or one more: the first, the last, those of rare figures, and others."""
 
 
-def table_html(lines: Sequence[tuple[str, Curves]], some: Sequence[Panel]) -> str:
+def table_html(runs: Sequence[Curves], some: Sequence[Panel]) -> str:
     """A row a step, a column for each figure of each of these runs; empty where nothing was measured."""
     columns: list[tuple[str, Curve]] = []
-    for number, (_, curves) in enumerate(lines, 1):
-        mark = f"{number} · " if len(lines) > 1 else ""
+    for number, curves in enumerate(runs, 1):
+        mark = f"{number} · " if len(runs) > 1 else ""
         names = dict.fromkeys(name for panel in some for name in panel.names if name in curves)
         columns += [(mark + name.replace("_", " "), curves[name]) for name in names]
     steps = sorted({step for _, curve in columns for step in curve.steps})

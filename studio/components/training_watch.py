@@ -56,7 +56,7 @@ def training_watch(studio: Studio, current: gr.Textbox) -> None:
         first, more = charts.panels(list(curves))
         told = figures_html(curves) if curves else WAITING if process else ""
         drawn = [charts.one_run(curves, some) for some in (first, more)]
-        numbers = training_tables.table_html([("", curves)], first + more)
+        numbers = training_tables.table_html([curves], first + more)
         return [stamp, busy, told, *drawn, numbers, gr.Timer(active=run is not None)]
 
     outputs = [seen, machine, figures, plot, rest, table, timer]

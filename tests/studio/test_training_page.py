@@ -117,14 +117,14 @@ def test_figures_are_the_newest_that_are_numbers() -> None:
 
 def test_every_number_of_a_curve_stands_in_a_table() -> None:
     first, more = training_charts.panels([*list(CURVES), HOSTILE])
-    told = table_html([("", {**CURVES, HOSTILE: CURVES["loss"]})], first + more)
+    told = table_html([{**CURVES, HOSTILE: CURVES["loss"]}], first + more)
     assert '<tr><th scope="row">2</th><td></td><td>2.5</td><td></td><td></td></tr>' in told
     assert told.count('<th scope="col">') == 5
     assert "<img" not in told
-    both = table_html([("a", CURVES), ("b", CURVES)], first)
+    both = table_html([CURVES, CURVES], first)
     assert "1 · loss" in both
     assert "2 · eval loss" in both
-    assert table_html([("", {})], first) == ""
+    assert table_html([{}], first) == ""
 
 
 def test_a_long_table_keeps_its_ends() -> None:
