@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import bounded
 from pipeline.errors import UserError
 from pipeline.gate import State, worst
 from pipeline.records import Axis
@@ -17,7 +16,7 @@ from studio.jobs import training
 from studio.jobs.stages import CRITIQUE, LABEL, PM, TRAINING
 from studio.jobs.training import CHAINS, EVERY, LABELS, Choices
 from studio.progress import plural
-from studio.store import gates, judgments, reading, runs
+from studio.store import checkpoints, gates, judgments, reading, runs
 from studio.store.chains import ChainFilter
 from studio.store.runs import Run
 
@@ -151,7 +150,7 @@ def _reward(studio: Studio, role: str, id: str) -> str:
     run = runs.load(studio.store, id)
     if run is None:
         raise UserError(f"the {role.lower()} model is not here any more: choose another")
-    card = _card(studio.jobs.of(id) / "checkpoint" / "checkpoint.json")
+    card = checkpoints.card_in(studio.jobs.of(id) / "checkpoint" / "checkpoint.json")
     lineage = card.get("lineage") or {}
     sources = [source for source in lineage.get("sources", ()) if isinstance(source, dict)]
     ai = sum(int(source.get("count", 0)) for source in sources if "labels" in source)
@@ -166,14 +165,6 @@ def _reward(studio: Studio, role: str, id: str) -> str:
     if reason := lineage.get("override_gate"):
         facts.append(f"trained anyway: “{escape(str(reason))}”")
     return _line(facts)
-
-
-def _card(path: Path) -> dict[str, Any]:
-    try:
-        card = bounded.json_of(path)
-    except (OSError, ValueError):
-        return {}
-    return card if isinstance(card, dict) else {}
 
 
 def _constitutions(studio: Studio, versions: set[str]) -> list[str]:

@@ -131,7 +131,7 @@ def _of_run(path: Path, run: Run | None) -> Iterator[Checkpoint]:
             run=path.name,
             name=f"{name}, {step.replace('-', ' ')}" if step else name,
             folder=folder,
-            card=_read(card),
+            card=card_in(card),
             made=datetime.fromtimestamp(_modified(card), UTC),
             at_work=at_work,
         )
@@ -160,7 +160,8 @@ def _step(folder: Path) -> int:
     return int(digits) if digits.isdecimal() else -1
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def card_in(path: Path) -> Mapping[str, Any]:
+    """What a checkpoint.json says; nothing where it can't be read."""
     card = small_json(path)
     return card if isinstance(card, dict) else {}
 
