@@ -24,7 +24,10 @@ AT_ONCE = 4096
 
 @dataclass
 class Row:
-    """A request on its way through the batch. `ids` is the prompt, `new` what was generated."""
+    """A request on its way through the batch. `ids` is the prompt, `new` what was generated.
+
+    `end` is the token that ended it, if one did: no part of its text.
+    """
 
     index: int
     ids: list[int]
@@ -38,12 +41,13 @@ class Row:
     anchor: int = 0
     decoded: int = 0
     finish: Finish | None = None
+    end: int | None = None
     began: float = 0.0
 
     def take(self, token: int) -> str:
         """Append a token; return the text that may now be shown."""
         if token in self.eos:
-            self.finish = "stop"
+            self.finish, self.end = "stop", token
         else:
             self.new.append(token)
             self._decode()

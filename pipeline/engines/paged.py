@@ -7,6 +7,7 @@ known by all tokens up to its end, so that a prompt begins with those that anoth
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.engines.decoding import Row
-from pipeline.engines.graph import compiled
+from pipeline.engines.graph import compiled, fits
+
+log = logging.getLogger(__name__)
 
 BLOCK = 32
 """Tokens in a block: fixed by OpenVINO on processors."""
@@ -234,6 +237,16 @@ class PagedModel:
             self.request.set_tensor(name, tensor)
         self.caches = grown
         self.blocks.add(new - old)
+
+
+def running(name: str, model: Any) -> PagedModel | None:
+    """A model as OpenVINO runs it, where that can, has the memory for it, and says the same as torch."""
+    try:
+        return PagedModel(model) if fits(model) else None
+    except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
+        # Whichever way it says that it can't: weights of another build, an operation, other logits.
+        log.warning("%s: torch runs it, as OpenVINO can't: %r", name, error)
+        return None
 
 
 class PagedBatch:

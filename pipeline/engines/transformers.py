@@ -6,7 +6,6 @@ in bf16 many options tie, and a probability moves by 0.01 with what else is in i
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,18 +28,17 @@ from pipeline.engines import (
     Request,
     Score,
     TooLong,
-    graph,
     ignore,
     never,
+    paged,
     paged_scores,
     sharing,
 )
 from pipeline.engines.decoding import Batch, Rounds, Row, decode, prefill
 from pipeline.engines.encoding import Encoder
-from pipeline.engines.paged import PagedBatch, PagedModel
+from pipeline.engines.paged import PagedBatch
 from pipeline.engines.slots import Slots
 
-log = logging.getLogger(__name__)
 LOCAL = {"trust_remote_code": False, "local_files_only": True}
 SCORED_AT_ONCE = 1 << 27
 """Logits that `score` holds at a time: 0.5 GB in fp32."""
@@ -81,7 +79,7 @@ class TransformersEngine:
         self.limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
         # Whether common beginnings are computed once; None until it was tried. False: never.
         self.shares: bool | None = None
-        self.paged = _paged(name, model) if openvino and graph.fits(model) else None
+        self.paged = paged.running(name, model) if openvino else None
         self._info = ModelInfo(
             name=name,
             revision=files.revision,
@@ -210,16 +208,6 @@ class TransformersEngine:
         ids = self.model.generation_config.eos_token_id
         ids = ids if isinstance(ids, list) else [ids]
         return frozenset(i for i in (*ids, self.tokenizer.eos_token_id) if i is not None)
-
-
-def _paged(name: str, model: Any) -> PagedModel | None:
-    """The model as OpenVINO runs it, where it can and says the same as torch."""
-    try:
-        return PagedModel(model)
-    except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
-        # Whichever way it says that it can't: weights of another build, an operation, other logits.
-        log.warning("%s: torch runs it, as OpenVINO can't: %r", name, error)
-        return None
 
 
 def _longest_first(rows: Sequence[Row]) -> list[Row]:

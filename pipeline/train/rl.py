@@ -13,12 +13,13 @@ from typing import Any
 from transformers import TrainerCallback
 
 from pipeline import templates
+from pipeline.engines import Sampling
 from pipeline.events import EventLog
 from pipeline.growing import EXCERPT
 from pipeline.records import Message, Prompt
 from pipeline.refusals import refuses
 from pipeline.rundir import RunDir
-from pipeline.train import frame
+from pipeline.train import frame, speaking
 from pipeline.train.loading import Loaded, load
 from pipeline.train.samples import Samples
 from pipeline.train.saving import Origin, save_policy
@@ -84,6 +85,19 @@ def _trainer(
                 for turns in asked
             ]
             return ids, None, {}
+
+        def _generate_single_turn(self, ids: list[list[int]], *more: Any) -> Any:
+            # A seed of its own for each answer of a run, whichever process writes it.
+            before = self.state.global_step * config.batch + self.accelerator.process_index * len(ids)
+            first = config.seed * 2**32 + before
+            samplings = [
+                Sampling(config.max_tokens, config.temperature, seed=first + i) for i in range(len(ids))
+            ]
+            model, ends = self.accelerator.unwrap_model(self.model), frozenset(self.eos_token_ids)
+            said = speaking.answers(model, start.tokenizer, ids, samplings, ends)
+            if said is None:
+                return super()._generate_single_turn(ids, *more)
+            return said if rloo else (said, None)
 
     rows = [{"prompt": [{"role": m.role, "content": m.content} for m in p.messages]} for p in prompts]
     return frame.resumable(Encoded)(

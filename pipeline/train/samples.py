@@ -13,12 +13,14 @@ from typing import Any
 from transformers import TrainerCallback
 
 from pipeline import templates
+from pipeline.engines import Sampling
 from pipeline.engines.encoding import Encoder
 from pipeline.events import EventLog
 from pipeline.growing import EXCERPT
 from pipeline.prompts import starter
 from pipeline.records import Prompt
 from pipeline.refusals import refuses
+from pipeline.train import speaking
 
 RED_TEAM, HELPFUL = 4, 8
 """How many prompts of each kind are asked."""
@@ -64,11 +66,19 @@ class Samples(TrainerCallback):
 
 def answers(model: Any, encoder: Encoder, prompts: Sequence[Prompt]) -> list[str]:
     """A greedy answer to each prompt, by a model that is being trained and goes on being so."""
+    rows = [encoder.encode(templates.response(encoder.form, prompt.messages)) for prompt in prompts]
+    greedy = [Sampling(TOKENS, temperature=0)] * len(rows)
+    end = frozenset([encoder.tokenizer.eos_token_id])
+    said = speaking.answers(model, encoder.tokenizer, rows, greedy, end) or _generated(model, encoder, rows)
+    return [encoder.tokenizer.decode(row, skip_special_tokens=True).strip() for row in said]
+
+
+def _generated(model: Any, encoder: Encoder, rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The same by transformers."""
     import torch
 
-    rows = [encoder.encode(templates.response(encoder.form, prompt.messages)) for prompt in prompts]
     longest, pad = max(map(len, rows)), encoder.tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=model.device)
+    ids = torch.tensor([[pad] * (longest - len(row)) + [*row] for row in rows], device=model.device)
     mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=model.device)
     training = model.training
     model.eval()
@@ -83,5 +93,5 @@ def answers(model: Any, encoder: Encoder, prompts: Sequence[Prompt]) -> list[str
             )
     finally:
         model.train(training)
-    said = [encoder.tokenizer.decode(row[longest:], skip_special_tokens=True) for row in out.tolist()]
-    return [text.strip() for text in said]
+    tokens: list[list[int]] = out[:, longest:].tolist()
+    return tokens

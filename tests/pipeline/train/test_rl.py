@@ -11,14 +11,18 @@ from typing import Any
 
 import pytest
 
+from pipeline import templates
+from pipeline.engines import Sampling
 from pipeline.errors import UserError
 from pipeline.events import metrics
 from pipeline.preference_model import PreferenceModel
 from pipeline.prompts import from_text
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
-from pipeline.train import preference, rl, sft
+from pipeline.train import preference, rl, sft, speaking
 from pipeline.train.examples import Preference, lesson
+from pipeline.train.loading import load
+from pipeline.train.samples import _generated, fixed
 from pipeline.training_configs import Preferring, Reinforcing, Supervised
 
 pytestmark = pytest.mark.training
@@ -102,6 +106,25 @@ def test_an_adapter_goes_on_from_where_it_was_and_the_kl_is_measured_from_there(
         json.loads((tmp_path / run / "checkpoint" / "checkpoint.json").read_text()) for run in ("sft", "rl")
     )
     assert before["parameters"] == after["parameters"]
+
+
+def test_what_is_said_in_training_is_what_transformers_would_say(bundled_folder: Path) -> None:
+    import torch
+    from peft import get_peft_model
+
+    start = load(Reinforcing(model=str(bundled_folder)), "language")
+    start.adapter.init_lora_weights = False  # else it adds nothing yet
+    torch.manual_seed(0)
+    model = get_peft_model(start.model, start.adapter)
+    for name, weight in model.named_parameters():
+        weight.data *= 0.1 if "lora_" in name else 1.0
+    prompts = fixed()[:3]
+    asked = [start.encoder.encode(templates.response("chat", p.messages)) for p in prompts]
+    ends = frozenset([start.tokenizer.eos_token_id])
+    said = speaking.answers(model, start.tokenizer, asked, [Sampling(12, temperature=0)] * 3, ends)
+    assert said is not None
+    expected = _generated(model, start.encoder, asked)
+    assert [row[:12] for row in expected] == said
 
 
 def test_snapshots_are_models_of_their_own(
