@@ -150,8 +150,8 @@ def _written(seen: Seen, node: Node) -> None:
     axis, facts = re.sub(r"^the project's own: ", "", node.title), dict(node.facts)
     if axis == "critic":
         told = facts.get("skills", "").split(", ")
-        for text, pair in written.critic_prompts([s for s in written.SKILLS if s in told] or written.SKILLS):
-            seen.prompts.setdefault(key([Message("user", text)]), node.title)
+        for asked, pair in written.critic_prompts([s for s in written.SKILLS if s in told] or written.SKILLS):
+            seen.prompts.setdefault(key(asked), node.title)
             seen.pairs.update([pair] * bool(pair))
     elif axis in get_args(Axis):
         reserved = facts.get("reserved") == "True"

@@ -46,7 +46,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class WrittenPair:
-    """Two responses, the better of which the project has chosen, and why."""
+    """Two responses, the better of which the project has chosen, and why. `earlier` turns of the chat."""
 
     __pydantic_config__ = STRICT
 
@@ -58,12 +58,17 @@ class WrittenPair:
     worse: str
     why: str
     reserved: bool = False
+    earlier: tuple[Message, ...] = ()
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation up to the responses."""
+        return (*self.earlier, Message("user", self.prompt))
 
     def as_pair(self) -> Pair:
         """The same as a pair, whose sides are drawn from its id as all are."""
         kind: PromptKind = "red_team" if self.axis == "harmless" else "helpful"
-        asked = (Message("user", self.prompt),)
-        return pairs.make_pair(self.id, asked, self.better, self.worse, WRITTEN, WRITTEN, kind)
+        return pairs.make_pair(self.id, self.messages, self.better, self.worse, WRITTEN, WRITTEN, kind)
 
 
 @dataclass(frozen=True)
@@ -144,12 +149,13 @@ def critic_lessons(
     return lessons
 
 
-def critic_prompts(what: Collection[Skill] = SKILLS) -> list[tuple[str, str]]:
-    """What those lessons are about: each prompt with the id of its pair, which is empty for a chain's."""
-    found = [(chain.prompt, "") for chain in chains() if {"critique", "revision"} & set(what)]
+def critic_prompts(what: Collection[Skill] = SKILLS) -> list[tuple[tuple[Message, ...], str]]:
+    """What those lessons are about: each conversation with its pair's id, which is empty for a chain's."""
+    taught = chains() if {"critique", "revision"} & set(what) else []
+    found: list[tuple[tuple[Message, ...], str]] = [((Message("user", c.prompt),), "") for c in taught]
     for axis in ("harmless", "helpful"):
         if "choice" in what or (axis == "harmless" and "contrast" in what):
-            found += [(one.prompt, one.as_pair().id) for one in judged(axis) if not one.reserved]
+            found += [(one.messages, one.as_pair().id) for one in judged(axis) if not one.reserved]
     return found
 
 
@@ -176,10 +182,11 @@ def _drawn(principles: Sequence[Principle], written: WrittenPair, seed: int) -> 
 def _choices(written: WrittenPair, principle: Principle) -> list[Lesson]:
     """Both orders, under a principle drawn for it; helpful pairs are asked what evaluations ask."""
     question = (principle.comparison or "") if written.axis == "harmless" else templates.BETTER
-    asked = (Message("user", written.prompt),)
 
     def order(a: str, b: str, answer: str) -> Lesson:
-        return Lesson(lambda form: templates.choice(form, asked, question, a, b), answer, written.id)
+        return Lesson(
+            lambda form: templates.choice(form, written.messages, question, a, b), answer, written.id
+        )
 
     first, second = templates.OPTIONS
     return [order(written.better, written.worse, first), order(written.worse, written.better, second)]
@@ -187,10 +194,9 @@ def _choices(written: WrittenPair, principle: Principle) -> list[Lesson]:
 
 def _contrasts(written: WrittenPair, principle: Principle) -> list[Lesson]:
     """The better response after a principle's good examples, the worse after its bad; harmless pairs only."""
-    asked = (Message("user", written.prompt),)
 
     def after(examples: Sequence[Exchange], response: str) -> Lesson:
-        return Lesson(lambda form: templates.contrast(form, examples, asked), response, written.id)
+        return Lesson(lambda form: templates.contrast(form, examples, written.messages), response, written.id)
 
     if written.axis != "harmless" or not (principle.keeps and principle.breaks):
         return []

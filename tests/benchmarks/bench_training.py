@@ -103,7 +103,7 @@ def pm_rates(size: Size = Size()) -> Rates:
         yield "ours", _ours(folder, "pm", lambda run: preference.train(run, config, preferences, {}))
         rows = [
             {
-                "prompt": [{"role": "user", "content": one.prompt}],
+                "prompt": [{"role": m.role, "content": m.content} for m in one.messages],
                 "chosen": [{"role": "assistant", "content": one.better}],
                 "rejected": [{"role": "assistant", "content": one.worse}],
             }

@@ -34,6 +34,16 @@ def test_a_critic_learns_both_orders_of_each_pair_and_no_reserved_one() -> None:
     assert not reserved & {lesson.source for lesson in lessons}
 
 
+def test_a_pair_in_a_longer_chat_is_judged_with_all_of_it() -> None:
+    chat = next(one for one in written.judged("harmless") if one.earlier)
+    asked = (*chat.earlier, Message("user", chat.prompt))
+    assert chat.as_pair().messages == asked
+    lessons = written.critic_lessons(constitutions.load(constitutions.find("harmless")), 0, ["choice"])
+    question = next(x for x in lessons if x.source == chat.id).ask("chat").messages[-1].content
+    assert f"Human: {chat.earlier[0].content}\n\nAssistant: {chat.earlier[1].content}" in question
+    assert (asked, chat.as_pair().id) in written.critic_prompts(["choice"])
+
+
 def test_a_chain_teaches_what_the_templates_ask() -> None:
     constitution = constitutions.load(constitutions.find("harmless"))
     chain = written.chains()[0]
