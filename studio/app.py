@@ -37,6 +37,7 @@ from studio.pages import (
     sessions,
     training,
 )
+from studio.startup import without_an_app_for_each_page
 from studio.store.database import SessionReadOnly
 from studio.theme import studio_theme
 
@@ -142,12 +143,13 @@ def _head() -> str:
 
 
 def _blocks(studio: Studio, logout: bool) -> gr.Blocks:
-    with Pages(title="CAI Studio", analytics_enabled=False) as blocks:
-        _page(blocks, studio, PAGES[0], logout)
-        api.build(studio)
-    for page in PAGES[1:]:
-        with blocks.route(page.title, f"/{page.path}"):
-            _page(blocks, studio, page, logout)
+    with without_an_app_for_each_page():
+        with Pages(title="CAI Studio", analytics_enabled=False) as blocks:
+            _page(blocks, studio, PAGES[0], logout)
+            api.build(studio)
+        for page in PAGES[1:]:
+            with blocks.route(page.title, f"/{page.path}"):
+                _page(blocks, studio, page, logout)
     return blocks
 
 

@@ -86,8 +86,12 @@ def exports_section(studio: Studio, chosen: Sequence[Any]) -> Section:
         return "" if asked.labeller is None else _command(studio, asked, form, kind, by)
 
     options = [form, kind, by]
-    form.change(lambda form: gr.update(choices=list(FILES[form]), value=FILES[form][0]), form, kind, **QUIET)
-    gr.on([control.change for control in options], equal, [*options, *chosen], command, **QUIET)
+    asked = {"inputs": [*options, *chosen], "outputs": command, "trigger_mode": "always_last"}
+    saying = {"fn": equal, **asked, **QUIET}
+    form.change(
+        lambda form: gr.update(choices=list(FILES[form]), value=FILES[form][0]), form, kind, **QUIET
+    ).then(**saying)
+    gr.on([kind.change, by.change], **saying)
     start.click(export, [*options, calibrated, *chosen], [said, file], **QUIET)
     return Section((calibrated, said, file, form, kind, by, command, about), render)
 

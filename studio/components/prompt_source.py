@@ -55,8 +55,9 @@ def prompt_source(studio: Studio) -> dict[str, Any]:
             studio, of, path, set, lines, lambda rows, done: progress(done, desc=f"{rows:,} rows read")
         )
 
-    gr.on([again.change, shipped.change, typed.change], check, sources, found, **QUIET)
-    file.change(check_file, sources, found, **READING)
+    changes = [again.change, shipped.change, typed.change]
+    gr.on(changes, check, sources, found, trigger_mode="multiple", **QUIET)
+    file.change(check_file, sources, found, trigger_mode="multiple", **READING)
     return dict(zip(SOURCES, sources, strict=True))
 
 

@@ -90,8 +90,10 @@ def card_of(
 
     every = list(form.values())
     counted = [*sources.values(), *(form[name] for name in SHAPING)]
-    gr.on([c.change for c in counted], tell, every, goes, trigger_mode="always_last", **QUIET)
-    gr.on([c.change for c in every], say, every, command, trigger_mode="always_last", **QUIET)
+    others = [c for c in every if c not in counted]
+    told_of = gr.on([c.change for c in counted], tell, every, goes, trigger_mode="always_last", **QUIET)
+    told_of.then(say, every, command, trigger_mode="always_last", **QUIET)
+    gr.on([c.change for c in others], say, every, command, trigger_mode="always_last", **QUIET)
     return Card(stage, form, preset, goes, start, problem, offers, begin, tell, _filler(stage))
 
 

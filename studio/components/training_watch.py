@@ -60,15 +60,9 @@ def training_watch(studio: Studio, current: gr.Textbox) -> None:
         return [stamp, busy, told, *drawn, numbers, gr.Timer(active=run is not None)]
 
     outputs = [seen, machine, figures, plot, rest, table, timer]
-    # "always_last": a change that comes while a look is under way must not be lost.
-    gr.on(
-        [current.change, timer.tick],
-        look,
-        [seen, current],
-        outputs,
-        trigger_mode="always_last",
-        **QUIET,
-    )
+    # "multiple": a change that comes while a look is under way must not be lost.
+    current.change(look, [seen, current], outputs, trigger_mode="multiple", **QUIET)
+    timer.tick(look, [seen, current], outputs, **QUIET)
 
 
 def figures_html(curves: Curves) -> str:

@@ -61,8 +61,8 @@ class Sides:
     draft: Constitution | str
 
 
-def trial(studio: Studio, editor: Any) -> None:
-    """Put a trial of the constitution that the editor shows on a page."""
+def trial(studio: Studio, editor: Any, looked: Any) -> None:
+    """Put a trial of the constitution that the editor shows on a page; `looked` is the event of another."""
     content_notice()
     running: dict[str, Trial] = {}  # by browser tab
     with gr.Column(elem_classes="cai-behind-notice"):
@@ -129,7 +129,7 @@ def trial(studio: Studio, editor: Any) -> None:
     inputs = [editor, prompt, principle, *controls.values()]
     gr.on([run.click, prompt.submit], go, inputs, shown, js=FLUSH, **STREAM)
     stop.click(halt, **QUIET)
-    editor.change(choices, [editor, principle], principle, **QUIET)
+    looked.then(choices, [editor, principle], principle, trigger_mode="always_last", **QUIET)
 
 
 def both_sides(studio: Studio, name: str, only: str) -> Sides:

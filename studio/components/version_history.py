@@ -38,8 +38,8 @@ PRESSED = """element.addEventListener('click', (event) => {
 });"""
 
 
-def version_history(studio: Studio, editor: Any, tabs: Any) -> None:
-    """Put the history of the constitution that the editor shows on a page.
+def version_history(studio: Studio, editor: Any, looked: Any, tabs: Any) -> None:
+    """Put the history of the constitution that the editor shows on a page; `looked` is the event of another.
 
     What is restored opens in the editor, whose tab of `tabs` comes forward.
     """
@@ -82,8 +82,9 @@ def version_history(studio: Studio, editor: Any, tabs: Any) -> None:
             return look_at(name, what), to_cards(), ""
         return gr.skip(), gr.skip(), mistake.html
 
-    editor.change(refresh, editor, [table, before, after], **QUIET).then(
-        compare, [editor, before, after], changes, **QUIET
+    mode = {"trigger_mode": "always_last", **QUIET}
+    looked.then(refresh, editor, [table, before, after], **mode).then(
+        compare, [editor, before, after], changes, **mode
     )
     gr.on([before.input, after.input], compare, [editor, before, after], changes, **QUIET)
     table.click(restore, editor, [editor, tabs, problem], **QUIET)

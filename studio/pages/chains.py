@@ -124,7 +124,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     steps.branch(branch, None, [current, problem], **QUIET).then(None, current, js=LINK).then(
         watch, current, shown, **STREAM
     )
-    current.change(kin, current, [family, compare], **QUIET)
+    current.change(kin, current, [family, compare], trigger_mode="multiple", **QUIET)
     steps.change(kin, current, [family, compare], **QUIET)
     blocks.load(linked, None, current, **QUIET).then(watch, current, shown, **STREAM)
     blocks.load(remembered, None, inputs, **QUIET).then(None, inputs[0], inputs[0], js=READ_TYPED)

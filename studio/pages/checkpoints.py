@@ -97,7 +97,9 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
 
     seeing = {"fn": look, "inputs": [seen, current], "outputs": outputs, **QUIET}
     # What was said of one checkpoint, or packed of it, is not the next one's.
-    current.change(lambda: ["", gr.update(visible=False)], None, [problem, download], **QUIET)
+    current.change(
+        lambda: ["", gr.update(visible=False)], None, [problem, download], trigger_mode="multiple", **QUIET
+    )
     gr.on([current.change, gr.Timer(REFRESH).tick], **seeing)
     blocks.load(linked, None, current, **QUIET).then(**seeing)
     pack.click(zip_, current, [problem, download], **WORK)
