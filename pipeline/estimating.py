@@ -126,7 +126,7 @@ def foresee(
     rate = None if cuda else matrix_rate()
     if not config.at_once:
         config = replace(config, at_once=_at_once(config, sizes, lengths, free, cuda))
-    return config, estimate(config, sizes, lengths, steps, free, rate).lines()
+    return config, estimate(config, sizes, lengths, steps, free, rate, cuda).lines()
 
 
 def memory() -> tuple[float, bool]:
@@ -154,7 +154,7 @@ def _at_once(config: Training, sizes: Shape, lengths: Sequence[float], free: flo
         config.batch if cuda or isinstance(config, Reinforcing) else min(config.batch, ENOUGH), 1, -1
     ):
         tried = replace(config, at_once=many)
-        found = estimate(tried, sizes, lengths, 1, free, None)
+        found = estimate(tried, sizes, lengths, 1, free, None, cuda)
         if config.batch % many == 0 and found.total < 0.5 * free:
             return many
     return 1
@@ -167,6 +167,7 @@ def estimate(
     steps: int,
     available: float,
     rate: float | None,
+    cuda: bool = False,
 ) -> Estimate:
     """For examples of these lengths in tokens (prompt and answer), at `rate` multiply-adds a second.
 
@@ -185,6 +186,9 @@ def estimate(
         width * model.parameters if full and isinstance(config, Reinforcing | Direct) else 0
     )
     per_token = _activations(model, config)
+    # Before there are activations, OpenVINO writes the answers of a merged copy: see `engines.graph.KEPT`.
+    writes = isinstance(config, Reinforcing) and not cuda
+    sampling = 4 * width * model.parameters if writes else 0.0
     passes = 3.0 if full else 2.0  # forward, back through the activations, and for the weights themselves
     work = passes * 2 * model.parameters * tokens * config.batch * sides
     if isinstance(config, Reinforcing):
@@ -195,7 +199,7 @@ def estimate(
         width * model.parameters,
         others,
         trained * width * 3,
-        at_once * sides * longest * per_token,
+        max(at_once * sides * longest * per_token, sampling),
         work / (2 * rate * REACHED) if rate else None,
         steps,
         available,

@@ -46,7 +46,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class WrittenPair:
-    """Two responses, the better of which the project has chosen, and why. `earlier` turns of the chat."""
+    """Two responses, the better of which the project has chosen, and why. Before it come `earlier` turns."""
 
     __pydantic_config__ = STRICT
 
@@ -59,6 +59,11 @@ class WrittenPair:
     why: str
     reserved: bool = False
     earlier: tuple[Message, ...] = ()
+
+    def __post_init__(self) -> None:
+        roles = [message.role for message in self.earlier]
+        if roles != ["user", "assistant"] * (len(roles) // 2):
+            raise ValueError("earlier: the turns before the prompt are a user's and the assistant's by turns")
 
     @property
     def messages(self) -> tuple[Message, ...]:

@@ -109,6 +109,7 @@ def build(
     gradio: Any = next(route.app for route in app.routes if isinstance(route, Mount))
     gradio.state_holder = PageStates()
     gradio.state_holder.set_blocks(gradio.get_blocks())
+    gradio.get_blocks().app = gradio  # Gradio's queue looks for it there
     app.state.gradio = gradio
     return app
 

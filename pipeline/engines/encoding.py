@@ -66,3 +66,10 @@ class Encoder:
     def _special(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+
+def ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end what a model says."""
+    ids = model.generation_config.eos_token_id
+    ids = ids if isinstance(ids, list) else [ids]
+    return frozenset(i for i in (*ids, tokenizer.eos_token_id) if i is not None)

@@ -25,7 +25,8 @@ from openvino._offline_transformations import paged_attention_transformation  # 
 from openvino.op.util import Variable, VariableInfo  # noqa: E402
 
 KEPT = 3
-"""Times the weights in fp32 that must be free: they are kept once more, and twice while it is compiled."""
+"""Times the weights in fp32 that must be free: they are kept once more, and twice while it is compiled; once
+more where an adapter is merged."""
 
 
 def fits(model: Any) -> bool:
@@ -37,8 +38,12 @@ def fits(model: Any) -> bool:
         and config.model_type == "llama"
         and config.hidden_act == "silu"
         and rope.get("rope_type") in ("default", "linear", "llama3", "yarn")
-        and psutil.virtual_memory().available > KEPT * 4 * sum(p.numel() for p in model.parameters())
+        and psutil.virtual_memory().available > _kept(model) * 4 * sum(p.numel() for p in model.parameters())
     )
+
+
+def _kept(model: Any) -> int:
+    return KEPT + hasattr(model, "merge_and_unload")
 
 
 @cache
@@ -58,7 +63,7 @@ def compiled(model: Any) -> ov.CompiledModel:
     """
     able = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     narrow = model.dtype == torch.bfloat16 and "BF16" in able
-    if hasattr(model, "merge_and_unload"):  # of bf16, which would round the sum
+    if hasattr(model, "merge_and_unload"):  # a copy: training goes on; bf16 would round it
         model = copy.deepcopy(model).float().merge_and_unload()
     graph = _Llama(model).graph()
     paged_attention_transformation(graph)

@@ -35,7 +35,7 @@ from pipeline.engines import (
     sharing,
 )
 from pipeline.engines.decoding import Batch, Rounds, Row, decode, prefill
-from pipeline.engines.encoding import Encoder
+from pipeline.engines.encoding import Encoder, ends
 from pipeline.engines.paged import PagedBatch
 from pipeline.engines.slots import Slots
 
@@ -73,7 +73,7 @@ class TransformersEngine:
         except Exception as error:  # a damaged folder makes the libraries raise nearly anything
             raise EngineError(f"{name} could not be loaded: {error or type(error).__name__}") from error
         self.model = model.eval()
-        self.encoder = Encoder(self.tokenizer, name)
+        self.encoder, self.ends = Encoder(self.tokenizer, name), ends(model, self.tokenizer)
         self.slots = slots or (32 if device == "cuda" else 48)
         self.pad = self.tokenizer.pad_token_id or 0
         self.limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
@@ -173,7 +173,7 @@ class TransformersEngine:
         self._room(index, len(ids) + request.sampling.max_tokens)
         # The draw is on the CPU on every device: the same seed, the same stream.
         generator = torch.Generator().manual_seed(request.sampling.seed)
-        return Row(index, ids, request.sampling, self.tokenizer, self._ends(), generator)
+        return Row(index, ids, request.sampling, self.tokenizer, self.ends, generator)
 
     def _score_whole(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
         order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
@@ -203,11 +203,6 @@ class TransformersEngine:
                 f"the prompt with its answer takes {tokens} tokens, and {self.info.name} holds {self.limit}: "
                 "shorten the prompt, use fewer few-shot examples, or lower max tokens",
             )
-
-    def _ends(self) -> frozenset[int]:
-        ids = self.model.generation_config.eos_token_id
-        ids = ids if isinstance(ids, list) else [ids]
-        return frozenset(i for i in (*ids, self.tokenizer.eos_token_id) if i is not None)
 
 
 def _longest_first(rows: Sequence[Row]) -> list[Row]:

@@ -6,6 +6,7 @@ new one is switched off. Headless: `cai rl`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from pipeline.growing import EXCERPT
 from pipeline.records import Message, Prompt
 from pipeline.refusals import refuses
 from pipeline.rundir import RunDir
-from pipeline.train import frame, speaking
+from pipeline.train import frame
 from pipeline.train.loading import Loaded, load
 from pipeline.train.samples import Samples
 from pipeline.train.saving import Origin, save_policy
+from pipeline.train.speaking import Speaker
 from pipeline.training_configs import Reinforcing
 
 Score = Callable[[Sequence[tuple[Sequence[Message], str]]], list[float]]
@@ -77,6 +79,8 @@ def _trainer(
     base: Any = RLOOTrainer if rloo else GRPOTrainer
     kind: Any = RLOOConfig if rloo else GRPOConfig
 
+    speaker = Speaker()
+
     class Encoded(base):
         def _tokenize_prompts(self, asked: list[Any]) -> Any:
             # Our own encoder: no text of a prompt can forge a turn, and a base model is asked in plain form.
@@ -87,14 +91,11 @@ def _trainer(
             return ids, None, {}
 
         def _generate_single_turn(self, ids: list[list[int]], *more: Any) -> Any:
-            # A seed of its own for each answer of a run, whichever process writes it.
-            before = self.state.global_step * config.batch + self.accelerator.process_index * len(ids)
-            first = config.seed * 2**32 + before
-            samplings = [
-                Sampling(config.max_tokens, config.temperature, seed=first + i) for i in range(len(ids))
-            ]
-            model, ends = self.accelerator.unwrap_model(self.model), frozenset(self.eos_token_ids)
-            said = speaking.answers(model, start.tokenizer, ids, samplings, ends)
+            first = self.accelerator.process_index * len(ids)
+            seeds = [answer_seed(config.seed, self.state.global_step, first + i) for i in range(len(ids))]
+            samplings = [Sampling(config.max_tokens, config.temperature, seed=seed) for seed in seeds]
+            model = self.accelerator.unwrap_model(self.model)
+            said = speaker.answers(model, start.tokenizer, ids, samplings)
             if said is None:
                 return super()._generate_single_turn(ids, *more)
             return said if rloo else (said, None)
@@ -159,6 +160,12 @@ class Snapshots(TrainerCallback):
                 save_policy(
                     model, self.start, to, Origin(self.config.algorithm, state.global_step, self.lineage)
                 )
+
+
+def answer_seed(run_seed: int, step: int, place: int) -> int:
+    """The seed of one answer: a hash of the run's, the step and its place among the step's, in 63 bits."""
+    digest = hashlib.sha256(f"{run_seed}:{step}:{place}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def repeated(text: str) -> float:

@@ -20,7 +20,7 @@ from pipeline.growing import EXCERPT
 from pipeline.prompts import starter
 from pipeline.records import Prompt
 from pipeline.refusals import refuses
-from pipeline.train import speaking
+from pipeline.train.speaking import Speaker
 
 RED_TEAM, HELPFUL = 4, 8
 """How many prompts of each kind are asked."""
@@ -45,7 +45,7 @@ class Samples(TrainerCallback):
 
     def __init__(self, log: EventLog, encoder: Encoder, every: int) -> None:
         self.log, self.encoder, self.every = log, encoder, every
-        self.prompts = fixed()
+        self.prompts, self.speaker = fixed(), Speaker()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if self.every and state.global_step == 0:
@@ -56,7 +56,7 @@ class Samples(TrainerCallback):
             self._tell(model, state.global_step)
 
     def _tell(self, model: Any, step: int) -> None:
-        texts = answers(model, self.encoder, self.prompts)
+        texts = answers(self.speaker, model, self.encoder, self.prompts)
         for place, (prompt, text) in enumerate(zip(self.prompts, texts, strict=True)):
             asked = prompt.messages[-1].content[:EXCERPT]
             self.log.emit("sample", step=step, fixed=place, prompt=asked, text=text[:EXCERPT])
@@ -64,16 +64,15 @@ class Samples(TrainerCallback):
         self.log.emit("metric", step=step, values={"evasive": sum(helpful) / len(helpful)})
 
 
-def answers(model: Any, encoder: Encoder, prompts: Sequence[Prompt]) -> list[str]:
+def answers(speaker: Speaker, model: Any, encoder: Encoder, prompts: Sequence[Prompt]) -> list[str]:
     """A greedy answer to each prompt, by a model that is being trained and goes on being so."""
     rows = [encoder.encode(templates.response(encoder.form, prompt.messages)) for prompt in prompts]
     greedy = [Sampling(TOKENS, temperature=0)] * len(rows)
-    end = frozenset([encoder.tokenizer.eos_token_id])
-    said = speaking.answers(model, encoder.tokenizer, rows, greedy, end) or _generated(model, encoder, rows)
+    said = speaker.answers(model, encoder.tokenizer, rows, greedy) or generated(model, encoder, rows)
     return [encoder.tokenizer.decode(row, skip_special_tokens=True).strip() for row in said]
 
 
-def _generated(model: Any, encoder: Encoder, rows: Sequence[Sequence[int]]) -> list[list[int]]:
+def generated(model: Any, encoder: Encoder, rows: Sequence[Sequence[int]]) -> list[list[int]]:
     """The same by transformers."""
     import torch
 

@@ -28,6 +28,7 @@ from studio.components.agreement_section import QUIET, Section
 from studio.components.problem import told
 from studio.context import Studio
 from studio.escaping import escape
+from studio.listening import on_change
 from studio.progress import plural
 from studio.store import audit, calibrations, gates, judgments, labels, pairs
 from studio.store.database import Store
@@ -86,12 +87,8 @@ def exports_section(studio: Studio, chosen: Sequence[Any]) -> Section:
         return "" if asked.labeller is None else _command(studio, asked, form, kind, by)
 
     options = [form, kind, by]
-    asked = {"inputs": [*options, *chosen], "outputs": command, "trigger_mode": "always_last"}
-    saying = {"fn": equal, **asked, **QUIET}
-    form.change(
-        lambda form: gr.update(choices=list(FILES[form]), value=FILES[form][0]), form, kind, **QUIET
-    ).then(**saying)
-    gr.on([kind.change, by.change], **saying)
+    form.change(lambda form: gr.update(choices=list(FILES[form]), value=FILES[form][0]), form, kind, **QUIET)
+    on_change([control.change for control in options], equal, [*options, *chosen], command, **QUIET)
     start.click(export, [*options, calibrated, *chosen], [said, file], **QUIET)
     return Section((calibrated, said, file, form, kind, by, command, about), render)
 

@@ -15,6 +15,7 @@ from studio.components.problem import told
 from studio.context import Studio
 from studio.escaping import escape
 from studio.jobs import stages
+from studio.listening import on_change
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # A file of many thousand rows takes seconds: it says how far it is.
@@ -55,9 +56,8 @@ def prompt_source(studio: Studio) -> dict[str, Any]:
             studio, of, path, set, lines, lambda rows, done: progress(done, desc=f"{rows:,} rows read")
         )
 
-    changes = [again.change, shipped.change, typed.change]
-    gr.on(changes, check, sources, found, trigger_mode="multiple", **QUIET)
-    file.change(check_file, sources, found, trigger_mode="multiple", **READING)
+    on_change([again.change, shipped.change, typed.change], check, sources, found, **QUIET)
+    on_change([file.change], check_file, sources, found, **READING)
     return dict(zip(SOURCES, sources, strict=True))
 
 

@@ -13,6 +13,7 @@ from studio.components import run_results, run_view
 from studio.context import Studio
 from studio.escaping import escape
 from studio.jobs.stages import Stage
+from studio.listening import on_change
 from studio.store import runs
 from studio.store.runs import ACTIVE, RESUMABLE, Run
 
@@ -81,7 +82,7 @@ def run_controls(
     def look(before: list[str], id: str) -> list[Any]:
         return _look(studio, shelf, before, id)
 
-    gr.on([current.change, gr.Timer(REFRESH).tick], look, [seen, current], outputs, **QUIET)
+    on_change([current.change, gr.Timer(REFRESH).tick], look, [seen, current], outputs, **QUIET)
 
     def linked(before: list[str], request: gr.Request) -> list[Any]:
         asked = str(request.query_params.get("run", ""))

@@ -17,6 +17,7 @@ from studio.components.training_sources import Options
 from studio.context import Studio
 from studio.escaping import escape
 from studio.jobs.stages import Stage
+from studio.listening import on_change
 from studio.store.runs import Run
 
 SHAPING = ("model", "tuning", "rank", "steps", "epochs", "batch", "at_once", "max_length", "checkpointing")
@@ -90,10 +91,8 @@ def card_of(
 
     every = list(form.values())
     counted = [*sources.values(), *(form[name] for name in SHAPING)]
-    others = [c for c in every if c not in counted]
-    told_of = gr.on([c.change for c in counted], tell, every, goes, trigger_mode="always_last", **QUIET)
-    told_of.then(say, every, command, trigger_mode="always_last", **QUIET)
-    gr.on([c.change for c in others], say, every, command, trigger_mode="always_last", **QUIET)
+    on_change([c.change for c in counted], tell, every, goes, **QUIET)
+    on_change([c.change for c in every], say, every, command, **QUIET)
     return Card(stage, form, preset, goes, start, problem, offers, begin, tell, _filler(stage))
 
 

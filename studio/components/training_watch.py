@@ -13,6 +13,7 @@ from studio.components import training_charts as charts
 from studio.components import training_tables
 from studio.components.training_machine import machine_html
 from studio.context import Studio
+from studio.listening import on_change
 from studio.store import metrics, runs
 from studio.store.metrics import Curves
 from studio.store.runs import ACTIVE
@@ -60,9 +61,7 @@ def training_watch(studio: Studio, current: gr.Textbox) -> None:
         return [stamp, busy, told, *drawn, numbers, gr.Timer(active=run is not None)]
 
     outputs = [seen, machine, figures, plot, rest, table, timer]
-    # "multiple": a change that comes while a look is under way must not be lost.
-    current.change(look, [seen, current], outputs, trigger_mode="multiple", **QUIET)
-    timer.tick(look, [seen, current], outputs, **QUIET)
+    on_change([current.change, timer.tick], look, [seen, current], outputs, **QUIET)
 
 
 def figures_html(curves: Curves) -> str:

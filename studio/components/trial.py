@@ -26,6 +26,7 @@ from studio.components.principle_cards import looked_at
 from studio.components.problem import as_html, told
 from studio.context import Studio
 from studio.escaping import escape
+from studio.listening import on_change
 from studio.live import Moment, Writing
 from studio.store import constitutions
 
@@ -61,8 +62,8 @@ class Sides:
     draft: Constitution | str
 
 
-def trial(studio: Studio, editor: Any, looked: Any) -> None:
-    """Put a trial of the constitution that the editor shows on a page; `looked` is the event of another."""
+def trial(studio: Studio, editor: Any) -> None:
+    """Put a trial of the constitution that the editor shows on a page."""
     content_notice()
     running: dict[str, Trial] = {}  # by browser tab
     with gr.Column(elem_classes="cai-behind-notice"):
@@ -129,7 +130,7 @@ def trial(studio: Studio, editor: Any, looked: Any) -> None:
     inputs = [editor, prompt, principle, *controls.values()]
     gr.on([run.click, prompt.submit], go, inputs, shown, js=FLUSH, **STREAM)
     stop.click(halt, **QUIET)
-    looked.then(choices, [editor, principle], principle, trigger_mode="always_last", **QUIET)
+    on_change([editor.change], choices, [editor, principle], principle, **QUIET)
 
 
 def both_sides(studio: Studio, name: str, only: str) -> Sides:

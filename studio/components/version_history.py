@@ -20,6 +20,7 @@ from studio.components.principle_cards import look_at, looked_at, to_cards
 from studio.components.problem import told
 from studio.context import Studio, author
 from studio.escaping import escape, exact, isolated
+from studio.listening import on_change
 from studio.progress import plural
 from studio.store import constitutions
 from studio.store.constitutions import Version
@@ -38,8 +39,8 @@ PRESSED = """element.addEventListener('click', (event) => {
 });"""
 
 
-def version_history(studio: Studio, editor: Any, looked: Any, tabs: Any) -> None:
-    """Put the history of the constitution that the editor shows on a page; `looked` is the event of another.
+def version_history(studio: Studio, editor: Any, tabs: Any) -> None:
+    """Put the history of the constitution that the editor shows on a page.
 
     What is restored opens in the editor, whose tab of `tabs` comes forward.
     """
@@ -82,9 +83,8 @@ def version_history(studio: Studio, editor: Any, looked: Any, tabs: Any) -> None
             return look_at(name, what), to_cards(), ""
         return gr.skip(), gr.skip(), mistake.html
 
-    mode = {"trigger_mode": "always_last", **QUIET}
-    looked.then(refresh, editor, [table, before, after], **mode).then(
-        compare, [editor, before, after], changes, **mode
+    on_change([editor.change], refresh, editor, [table, before, after], **QUIET).then(
+        compare, [editor, before, after], changes, trigger_mode="always_last", **QUIET
     )
     gr.on([before.input, after.input], compare, [editor, before, after], changes, **QUIET)
     table.click(restore, editor, [editor, tabs, problem], **QUIET)

@@ -25,6 +25,7 @@ from studio.components.notice import content_notice
 from studio.components.problem import told
 from studio.context import Studio, author
 from studio.escaping import escape
+from studio.listening import on_change
 from studio.store import chains, constitutions, families, settings, verdicts
 from studio.store.chains import StoredChain
 
@@ -124,7 +125,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     steps.branch(branch, None, [current, problem], **QUIET).then(None, current, js=LINK).then(
         watch, current, shown, **STREAM
     )
-    current.change(kin, current, [family, compare], trigger_mode="multiple", **QUIET)
+    on_change([current.change], kin, current, [family, compare], **QUIET)
     steps.change(kin, current, [family, compare], **QUIET)
     blocks.load(linked, None, current, **QUIET).then(watch, current, shown, **STREAM)
     blocks.load(remembered, None, inputs, **QUIET).then(None, inputs[0], inputs[0], js=READ_TYPED)

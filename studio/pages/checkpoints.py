@@ -22,6 +22,7 @@ from studio.context import Studio
 from studio.escaping import escape
 from studio.jobs import exporting
 from studio.jobs.exporting import Export
+from studio.listening import on_change
 from studio.store import backups, checkpoints, runs
 from studio.store.checkpoints import Checkpoint
 
@@ -97,9 +98,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
 
     seeing = {"fn": look, "inputs": [seen, current], "outputs": outputs, **QUIET}
     # What was said of one checkpoint, or packed of it, is not the next one's.
-    current.change(
-        lambda: ["", gr.update(visible=False)], None, [problem, download], trigger_mode="multiple", **QUIET
-    )
+    on_change([current.change], lambda: ["", gr.update(visible=False)], None, [problem, download], **QUIET)
     gr.on([current.change, gr.Timer(REFRESH).tick], **seeing)
     blocks.load(linked, None, current, **QUIET).then(**seeing)
     pack.click(zip_, current, [problem, download], **WORK)

@@ -14,6 +14,7 @@ from studio.components.principle_cards import look_at, looked_at, principle_card
 from studio.components.trial import trial
 from studio.components.version_history import version_history
 from studio.context import Studio
+from studio.listening import on_change
 from studio.store import constitutions, settings
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -29,14 +30,6 @@ LINK = "(shown) => { const { name } = JSON.parse(shown || '{}');" + (
 
 def build(blocks: gr.Blocks, studio: Studio) -> None:
     """Fill the route."""
-
-    def names(shown: str) -> Any:
-        name, drafts = looked_at(shown), set(constitutions.drafts(studio.store))
-        choices = [(f"{one} · unsaved edits" if one in drafts else one, one) for one in known_names(studio)]
-        if name and not studio.store.read_only and settings.get(studio.store, LAST) != name:
-            settings.put(studio.store, LAST, name)
-        return gr.update(choices=choices, value=name if (name, name) in choices or name in drafts else None)
-
     with gr.Row(elem_classes="cai-page-head"):
         choose = gr.Dropdown(
             known_names(studio), label="Constitution", elem_id="constitution-name", scale=0, min_width=340
@@ -45,11 +38,10 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     with gr.Tabs(elem_id="constitution-tabs") as tabs:
         with gr.Tab("Principles", id="principles"):
             editor = principle_cards(studio)
-        looked = editor.change(names, editor, choose, **QUIET)  # what follows it comes after, in turn
         with gr.Tab("Try it"):
-            trial(studio, editor, looked)
+            trial(studio, editor)
         with gr.Tab("History", id="history"):
-            version_history(studio, editor, looked, tabs)
+            version_history(studio, editor, tabs)
         with gr.Tab("New, import, export"):
             constitution_files(studio, editor, tabs)
 
@@ -66,7 +58,15 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     def chosen(name: str | None) -> Any:
         return look_at(name) if name else gr.skip()
 
+    def names(shown: str) -> Any:
+        name, drafts = looked_at(shown), set(constitutions.drafts(studio.store))
+        choices = [(f"{one} · unsaved edits" if one in drafts else one, one) for one in known_names(studio)]
+        if name and not studio.store.read_only and settings.get(studio.store, LAST) != name:
+            settings.put(studio.store, LAST, name)
+        return gr.update(choices=choices, value=name if (name, name) in choices or name in drafts else None)
+
     blocks.load(first, None, editor, **QUIET)
     blocks.load(asked_version, None, tabs, **QUIET)
     choose.input(chosen, choose, editor, js=FLUSH, **QUIET)
+    on_change([editor.change], names, editor, choose, **QUIET)
     editor.change(None, editor, js=LINK)

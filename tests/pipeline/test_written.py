@@ -105,3 +105,11 @@ def test_a_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
     path.write_text(json.dumps(good) + "\n" + json.dumps({**good, "better": 3}) + "\n")
     with pytest.raises(InputError, match=r"mine.jsonl:2: better"):
         written.read(path, written.WrittenPair)
+
+
+def test_turns_that_are_not_by_turns_are_named_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    good = json.loads((written.FOLDER / "harmless.jsonl").read_text("utf-8").splitlines()[0])
+    path.write_text(json.dumps({**good, "earlier": [{"role": "assistant", "content": "Hi"}]}) + "\n")
+    with pytest.raises(InputError, match=r"mine.jsonl:1: .*by turns"):
+        written.read(path, written.WrittenPair)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-from studio.app import _blocks
+from gradio import Blocks
+from gradio.routes import App
+
+from studio.app import PAGES, _blocks, build
 from studio.context import Studio
 
 
 def test_no_two_functions_of_an_event_wait_for_their_last_call(studio: Studio) -> None:
-    # Gradio's browser part calls all functions of an event anew where one of them was called while it ran.
-    # Two that wait so call each other for ever: the constitution's page once asked ten times a second.
+    # See `listening.on_change`: the constitution's page once asked ten times a second.
     waiting = Counter(
         target
         for event in _blocks(studio, logout=False).fns.values()
@@ -20,3 +22,12 @@ def test_no_two_functions_of_an_event_wait_for_their_last_call(studio: Studio) -
     )
     assert waiting
     assert max(waiting.values()) == 1
+
+
+def test_the_app_is_made_once_and_has_all_pages(studio: Studio) -> None:
+    before = App.create_app, Blocks.get_config_file
+    app = build(studio)
+    assert (App.create_app, Blocks.get_config_file) == before
+    blocks = app.state.gradio.get_blocks()
+    assert blocks.app is app.state.gradio
+    assert list(blocks.config["page"]) == [page.path for page in PAGES]

@@ -29,8 +29,7 @@ RUN, STOP = -2, -1  # the places of the buttons in what a trial yields
 def go(studio: Studio) -> Callable[..., Iterator[list[Any]]]:
     """What Run calls, for the constitution `minimal`."""
     with gr.Blocks() as blocks:
-        editor = gr.HTML()
-        trial.trial(studio, editor, editor.change(lambda: None))
+        trial.trial(studio, gr.HTML())
     [run] = [event.fn for event in blocks.fns.values() if event.name == "go"]
 
     def start(text: str = "Hello") -> Iterator[list[Any]]:

@@ -19,10 +19,11 @@ from pipeline.preference_model import PreferenceModel
 from pipeline.prompts import from_text
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
-from pipeline.train import preference, rl, sft, speaking
+from pipeline.train import preference, rl, sft
 from pipeline.train.examples import Preference, lesson
 from pipeline.train.loading import load
-from pipeline.train.samples import _generated, fixed
+from pipeline.train.samples import fixed, generated
+from pipeline.train.speaking import Speaker
 from pipeline.training_configs import Preferring, Reinforcing, Supervised
 
 pytestmark = pytest.mark.training
@@ -108,10 +109,13 @@ def test_an_adapter_goes_on_from_where_it_was_and_the_kl_is_measured_from_there(
     assert before["parameters"] == after["parameters"]
 
 
-def test_what_is_said_in_training_is_what_transformers_would_say(bundled_folder: Path) -> None:
+def test_what_is_said_in_training_is_what_transformers_would_say(
+    bundled_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch
     from peft import get_peft_model
 
+    monkeypatch.setattr("pipeline.engines.transformers.fast_in_bf16", lambda device: False)
     start = load(Reinforcing(model=str(bundled_folder)), "language")
     start.adapter.init_lora_weights = False  # else it adds nothing yet
     torch.manual_seed(0)
@@ -120,11 +124,30 @@ def test_what_is_said_in_training_is_what_transformers_would_say(bundled_folder:
         weight.data *= 0.1 if "lora_" in name else 1.0
     prompts = fixed()[:3]
     asked = [start.encoder.encode(templates.response("chat", p.messages)) for p in prompts]
-    ends = frozenset([start.tokenizer.eos_token_id])
-    said = speaking.answers(model, start.tokenizer, asked, [Sampling(12, temperature=0)] * 3, ends)
+    said = Speaker().answers(model.train(), start.tokenizer, asked, [Sampling(12, temperature=0)] * 3)
     assert said is not None
-    expected = _generated(model, start.encoder, asked)
+    assert model.training
+    expected = generated(model, start.encoder, asked)
     assert [row[:12] for row in expected] == said
+
+
+def test_another_seed_says_something_else_from_the_first_step(
+    learn: Callable[..., list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    first = learn(steps=1)
+    (tmp_path / "rl").rename(tmp_path / "before")
+    again = learn(steps=1)
+    (tmp_path / "rl").rename(tmp_path / "again")
+    other = learn(steps=1, seed=1)
+    assert first[0]["reward"] == again[0]["reward"] != other[0]["reward"]
+
+
+def test_where_openvino_can_not_write_transformers_does_to_the_end(
+    learn: Callable[..., list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr("pipeline.engines.paged.running", lambda name, model: None)
+    assert len(learn(steps=2)) == 2
+    assert capsys.readouterr().err.count("transformers writes the answers") == 1
 
 
 def test_snapshots_are_models_of_their_own(
