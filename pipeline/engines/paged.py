@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.engines.decoding import Row
-from pipeline.engines.graph import compiled, fits
+from pipeline.engines.graph import compiled, fits, ov
 
 log = logging.getLogger(__name__)
 

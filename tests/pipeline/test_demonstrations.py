@@ -23,7 +23,8 @@ def test_there_are_enough_of_many_kinds_each_once_and_some_are_reserved(axis: st
     rows = pairs(axis)
     assert len(rows) >= 500
     assert {row["axis"] for row in rows} == {axis}
-    assert len({row["id"] for row in rows}) == len({row["prompt"].lower() for row in rows}) == len(rows)
+    asked = {(*(turn["content"] for turn in row.get("earlier", ())), row["prompt"].lower()) for row in rows}
+    assert len({row["id"] for row in rows}) == len(asked) == len(rows)
     assert len({row["kind"] for row in rows}) >= 15
     assert sum(row["reserved"] for row in rows) == 200
     assert all(row["better"].strip() and row["worse"].strip() != row["better"].strip() for row in rows)
