@@ -25,10 +25,6 @@ ACCELERATE = "accelerate.commands.launch"
 CPU = ""
 """The device of a machine without a GPU, as CUDA_VISIBLE_DEVICES says it."""
 
-BEHIND = 10
-"""How nice a run is to the rest of the machine: the pages answer at once while it computes, and where nothing
-else wants the processor it has all of it."""
-
 
 class Launcher:
     """Starts and ends runs' processes. For one thread."""
@@ -59,10 +55,7 @@ class Launcher:
             raise UserError(f"the run's process can't be started: {error}") from error
         self._children[child.pid] = child
         try:
-            process = psutil.Process(child.pid)
-            if sys.platform != "win32":
-                process.nice(BEHIND)
-            return Holder(child.pid, process.create_time())
+            return Holder(child.pid, psutil.Process(child.pid).create_time())
         except psutil.Error:  # over already, and someone else's child
             return Holder(child.pid, 0.0)
 

@@ -55,11 +55,6 @@ def test_it_has_a_session_a_device_a_log_and_no_input(launched: tuple[Launcher, 
     assert log_tail(folder) == "1 True True\n True True\n"  # appended
 
 
-def test_it_stands_back_behind_the_pages(launched: tuple[Launcher, Path]) -> None:
-    made, folder = launched
-    assert psutil.Process(made.start(["sleep"], folder, "").pid).nice() > psutil.Process().nice()
-
-
 def test_a_stop_is_asked_for_and_a_kill_ends_at_once(launched: tuple[Launcher, Path]) -> None:
     made, folder = launched
     first = made.start(["sleep"], folder, "")
