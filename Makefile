@@ -37,7 +37,7 @@ $(VENV)/.installed: pyproject.toml
 training: $(VENV)
 	$(BIN)/pytest -m 'training and not soak' tests/pipeline/train tests/pipeline/test_tour_quick.py tests/browser/test_training.py $(ARGS)
 
-# Some 25 minutes (not yet run in one sitting with all its parts); ratios hold where nothing else runs.
+# Some 20 minutes; ratios hold where nothing else runs.
 bench: $(VENV)
 	$(BIN)/python tests/benchmarks/bench.py $(or $(OUT),bench.json)
 
