@@ -7,7 +7,6 @@ runs one chain step by step and streams it, `draw_chains` runs many at once. Hea
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -27,6 +26,7 @@ from pipeline.records import (
     as_json,
     content_id,
 )
+from pipeline.seeds import hashed
 
 
 class Writers(Protocol):
@@ -106,8 +106,7 @@ def ask(draft: Draft, step: Plan, constitution: Constitution, drawing: Drawing, 
 
 def step_seed(run_seed: int, key: str, position: int, attempt: int = 0) -> int:
     """The seed of one step: a hash of run seed, chain and step, in 63 bits."""
-    digest = hashlib.sha256(f"{run_seed}:{key}:{position}:{attempt}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return hashed(f"{run_seed}:{key}:{position}:{attempt}")
 
 
 def extend(

@@ -5,7 +5,6 @@ Four likelihoods make a label, whatever the method. `feedback.py` says which lab
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from pipeline.engines import (
     TooLong,
 )
 from pipeline.records import Constitution, FewShot, Label, Pair, Principle
+from pipeline.seeds import hashed
 
 Asked = tuple[Context, str]
 """A context, and the continuation whose likelihood is wanted."""
@@ -242,5 +242,4 @@ def probability(logit: float) -> float:
 
 def reasoning_seed(run_seed: int, pair: str, principle: str, order: int) -> int:
     """The seed of one reasoning: a hash of run seed, pair, principle and order, in 63 bits."""
-    digest = hashlib.sha256(f"{run_seed}:{pair}:{principle}:{order}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return hashed(f"{run_seed}:{pair}:{principle}:{order}")

@@ -30,6 +30,7 @@ from pipeline.engines import (
 )
 from pipeline.records import STRICT, Message, Pair, Prompt, PromptKind, Source, as_json, content_id
 from pipeline.rundir import write_atomically
+from pipeline.seeds import hashed
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,7 @@ def write(pairs: Iterable[Pair], path: Path) -> None:
 
 def response_seed(run_seed: int, prompt_id: str, index: int, attempt: int = 0) -> int:
     """The seed of one response: a hash of run seed, prompt, place and attempt, in 63 bits."""
-    name = f"{run_seed}:{prompt_id}:response {index}:{attempt}"
-    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
+    return hashed(f"{run_seed}:{prompt_id}:response {index}:{attempt}")
 
 
 def sample_pairs(

@@ -6,7 +6,6 @@ new one is switched off. Headless: `cai rl`.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from pipeline.growing import EXCERPT
 from pipeline.records import Message, Prompt
 from pipeline.refusals import refuses
 from pipeline.rundir import RunDir
+from pipeline.seeds import hashed
 from pipeline.train import frame
 from pipeline.train.loading import Loaded, load
 from pipeline.train.samples import Samples
@@ -164,8 +164,7 @@ class Snapshots(TrainerCallback):
 
 def answer_seed(run_seed: int, step: int, place: int) -> int:
     """The seed of one answer: a hash of the run's, the step and its place among the step's, in 63 bits."""
-    digest = hashlib.sha256(f"{run_seed}:{step}:{place}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return hashed(f"{run_seed}:{step}:{place}")
 
 
 def repeated(text: str) -> float:
