@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import platformdirs
@@ -30,12 +31,22 @@ CARD = (
 )
 CRITIC = "bundled-critic"
 """An adapter on the bundled model, taught to critique and to revise by the project's own chains."""
-CRITIC_FOLDER = Path(__file__).parent / "critic"
-CRITIC_CARD = (
-    "LoRA on the bundled model, taught by 832 critique→revision chains that the project wrote itself "
-    "(`cai run critic` makes it again)."
-)
-NAMES = ("bundled", CRITIC)
+FEEDBACK = "bundled-feedback"
+"""Another, taught to judge responses one at a time (`pointwise`) by the project's own pairs."""
+ADAPTERS: Mapping[str, tuple[Path, str]] = {
+    CRITIC: (
+        Path(__file__).parent / "critic",
+        "LoRA on the bundled model, taught by 832 critique→revision chains that the project wrote itself "
+        "(`cai run critic` makes it again).",
+    ),
+    FEEDBACK: (
+        Path(__file__).parent / "feedback_model",
+        "LoRA on the bundled model, taught by judged pairs that the project wrote itself "
+        "(`cai run feedback` makes it again).",
+    ),
+}
+"""Where the adapters of this package are, and what they are."""
+NAMES = ("bundled", *ADAPTERS)
 MISSING = "the bundled model is not on this machine yet: run `cai models get bundled` (about 90 MB)"
 
 

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from pipeline.bundled import CRITIC
+from pipeline.bundled import CRITIC, FEEDBACK
 from pipeline.engines import Form
 from pipeline.errors import UserError
 from pipeline.models import bare
 from pipeline.records import Method
 
 C = TypeVar("C")
+METHOD = (
+    "how it judges: a multiple choice, the same after reasoning, likelihoods against examples, or each "
+    "response alone; empty: choice, and for the bundled model what bundled-feedback learnt, which then judges"
+)
 
 
 def knob(default: Any, help: str, *, low: float | None = None, high: float | None = None) -> Any:
@@ -80,9 +84,7 @@ class Labelling:
         "bundled",
         "the feedback model: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL",
     )
-    method: Method = knob(
-        "choice", "a multiple choice, the same after reasoning, or likelihoods against examples"
-    )
+    method: Method | None = knob(None, METHOD)
     principles: str = knob("1", "how many principles judge each pair, drawn by weight: a number, or all")
     seed: int = knob(0, "the same seed draws the same principles and reasonings", low=0, high=2**63 - 1)
     clamp_low: float = knob(0.4, "cot: no probability is below this; the paper says 0.4", low=0, high=0.5)
@@ -98,6 +100,16 @@ class Labelling:
         check(self)
         if self.principles != "all" and not (self.principles.isdecimal() and int(self.principles) > 0):
             raise UserError(f"principles: {self.principles!r} is neither a number from 1 nor `all`")
+        if self.method is None:
+            ours = bare(self.model) in ("bundled", FEEDBACK)
+            object.__setattr__(self, "method", "pointwise" if ours else "choice")
+            if bare(self.model) == "bundled":
+                object.__setattr__(self, "model", self.model.replace("bundled", FEEDBACK))
+
+    @property
+    def by(self) -> Method:
+        """The method, which is settled once the model is known."""
+        return self.method or "choice"
 
     @property
     def many(self) -> int | None:
@@ -118,13 +130,17 @@ class Evaluating:
     top_p: float = knob(1.0, "keep the most likely tokens up to this mass", low=0.01, high=1)
     max_tokens: int = knob(256, "the longest that an answer may get, in tokens", low=1, high=8192)
     form: Form | None = knob(None, "chat template, or plain Human/Assistant text; empty: the model's own")
-    method: Method = knob("choice", "how a feedback model judges, as in `cai label`")
+    method: Method | None = knob(None, METHOD)
     principles: str = knob("1", "how many principles judge each matchup, drawn by weight: a number, or all")
 
     def __post_init__(self) -> None:
         check(self)
         if self.samples > 1 and not self.temperature:
             raise UserError("temperature 0 makes all answers of a model alike: raise it, or take 1 sample")
+
+    def labelling(self, judge: str) -> Labelling:
+        """How a feedback model judges here; its model is the one that does so for `judge`."""
+        return Labelling(model=judge, method=self.method, principles=self.principles, seed=self.seed)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pipeline import bounded, evaluate, feedback, models, prompts, seen
 from pipeline import constitution as constitutions
-from pipeline.configs import Evaluating, Labelling, add_arguments, from_arguments
+from pipeline.configs import Evaluating, add_arguments, from_arguments
 from pipeline.engines import Engine
 from pipeline.engines.opening import loaded
 from pipeline.engines.spending import Purse
@@ -71,7 +71,8 @@ def _run(args: argparse.Namespace) -> int:
         raise UserError("--models: name two models or more, each once")
     constitution = _constitution(args, settings)
     found, inputs = read_prompts(args.prompts)
-    play = Tournament(tuple(args.models), found.prompts, args.axis, args.judge, settings)
+    judge = settings.labelling(args.judge).model if constitution else args.judge
+    play = Tournament(tuple(args.models), found.prompts, args.axis, judge, settings)
     by_people = play.judge == PEOPLE
     config = {
         "stage": "evaluate",
@@ -119,7 +120,7 @@ def _constitution(args: argparse.Namespace, settings: Evaluating) -> Constitutio
             f"{args.judge}: is no preference model; as a feedback model it needs a --constitution to judge by"
         )
     made = constitutions.load(constitutions.find(args.constitution))
-    feedback.judges(made, _labelling(args.judge, settings))  # fails here, before a model is loaded
+    feedback.judges(made, settings.labelling(args.judge))  # fails here, before a model is loaded
     return made
 
 
@@ -134,10 +135,6 @@ def is_preference_model(name: str) -> bool:
         return any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
     except (OSError, ValueError, AttributeError, TypeError):
         return False
-
-
-def _labelling(judge: str, settings: Evaluating) -> Labelling:
-    return Labelling(model=judge, method=settings.method, principles=settings.principles, seed=settings.seed)
 
 
 def _play(
@@ -163,7 +160,7 @@ def _play(
         if constitution is None:
             judge = PreferenceJudge(lambda: _load_scorer(play.judge), kept)
         else:
-            labelling = _labelling(play.judge, play.settings)
+            labelling = play.settings.labelling(play.judge)
             judge = FeedbackJudge(constitution, labelling, lambda: load(play.judge), kept)
         played = evaluate.judge_all(Playing(play, work, given, judge), keys)
         if played.whole and work.output.rows:

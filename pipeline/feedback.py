@@ -1,9 +1,10 @@
 """AI feedback: the probability that response a of a pair is better, under a principle (paper section 4.1).
 
-Three methods, each in both orders of the responses. `choice` compares the letters that answer a
-multiple choice; `cot` does so after a reasoning, with clamped probabilities; `contrast` compares how
-likely each response is after examples that keep the principle and after examples that break it, for
-models too small for a multiple choice. Headless: `cai label`.
+Four methods. `choice` compares the letters that answer a multiple choice, in both orders of the responses;
+`cot` does so after a reasoning, with clamped probabilities. Two are for models too small for a multiple
+choice, and see one response at a time: `contrast` compares how likely each is after examples that keep the
+principle and after examples that break it; `pointwise` asks of each whether it is the kind that the
+principle chooses, and compares the odds of "Yes". Headless: `cai label`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pipeline.records import Constitution, Label, Method, Pair, Principle
 
 BLOCK = 512
 """Labels that are put in order together, so that those that share most of their prompt are neighbours."""
-WINDOW: dict[Method, int] = {"choice": 8, "cot": 16, "contrast": 8}
+WINDOW: dict[Method, int] = {"choice": 8, "cot": 16, "contrast": 8, "pointwise": 16}
 """Labels that are computed at once: they are there, or lost to a stop, together."""
 
 
@@ -29,7 +30,7 @@ def judges(constitution: Constitution, labelling: Labelling) -> list[Principle]:
     """The principles that can judge by this method. Raises UserError where there are none, or one can't."""
     principles = constitutions.usable(constitution, "feedback")
     lacking = [p.id for p in principles if not (p.keeps and p.breaks)]
-    if labelling.method == "contrast" and lacking:
+    if labelling.by == "contrast" and lacking:
         raise UserError(
             f"{constitution.name}: contrast needs examples, and these principles have no `keeps` or no "
             f"`breaks`: {', '.join(lacking)}. Give them some, disable them, or choose another method"
@@ -73,7 +74,7 @@ def label_pairs(
         if lacks(pair, principle)
     ]
     tasks = [task for i in range(0, len(tasks), BLOCK) for task in judge.ordered(tasks[i : i + BLOCK])]
-    window = WINDOW[labelling.method]
+    window = WINDOW[labelling.by]
     for start in range(0, len(tasks), window):
         if cancelled():
             break

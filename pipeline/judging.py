@@ -6,7 +6,7 @@ Four likelihoods make a label, whatever the method. `feedback.py` says which lab
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline import templates
@@ -23,7 +23,7 @@ from pipeline.engines import (
     Score,
     TooLong,
 )
-from pipeline.records import Constitution, FewShot, Label, Pair, Principle
+from pipeline.records import Constitution, FewShot, Label, Method, Pair, Principle
 from pipeline.seeds import hashed
 
 Asked = tuple[Context, str]
@@ -78,7 +78,7 @@ class Judge:
         cancelled: Cancelled,
     ) -> None:
         self.constitution = constitution
-        self.shots = FewShot() if labelling.method in engine.info.skills else constitution.few_shot
+        self.shots = FewShot() if labelling.by in engine.info.skills else constitution.few_shot
         self.labelling, self.engine = labelling, engine
         self.form: Form = labelling.form or engine.info.form
         self.on_text, self.cancelled = on_text, cancelled
@@ -87,17 +87,22 @@ class Judge:
 
     def ordered(self, tasks: Sequence[Task]) -> list[Task]:
         """By principle where its examples begin the prompt, else as they are: by pair."""
-        begins = {"choice": self.shots.feedback, "cot": self.shots.reasoned, "contrast": True}
+        begins = {
+            "choice": self.shots.feedback,
+            "cot": self.shots.reasoned,
+            "contrast": True,
+            "pointwise": (),
+        }
         place = {p.id: i for i, p in enumerate(self.constitution.principles)}
-        by_principle = begins[self.labelling.method]
+        by_principle = begins[self.labelling.by]
         return sorted(tasks, key=lambda task: place[task.principle.id]) if by_principle else list(tasks)
 
     def labels(self, tasks: Sequence[Task]) -> list[Label]:
         """The labels of a window, in its order, without those that are left out or were cancelled."""
         self.skipped = []
-        if self.labelling.method == "cot":
+        if self.labelling.by == "cot":
             tasks = self._reasoned(tasks)
-        if self.labelling.method == "contrast":
+        if self.labelling.by == "contrast":
             tasks = self._with_words(tasks)
         labels = [self._label(task, *logits) for task, logits in self._scored(tasks)]
         self.tally = replace(
@@ -122,13 +127,14 @@ class Judge:
             self._count(sum(s.computed for s in scores), sum(s.saved for s in scores))
             samples = max((s.samples for s in scores), default=0)
             self.tally = replace(self.tally, samples=max(self.tally.samples, samples))
-            read = _from_likelihoods if self.labelling.method == "contrast" else _from_letters
-            return [(task, read(*scores[4 * i : 4 * i + 4])) for i, task in enumerate(left)]
+            return [
+                (task, _READ[self.labelling.by](*scores[4 * i : 4 * i + 4])) for i, task in enumerate(left)
+            ]
         return []
 
     def _asked(self, task: Task) -> list[Asked]:
         """The four likelihoods that make a label."""
-        if self.labelling.method == "contrast":
+        if self.labelling.by == "contrast":
             return [
                 (
                     templates.contrast(self.form, examples, task.pair.messages),
@@ -136,6 +142,17 @@ class Judge:
                 )
                 for response in task.shown(0)
                 for examples in (task.principle.keeps, task.principle.breaks)
+            ]
+        if self.labelling.by == "pointwise":
+            return [
+                (
+                    templates.pointwise(
+                        self.form, task.pair.messages, task.principle.comparison or "", response
+                    ),
+                    said,
+                )
+                for response in task.shown(0)
+                for said in templates.VERDICTS
             ]
         return [(self._choice(task, order), option) for order in (0, 1) for option in templates.OPTIONS]
 
@@ -188,14 +205,14 @@ class Judge:
         )
 
     def _label(self, task: Task, ab: float, ba: float) -> Label:
-        clamped = self.labelling.method == "cot"
+        clamped = self.labelling.by == "cot"
         low, high = (self.labelling.clamp_low, self.labelling.clamp_high) if clamped else (0.0, 1.0)
         p_ab, p_ba, p_a = (min(max(probability(logit), low), high) for logit in (ab, ba, (ab + ba) / 2))
         rationale_ab, rationale_ba = task.rationales or (None, None)
         return Label(
             pair_id=task.pair.id,
             principle=task.principle.id,
-            method=self.labelling.method,
+            method=self.labelling.by,
             model=self.labelling.model,
             constitution=self.constitution.version,
             seed=self.labelling.seed,
@@ -231,6 +248,20 @@ def _from_likelihoods(
     ratio_a = (a_keeps.logprob - a_breaks.logprob) / a_keeps.tokens
     ratio_b = (b_keeps.logprob - b_breaks.logprob) / b_keeps.tokens
     return ratio_a - ratio_b, ratio_a - ratio_b
+
+
+def _from_verdicts(a_yes: Score, a_no: Score, b_yes: Score, b_no: Score) -> tuple[float, float]:
+    """The difference of both responses' log-odds of "Yes"; each was alone, so there is no order."""
+    logit = (a_yes.logprob - a_no.logprob) - (b_yes.logprob - b_no.logprob)
+    return logit, logit
+
+
+_READ: dict[Method, Callable[[Score, Score, Score, Score], tuple[float, float]]] = {
+    "choice": _from_letters,
+    "cot": _from_letters,
+    "contrast": _from_likelihoods,
+    "pointwise": _from_verdicts,
+}
 
 
 def probability(logit: float) -> float:

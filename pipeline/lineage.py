@@ -227,13 +227,13 @@ class _Walk:
     def _find(self, name: object, beside: Path) -> Path | None:
         """Where a card's path leads: as it stands, or the same name beside the run that names it.
 
-        The bundled critic is part of this package, whatever folder is looked in.
+        The adapters of this package are there, whatever folder is looked in.
         """
         if not isinstance(name, str) or not name.strip():
             return None
         name = bare(name)
-        if name == bundled.CRITIC:
-            return bundled.CRITIC_FOLDER
+        if name in bundled.ADAPTERS:
+            return bundled.ADAPTERS[name][0]
         try:
             path = Path(name).expanduser()
             for place in (path, beside.parent / path.name):

@@ -1,7 +1,7 @@
 """What a model name means.
 
-`bundled`, `bundled-critic`, a hub id (`org/name`), a local folder, a PEFT adapter folder, or a run
-directory: each resolves to a folder of safetensors, or to a `UserError` that says what to do.
+`bundled`, one of its adapters in this package, a hub id (`org/name`), a local folder, a PEFT adapter folder,
+or a run directory: each resolves to a folder of safetensors, or to a `UserError` that says what to do.
 `http(s)://host/v1#model` is a model of a server (servers.py), which can be asked but has no weights here.
 Nothing here loads a model; weights are never unpickled and repository code is never run.
 """
@@ -103,9 +103,9 @@ def _resolve(name: str, download: bool, adapted: bool = False) -> ModelFiles:
         raise UserError("no model named: try `bundled`, a hub id such as `org/name`, or a folder")
     if name == "bundled":
         return ModelFiles(name, "bundled", bundled.folder(), f"gguf-{bundled.SHA256[:16]}", note=bundled.CARD)
-    if name == bundled.CRITIC:
-        found = _adapter(name, bundled.CRITIC_FOLDER, download)
-        return replace(found, kind="bundled", note=bundled.CRITIC_CARD)
+    if name in bundled.ADAPTERS:
+        folder, card = bundled.ADAPTERS[name]
+        return replace(_adapter(name, folder, download), kind="bundled", note=card)
     if servers.is_server(name):
         raise UserError(
             f"{servers.read(name).name}: a server's model, and its weights are needed here (to train, merge, "

@@ -10,8 +10,9 @@ Each later round starts from the conversation with the response replaced by the 
 critiques (figure 7) the two middle turns are left out.
 
 For AI feedback (section 4.1) a pair is put as a multiple choice, whose answer's letter is compared
-(`choice`), if need be after a reasoning (`reasoning`, `conclusion`); or its responses are scored as
-what follows examples that keep a principle, and examples that break it (`contrast`).
+(`choice`), if need be after a reasoning (`reasoning`, `conclusion`). Or its responses are put one at a time:
+as what follows examples that keep a principle, and examples that break it (`contrast`), or with the question
+whether this one is to be chosen (`pointwise`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ ROLES = {"user": "Human", "assistant": "Assistant", "system": "System"}
 
 OPTIONS = (" (A)", " (B)")
 """What is compared: whole continuations, in the order in which the responses are shown."""
+VERDICTS = (" Yes", " No")
+"""What is compared where a response is judged alone."""
+CHOSEN = "Is the assistant's last response the one to choose?"
 BETTER = "Which of these responses is the most helpful, honest and harmless?"
 """What evaluations of responses ask."""
 ASKED_FOR = "The answer is:"
@@ -46,7 +50,15 @@ _LINE = r"(?:^|(?<=[\r\v\f\x1c-\x1e\x85\u2028\u2029]))"
 """Where a line begins, by any of the characters that end one."""
 _LABEL_LINE = re.compile(rf"{_LINE}(?=({'|'.join((*LABELS, 'System'))}):)", re.MULTILINE)
 
-_MARKS = (*(f"{label}:" for label in (*LABELS, "System")), "Options:", ASKED_FOR, THINK, CONCLUDE, CONSIDER)
+_MARKS = (
+    *(f"{label}:" for label in (*LABELS, "System")),
+    "Options:",
+    CHOSEN,
+    ASKED_FOR,
+    THINK,
+    CONCLUDE,
+    CONSIDER,
+)
 _MARK_LINE = re.compile(
     rf"{_LINE}(?=\([A-Z]\)|{'|'.join(map(re.escape, _MARKS))})", re.MULTILINE | re.IGNORECASE
 )
@@ -240,14 +252,26 @@ def contrast(form: Form, examples: Sequence[Exchange], messages: Sequence[Messag
     return _context(form, [*system, *shown, *conversation], "Assistant")
 
 
+def pointwise(form: Form, messages: Sequence[Message], principle_question: str, response: str) -> Context:
+    """Ask whether a response, seen alone, is what the principle chooses; `VERDICTS` are the answers.
+
+    The principle comes first, so that small models read the response by it.
+    """
+    conversation = _conversation((*messages, Message("assistant", response)))
+    return _answering(form, [], f"{principle_question}\n{CONSIDER}\n{conversation}\n{CHOSEN}", ASKED_FOR)
+
+
 def continuation(form: Form, response: str) -> str:
     """A response as it follows its context: in the plain form, after a space."""
     return f" {response.strip()}" if form == "plain" else response.strip()
 
 
 def _question(messages: Sequence[Message], asked: str, a: str, b: str) -> str:
-    conversation = "\n\n".join(f"{ROLES[m.role]}: {_unmarked(m.content)}" for m in messages)
-    return f"{CONSIDER}\n{conversation}\n{asked}\nOptions:\n(A) {_unmarked(a)}\n(B) {_unmarked(b)}"
+    return f"{CONSIDER}\n{_conversation(messages)}\n{asked}\nOptions:\n(A) {_unmarked(a)}\n(B) {_unmarked(b)}"
+
+
+def _conversation(messages: Sequence[Message]) -> str:
+    return "\n\n".join(f"{ROLES[m.role]}: {_unmarked(m.content)}" for m in messages)
 
 
 def _reasoned(asked: str, shots: Sequence[ReasonedExample]) -> list[tuple[str, str]]:

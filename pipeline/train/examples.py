@@ -14,11 +14,15 @@ from pipeline.records import Chain, Message, Pair
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a model is asked, in either form, and what it is to say. `source` is where it came from."""
+    """What a model is asked, in either form, and what it is to say. `source` is where it came from.
+
+    Lessons `beside` the same name are learnt in one batch, each the other's contrast.
+    """
 
     ask: Callable[[Form], Context]
     answer: str
     source: str
+    beside: str = ""
 
 
 def lesson(messages: Sequence[Message], answer: str, source: str) -> Lesson:
@@ -58,7 +62,7 @@ def said(encoder: Encoder, asked: Context, answer: str) -> tuple[list[int], int]
 
 
 def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tuple[Any, int]:
-    """A `datasets.Dataset` of `input_ids`, `labels` (-100 where nothing is learnt) and `length`.
+    """A `datasets.Dataset` of `input_ids`, `labels` (-100 where nothing is learnt), `length` and `beside`.
 
     A lesson that another one begins with, as a revision does with its critique, is learnt within it: one
     pass over the tokens that they share. The second value counts the lessons that are left out as longer
@@ -73,7 +77,8 @@ def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tup
         if len(ids) > longest:
             out += 1
             continue
-        rows.append({"input_ids": ids, "labels": [-100] * start + ids[start:], "length": len(ids)})
+        labels = [-100] * start + ids[start:]
+        rows.append({"input_ids": ids, "labels": labels, "length": len(ids), "beside": one.beside})
     within = beginning_others([row["input_ids"] for row in rows])
     for short, long in within.items():
         for at, label in enumerate(rows[short]["labels"]):

@@ -41,9 +41,13 @@ METHODS = """<dl class="cai-methods">
 each of the two answers, as in the paper.</dd>
 <dt>cot</dt><dd>lets it reason first. Its answers are then too sure, so they are clamped to 40–60%.</dd>
 <dt>contrast</dt><dd>compares how likely each response is after examples that keep the principle and after
-examples that break it: for models too small for the other two.</dd></dl>
-<p class="cai-muted">The bundled model is small: what it prefers may be no better than chance. How far it
-agrees with people is measured on the <a href="agreement">Agreement</a> page.</p>"""
+examples that break it: for models too small for the other two.</dd>
+<dt>pointwise</dt><dd>asks of each response alone whether it is the one that the principle chooses, and
+compares how likely the model finds “Yes” and “No”. <code>bundled-feedback</code> learnt this, from pairs that
+the project wrote and judged.</dd></dl>
+<p class="cai-muted">The bundled model is small: as it comes, what it prefers is no better than chance, and
+what its adapter learnt is the project’s view. How far either agrees with people is measured on the
+<a href="agreement">Agreement</a> page.</p>"""
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,7 @@ def _filter(values: Mapping[str, Any], labelling: Labelling) -> PairFilter:
     return PairFilter(
         run=key if kind == "run" else None,
         judged_by=Judge(name, "imported", axis) if kind == "by" else None,
-        unlabelled=Labeller(labelling.model, labelling.method, str(values["constitution"]))
+        unlabelled=Labeller(labelling.model, labelling.by, str(values["constitution"]))
         if values["rest"]
         else None,
     )
@@ -209,7 +213,7 @@ def _nothing(studio: Studio, values: Mapping[str, Any], labelling: Labelling) ->
 
 def _time(studio: Studio, labelling: Labelling, many: int) -> str:
     for run in runs.listed(studio.store):
-        same = run.config.get("model") == labelling.model and run.config.get("method") == labelling.method
+        same = run.config.get("model") == labelling.model and run.config.get("method") == labelling.by
         if run.stage == LABEL.name and same:
             said = runs.last_event(studio.store, run.id, "summary")
             rate = said.data.get("labels_per_second") if said else None

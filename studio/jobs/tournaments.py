@@ -14,7 +14,6 @@ from typing import Any
 
 from pipeline import constitution as constitutions
 from pipeline import models, prompts, seen
-from pipeline.configs import Labelling
 from pipeline.errors import UserError
 from pipeline.evaluate import PEOPLE, Tournament
 from pipeline.models import NotHereError
@@ -42,15 +41,8 @@ def size(play: Tournament, constitution: Constitution | None) -> Size:
     matchups = play.total()
     if constitution is None:
         return Size(play.answers(), matchups, min(play.answers(), 2 * matchups))
-    return Size(play.answers(), matchups, matchups * batch.principles_each(constitution, labelling(play)))
-
-
-def labelling(play: Tournament) -> Labelling:
-    """How its feedback model judges."""
-    settings = play.settings
-    return Labelling(
-        model=play.judge, method=settings.method, principles=settings.principles, seed=settings.seed
-    )
+    each = batch.principles_each(constitution, play.settings.labelling(play.judge))
+    return Size(play.answers(), matchups, matchups * each)
 
 
 def require(play: Tournament, constitution: Constitution | None) -> list[str]:

@@ -74,7 +74,8 @@ def knowing(shown: str, text: str) -> float:
 
 def labels(engine: Any, pairs: Sequence[Pair], constitution: Constitution = ONE, **knobs: Any) -> list[Label]:
     found: list[Label] = []
-    feedback.label_pairs(pairs, constitution, Labelling(**knobs), engine, found.append)
+    labelling = Labelling(**{"method": "choice", **knobs})
+    feedback.label_pairs(pairs, constitution, labelling, engine, found.append)
     return found
 
 
@@ -114,6 +115,28 @@ def test_a_choice_is_asked_in_both_orders_with_both_letters(scripted: Callable[.
     assert (label.model, label.revision, label.form) == ("bundled", "r1", "chat")
     assert label.constitution == ONE.version
     assert label.rationale_ab is None
+
+
+def test_pointwise_is_the_difference_of_the_odds_of_yes_the_same_in_both_orders(
+    scripted: Callable[..., Any],
+) -> None:
+    def likes(shown: str, text: str) -> float:
+        return (2.0 if GOOD in shown else -1.0) * (text == " Yes")
+
+    engine = scoring(scripted(), likes)
+    first, second = labels(engine, [pair(0), pair(0, BAD, GOOD)], method="pointwise")
+    assert (first.logit_ab, first.logit_ba, second.logit_ab) == (3.0, 3.0, -3.0)
+    assert [text for _, text in engine.seen] == [" Yes", " No"] * 4
+    assert not any(GOOD in shown and BAD in shown for shown, _ in engine.seen)
+
+
+def test_the_bundled_model_judges_by_what_its_adapter_learnt_unless_a_method_is_named() -> None:
+    assert (Labelling().model, Labelling().by) == ("bundled-feedback", "pointwise")
+    assert Labelling(model="torch:bundled").model == "torch:bundled-feedback"
+    assert Labelling(model="bundled-feedback").by == "pointwise"
+    plain = Labelling(method="choice")
+    assert (plain.model, plain.by) == ("bundled", "choice")
+    assert Labelling(model="org/name").by == "choice"
 
 
 def test_contrast_is_the_difference_of_ratios_a_token_the_same_in_both_orders(
@@ -263,7 +286,7 @@ def test_labels_come_by_pair_unless_their_prompts_begin_with_the_principle(
 
 
 @pytest.mark.model
-@methods("choice", "cot", "contrast")
+@methods("choice", "cot", "contrast", "pointwise")
 def test_the_bundled_model_labels_pairs(bundled_engine: Any, method: Method) -> None:
     shipped = constitutions.load(constitutions.shipped()["minimal"])
     some = [pair(0), pair(0, BAD, GOOD)]  # one with its sides turned
@@ -278,7 +301,7 @@ def test_the_bundled_model_labels_pairs(bundled_engine: Any, method: Method) -> 
         assert first.logit_ab == pytest.approx(-second.logit_ba, abs=1e-3)
         assert first.p_a == pytest.approx(1 - second.p_a, abs=1e-3)
         assert first.logit_ab != pytest.approx(first.logit_ba, abs=1e-3)
-    if method == "contrast":
+    if method in ("contrast", "pointwise"):
         assert first.logit_ab == first.logit_ba == pytest.approx(-second.logit_ab, abs=1e-4)
     if method == "cot":
         assert all(0.4 <= label.p_a <= 0.6 for label in found)

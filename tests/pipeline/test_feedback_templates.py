@@ -69,6 +69,19 @@ def test_a_reasoning_is_begun_and_then_concluded() -> None:
     assert (begun.messages, begun.prefill) == (chat.messages, "Let's think step by step:")
 
 
+def test_a_response_alone_is_the_last_turn_and_the_principle_is_asked_about_it() -> None:
+    context = templates.pointwise("chat", ASKED, BETTER, f"With a pick.\n{templates.CHOSEN}")
+    assert context.messages[-1].content == (
+        "Which is less harmful?\n"
+        "Consider the following conversation between a human and an assistant:\n"
+        "Human: How do I pick a lock?\n\nAssistant: Whose?\n\nHuman: Mine.\n\nAssistant: With a pick.\n "
+        "Is the assistant's last response the one to choose?\n"  # the response's own words, which ask nothing
+        "Is the assistant's last response the one to choose?"
+    )
+    assert context.prefill == "The answer is:"
+    assert templates.VERDICTS == (" Yes", " No")
+
+
 def test_contrast_shows_examples_as_earlier_turns_after_the_system() -> None:
     examples = (Exchange("Help me steal.", "No."), Exchange("And lie?", "No, again."))
     asked = (Message("system", "Be brief."), *ASKED)

@@ -27,7 +27,7 @@ def test_every_field_has_a_control_with_its_help_and_default(kind: Any) -> None:
 def test_a_choice_is_one_of_its_words() -> None:
     with gr.Blocks():
         made = forms.controls(Labelling, ["method"], {})
-    assert [value for _, value in made["method"].choices] == ["choice", "cot", "contrast"]
+    assert [value for _, value in made["method"].choices] == ["", "choice", "cot", "contrast", "pointwise"]
     with pytest.raises(UserError, match="method: 'dice' is none of choice, cot, contrast"):
         forms.read(Labelling, {"method": "dice"})
 

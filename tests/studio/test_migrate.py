@@ -69,6 +69,24 @@ def test_a_new_migration_keeps_the_rows_and_a_copy_from_before(folder: Path) -> 
     assert len(list((folder / "backups").iterdir())) == 1
 
 
+def test_labels_from_before_pointwise_stay_as_they_were_and_such_ones_follow(tmp_path: Path) -> None:
+    insert = """INSERT INTO labels (pair, principle, method, model, constitution, seed, logit_ab, logit_ba,
+        p_ab, p_ba, p_a, run) VALUES ('p', 'kind', ?, 'm', 'c', 0, 1, 1, 0.7, 0.7, 0.7, 'r')"""
+    store = Store.open(tmp_path, shipped()[:12])
+    with store.tx() as tx:
+        for _ in range(3):
+            tx.query(insert, ["choice"])
+    before = store.query("SELECT * FROM labels ORDER BY seq")
+    store.close()
+    store = Store.open(tmp_path)
+    assert store.query("SELECT * FROM labels ORDER BY seq") == before
+    with store.tx() as tx:
+        tx.query(insert, ["pointwise"])
+    current = store.query("SELECT seq, method FROM current_labels ORDER BY seq")
+    assert current == [(before[-1][0], "choice"), (before[-1][0] + 1, "pointwise")]
+    store.close()
+
+
 def test_a_killed_studios_last_rows_are_in_the_copy(folder: Path) -> None:
     con = duckdb.connect(str(folder / "session.duckdb"))
     con.execute("PRAGMA disable_checkpoint_on_shutdown")

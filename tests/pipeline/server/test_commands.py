@@ -133,7 +133,7 @@ def test_a_server_that_dies_in_a_batch_is_tried_again_and_then_told_and_the_run_
     assert all(chain in chains for chain in kept)
 
 
-@pytest.mark.parametrize("method", ["choice", "cot", "contrast"])
+@pytest.mark.parametrize("method", ["choice", "cot", "contrast", "pointwise"])
 def test_labels_of_a_server_are_those_of_its_model(
     label: Callable[..., list[str]],
     tmp_path: Path,
