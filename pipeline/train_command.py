@@ -114,18 +114,24 @@ def sft(args: argparse.Namespace) -> int:
 def pm(args: argparse.Namespace) -> int:
     """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
     from pipeline.train import preference as stage
-    from pipeline.train import sources
+    from pipeline.train import sources, verdicts
 
     config = from_arguments(Preferring, args)
     preferences, origins = _preferences(args)
     files = [_axis(named, args.axis) for named in args.eval]
     measured = {path.name: sources.from_people(path, axis)[0] for path, axis in files}
+    under = {}
+    if args.under:
+        constitution = constitutions.load(constitutions.find(args.under))
+        under = {"constitution": constitution.version}
+        preferences = verdicts.asked(preferences, constitution, config.seed)
+        measured = {name: verdicts.asked(some, constitution, config.seed) for name, some in measured.items()}
     config = _foresee(config, _pair_texts(preferences))
     if args.estimate:
         return 0
     gate = _gate(args)
-    folder = _open(args.run, "pm", config, origins, {}, **gate, eval=sorted(measured))
-    lineage = {"sources": origins, "seed": config.seed, **gate}
+    folder = _open(args.run, "pm", config, origins, {}, **gate, **under, eval=sorted(measured))
+    lineage = {"sources": origins, "seed": config.seed, **gate, **under}
     return stage.train(folder, config, preferences, lineage, measured)
 
 

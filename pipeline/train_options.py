@@ -98,8 +98,14 @@ def labels(parser: argparse.ArgumentParser) -> None:
 
 
 def pm(parser: argparse.ArgumentParser) -> None:
-    """The same, and what to measure on."""
+    """The same, what to measure on, and by what principles a feedback model is to read."""
     labels(parser)
+    parser.add_argument(
+        "--under",
+        metavar="CONSTITUTION",
+        help="train a feedback model instead: each pair is read by a principle drawn for it; for "
+        "`cai label --method pointwise`",
+    )
     parser.add_argument(
         "--eval",
         nargs="+",

@@ -37,7 +37,7 @@ FOLDER = Path(__file__).parent / "demonstrations"
 CHAINS = prompts.WRITTEN
 WRITTEN = Source("written by the project")
 
-Skill = Literal["critique", "revision", "choice", "contrast", "pointwise"]
+Skill = Literal["critique", "revision", "choice", "contrast"]
 SKILLS: tuple[Skill, ...] = get_args(Skill)
 
 NONE: Mapping[str, str] = {}
@@ -134,9 +134,8 @@ def critic_lessons(
 ) -> list[Lesson]:
     """What a critic learns, without the constitution's solved examples: it is to need none.
 
-    To critique and to revise as in the chains; to choose, in both orders; for `contrast`, to answer well
-    after examples that keep a principle and badly after those that break it; for `pointwise`, to say of
-    each response whether it is to be chosen. `responses` to a chain's
+    To critique and to revise as in the chains; to choose, in both orders; and for `contrast`, to answer
+    well after examples that keep a principle and badly after those that break it. `responses` to a chain's
     prompt take the place of the one that was written with it: a model's own are longer, and a critic that
     never saw such ones repeats them. Raises UserError where a chain's principle is not in the constitution.
     """
@@ -152,7 +151,6 @@ def critic_lessons(
                 principle = _drawn(principles, written, seed)
                 lessons += _choices(written, principle) if "choice" in what else []
                 lessons += _contrasts(written, principle) if "contrast" in what else []
-                lessons += _verdicts(written, principle) if "pointwise" in what else []
     return lessons
 
 
@@ -161,7 +159,7 @@ def critic_prompts(what: Collection[Skill] = SKILLS) -> list[tuple[tuple[Message
     taught = chains() if {"critique", "revision"} & set(what) else []
     found: list[tuple[tuple[Message, ...], str]] = [((Message("user", c.prompt),), "") for c in taught]
     for axis in ("harmless", "helpful"):
-        if {"choice", "pointwise"} & set(what) or (axis == "harmless" and "contrast" in what):
+        if "choice" in what or (axis == "harmless" and "contrast" in what):
             found += [(one.messages, one.as_pair().id) for one in judged(axis) if not one.reserved]
     return found
 
@@ -187,8 +185,8 @@ def _drawn(principles: Sequence[Principle], written: WrittenPair, seed: int) -> 
 
 
 def _choices(written: WrittenPair, principle: Principle) -> list[Lesson]:
-    """Both orders, under a principle drawn for it."""
-    question = _question(written, principle)
+    """Both orders, under a principle drawn for it; helpful pairs are asked what evaluations ask."""
+    question = (principle.comparison or "") if written.axis == "harmless" else templates.BETTER
 
     def order(a: str, b: str, answer: str) -> Lesson:
         return Lesson(
@@ -197,25 +195,6 @@ def _choices(written: WrittenPair, principle: Principle) -> list[Lesson]:
 
     first, second = templates.OPTIONS
     return [order(written.better, written.worse, first), order(written.worse, written.better, second)]
-
-
-def _verdicts(written: WrittenPair, principle: Principle) -> list[Lesson]:
-    """ "Yes" to the better response and "No" to the worse, asked as of pairs."""
-    question = _question(written, principle)
-
-    def about(response: str, verdict: str) -> Lesson:
-        return Lesson(
-            lambda form: templates.pointwise(form, written.messages, question, response),
-            verdict,
-            written.id,
-            beside=written.id,
-        )
-
-    return [about(r, v) for r, v in zip((written.better, written.worse), templates.VERDICTS, strict=True)]
-
-
-def _question(written: WrittenPair, principle: Principle) -> str:
-    return (principle.comparison or "") if written.axis == "harmless" else templates.BETTER
 
 
 def _contrasts(written: WrittenPair, principle: Principle) -> list[Lesson]:

@@ -126,6 +126,11 @@ TERMS = (
         "One prompt with two responses, a and b. Which is a comes from a hash, never from who won.",
         "4.1",
     ),
+    Term(
+        "Pointwise",
+        "Each response is judged alone: is it what the principle chooses? The label is the odds of “Yes” for "
+        "one against those for the other. For models too small to compare two texts.",
+    ),
     Term("Policy", "The model that answers and is being trained by RL.", "4.1"),
     Term(
         "Preference model",

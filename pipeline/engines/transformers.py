@@ -225,8 +225,14 @@ def _load(files: models.ModelFiles, dtype: torch.dtype) -> Any:
         raise ValueError(f"its weights lack {', '.join(missing[:3])}: it is no (or half a) language model")
     if files.adapter:
         from peft import PeftModel
+        from peft.tuners.trainable_tokens import TrainableTokensLayer
 
         model = PeftModel.from_pretrained(model, files.adapter, local_files_only=True)
+        for module in model.modules():
+            if isinstance(
+                module, TrainableTokensLayer
+            ):  # a word of its own: set, not added, so never rounded
+                module.merge()
         if dtype == torch.float32:  # in bf16 the sum would be rounded
             model = model.merge_and_unload()  # two small products less for each of 210 layers, at each token
     return model

@@ -14,15 +14,11 @@ from pipeline.records import Chain, Message, Pair
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a model is asked, in either form, and what it is to say. `source` is where it came from.
-
-    Lessons `beside` the same name are learnt in one batch, each the other's contrast.
-    """
+    """What a model is asked, in either form, and what it is to say. `source` is where it came from."""
 
     ask: Callable[[Form], Context]
     answer: str
     source: str
-    beside: str = ""
 
 
 def lesson(messages: Sequence[Message], answer: str, source: str) -> Lesson:
@@ -32,11 +28,15 @@ def lesson(messages: Sequence[Message], answer: str, source: str) -> Lesson:
 
 @dataclass(frozen=True)
 class Preference:
-    """A pair and the probability that its response a is the better one. `origin` says who says so."""
+    """A pair and the probability that its response a is the better one. `origin` says who says so.
+
+    With a `question`, each response is read as `pointwise` asks about it; else as its conversation's end.
+    """
 
     pair: Pair
     p: float
     origin: str
+    question: str = ""
 
 
 def lessons_of(chains: Iterable[Chain], every: bool) -> list[Lesson]:
@@ -62,7 +62,7 @@ def said(encoder: Encoder, asked: Context, answer: str) -> tuple[list[int], int]
 
 
 def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tuple[Any, int]:
-    """A `datasets.Dataset` of `input_ids`, `labels` (-100 where nothing is learnt), `length` and `beside`.
+    """A `datasets.Dataset` of `input_ids`, `labels` (-100 where nothing is learnt) and `length`.
 
     A lesson that another one begins with, as a revision does with its critique, is learnt within it: one
     pass over the tokens that they share. The second value counts the lessons that are left out as longer
@@ -77,8 +77,7 @@ def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tup
         if len(ids) > longest:
             out += 1
             continue
-        labels = [-100] * start + ids[start:]
-        rows.append({"input_ids": ids, "labels": labels, "length": len(ids), "beside": one.beside})
+        rows.append({"input_ids": ids, "labels": [-100] * start + ids[start:], "length": len(ids)})
     within = beginning_others([row["input_ids"] for row in rows])
     for short, long in within.items():
         for at, label in enumerate(rows[short]["labels"]):
@@ -136,6 +135,15 @@ def opposed(encoder: Encoder, preferences: Iterable[Preference], longest: int) -
     )
 
 
+def _read(encoder: Encoder, preference: Preference, response: str) -> tuple[list[int], int]:
+    """The tokens of a response as it is put to a scorer; and how many come before its own."""
+    messages, question = preference.pair.messages, preference.question
+    if not question:
+        return answered(encoder, messages, response)
+    ids = encoder.encode(templates.pointwise(encoder.form, messages, question, response))
+    return ids, len(ids)
+
+
 def _dataset(
     encoder: Encoder,
     preferences: Iterable[Preference],
@@ -148,8 +156,8 @@ def _dataset(
     rows, out = [], 0
     for preference in preferences:
         pair, p = preference.pair, preference.p
-        a, start = answered(encoder, pair.messages, pair.response_a)
-        b, _ = answered(encoder, pair.messages, pair.response_b)
+        a, start = _read(encoder, preference, pair.response_a)
+        b, _ = _read(encoder, preference, pair.response_b)
         if max(len(a), len(b)) > longest:
             out += 1
             continue

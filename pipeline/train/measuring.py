@@ -18,15 +18,20 @@ from pipeline.train.examples import Preference
 Score = Callable[[Sequence[tuple[Sequence[Message], str]]], list[float]]
 
 
-def measure(score: Score, preferences: Sequence[Preference]) -> dict[str, Any]:
+def differences(score: Score, preferences: Sequence[Preference]) -> np.ndarray:
+    """Of each pair response a's score less that of b: shape (pairs,)."""
+    said = [(p.pair.messages, text) for p in preferences for text in (p.pair.response_a, p.pair.response_b)]
+    scores = score(said)
+    return np.subtract(scores[::2], scores[1::2])
+
+
+def measure(d: np.ndarray, preferences: Sequence[Preference]) -> dict[str, Any]:
     """Accuracy, Brier score and calibration error against each pair's better side, and the soft loss.
 
     Each figure has its n and a 95% interval clustered by prompt, as JSON. Undecided pairs (p = 0.5) count in
-    the loss alone.
+    the loss alone. `d` are the differences of the pairs' scores.
     """
-    said = [(p.pair.messages, text) for p in preferences for text in (p.pair.response_a, p.pair.response_b)]
-    scores = np.array(score(said)).reshape(-1, 2)
-    d, p = scores[:, 0] - scores[:, 1], np.array([p.p for p in preferences])
+    p = np.array([p.p for p in preferences])
     # -[p log σ(d) + (1-p) log σ(-d)], written so that no exponential overflows.
     loss = float(np.mean(np.logaddexp(0, -d) * p + np.logaddexp(0, d) * (1 - p)))
     decided = compared(d, preferences).decided()

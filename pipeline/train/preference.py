@@ -1,7 +1,8 @@
 """A preference model from AI and human labels (paper section 4.1), with TRL's RewardTrainer.
 
 The targets are soft: the loss of a pair with probability p is -[p·log σ(d) + (1-p)·log σ(-d)], where d is
-the difference of the two scores. Headless: `cai pm`.
+the difference of the two scores. Pairs with a question make a feedback model (verdicts.py).
+Headless: `cai pm`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from pipeline import bounded, models
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.rundir import RunDir, write_atomically
-from pipeline.train import frame, measuring
+from pipeline.train import frame, measuring, verdicts
 from pipeline.train.examples import Preference, preferred
 from pipeline.train.loading import Loaded, load
 from pipeline.train.saving import Origin, add_figures, save_merged
@@ -42,6 +44,7 @@ def train(
     """
     learnt, kept = held_out(preferences, config.heldout, config.seed)
     sets = {"heldout": kept, **(measured_on or {})}
+    judges = any(preference.question for preference in learnt)
     require_apart(learnt, sets)
     loaded: list[Loaded] = []
     told: dict[str, Any] = {}
@@ -51,6 +54,8 @@ def train(
 
         start = load(config, "reward")
         loaded.append(start)
+        if judges:
+            verdicts.begin(start)
         data, out = preferred(start.encoder, [_target(p, config) for p in learnt], config.max_length)
         aside, out_aside = preferred(start.encoder, kept[:WATCHED], config.max_length)
         told.update(pairs=len(data), too_long=out + out_aside)
@@ -76,25 +81,32 @@ def train(
         )
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
-        save_merged(trainer.model, loaded[0], to, Origin("pm", trainer.state.global_step, lineage, told))
+        write_model = verdicts.save if judges else save_merged
+        method = "feedback" if judges else "pm"
+        write_model(trainer.model, loaded[0], to, Origin(method, trainer.state.global_step, lineage, told))
         write_atomically(to / TRAINED_ON, json.dumps(sorted({p.pair.id for p in learnt})) + "\n")
         # On the checkpoint as it will be used: merged, and loaded again.
-        told.update(_measure(to, sets))
+        told.update(_measure(to, sets, judges))
         add_figures(to, told)
         return told
 
     return frame.train(folder, "pm", config, make, save)
 
 
-def _measure(checkpoint: Path, sets: Mapping[str, Sequence[Preference]]) -> dict[str, Any]:
-    from pipeline.preference_model import PreferenceModel
+def _measure(checkpoint: Path, sets: Mapping[str, Sequence[Preference]], judges: bool) -> dict[str, Any]:
+    if judges:
+        from pipeline.engines.opening import loaded
 
-    model = PreferenceModel(str(checkpoint))
+        differences = partial(verdicts.differences, loaded(str(checkpoint)))
+    else:
+        from pipeline.preference_model import PreferenceModel
+
+        differences = partial(measuring.differences, PreferenceModel(str(checkpoint)).score)
     figures = {}
     for name, pairs in sets.items():
         if pairs:
             say(f"measuring on {len(pairs):,} pairs: {name}")
-            figures[name] = measuring.measure(model.score, pairs)
+            figures[name] = measuring.measure(differences(pairs), pairs)
             say(measuring.line(name, figures[name]))
     return figures
 

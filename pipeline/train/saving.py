@@ -30,7 +30,7 @@ def save_policy(model: Any, start: Loaded, to: Path, origin: Origin) -> None:
         # The adapter alone: a frozen copy of it, which RL's KL is measured from, stays behind.
         model.save_pretrained(to, selected_adapters=["default"])
         _halve(to / "adapter_model.safetensors")
-        _name_base(to, start)
+        name_base(to, start)
         (to / "README.md").unlink(missing_ok=True)  # PEFT's, which says nothing
     else:
         model.save_pretrained(to)
@@ -101,7 +101,7 @@ def _halve(path: Path) -> None:
     save_file(weights, path, {"format": "pt"})
 
 
-def _name_base(to: Path, start: Loaded) -> None:
+def name_base(to: Path, start: Loaded) -> None:
     """The base by the name that `cai` knows it by: a path would hold on this machine only."""
     path = to / "adapter_config.json"
     config = bounded.json_of(path)

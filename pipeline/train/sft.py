@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.growing import say
 from pipeline.rundir import RunDir
-from pipeline.train import batches, frame
+from pipeline.train import frame
 from pipeline.train.examples import Lesson, supervised
 from pipeline.train.loading import Loaded, load
 from pipeline.train.samples import Samples
@@ -29,12 +29,15 @@ def train(folder: RunDir, config: Supervised, lessons: Sequence[Lesson], lineage
         if out:
             say(f"{out} of {len(lessons)} examples are left out as longer than {config.max_length} tokens")
         frame.enough(len(data), "examples", config.batch)
-        return frame.resumable(batches.beside(SFTTrainer, data["beside"], data["length"]))(
+        return frame.resumable(SFTTrainer)(
             model=start.model,
             args=SFTConfig(
                 **words,
                 max_length=None,
                 dataset_kwargs={"skip_prepare_dataset": True},
+                # Batches of like lengths: on a processor padding costs as much as text.
+                train_sampling_strategy="group_by_length",
+                length_column_name="length",
             ),
             train_dataset=data,
             processing_class=start.tokenizer,

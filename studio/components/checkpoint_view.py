@@ -24,6 +24,7 @@ from studio.store.database import Reader
 METHODS = {
     "sft": "SL-CAI (sft)",
     "pm": "PM",
+    "feedback": "feedback model",
     "rloo": "RL (RLOO)",
     "grpo": "RL (GRPO)",
     "dpo": "DPO",

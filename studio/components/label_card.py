@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from pipeline import comparisons, configs
+from pipeline import bundled, comparisons, configs
 from pipeline.configs import Labelling
 from pipeline.errors import UserError
 from pipeline.records import Axis, Constitution, Pair
@@ -75,7 +75,7 @@ def label_card(studio: Studio) -> LabelCard:
             0, label="At most", info="0: all; the same ones for each labeller", step=1, elem_id="most"
         )
     constitution = version_choice()
-    suggested = {"model": ["bundled"], "principles": ["1", "2", "4", "all"]}
+    suggested = {"model": list(bundled.NAMES), "principles": ["1", "2", "4", "all"]}
     with gr.Row():
         knobs = forms.controls(Labelling, MAIN[:2], suggested, "label")
     with gr.Row():

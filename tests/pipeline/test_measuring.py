@@ -8,7 +8,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from pipeline.records import Message, Pair
 from pipeline.train.examples import Preference
-from pipeline.train.measuring import line, measure
+from pipeline.train.measuring import differences, line, measure
 
 
 def test_figures_equal_scikit_learns() -> None:
@@ -20,7 +20,8 @@ def test_figures_equal_scikit_learns() -> None:
         for i, c in enumerate(choice)
     ]
     scores = {f"a{i}": x for i, x in enumerate(d)}
-    found = measure(lambda said: [float(scores.get(text, 0.0)) for _, text in said], preferences)
+    scored = differences(lambda said: [float(scores.get(text, 0.0)) for _, text in said], preferences)
+    found = measure(scored, preferences)
     p = 1 / (1 + np.exp(-d))
     assert found["loss"] == pytest.approx(log_loss(choice, p), abs=1e-4)
     assert found["brier"]["value"] == pytest.approx(brier_score_loss(choice, p), abs=1e-4)

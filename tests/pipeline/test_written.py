@@ -99,15 +99,6 @@ def test_of_contrast_the_better_follows_good_examples_and_the_worse_bad_ones() -
     assert broken.ask("chat").messages[1].content == principle.breaks[0].response
 
 
-def test_of_pointwise_the_better_is_a_yes_and_the_worse_a_no() -> None:
-    constitution = constitutions.load(constitutions.find("harmless"))
-    written_pair = written.judged("harmless")[0]
-    better, worse = written.critic_lessons(constitution, 0, ["pointwise"])[:2]
-    assert (better.answer, worse.answer) == templates.VERDICTS
-    assert f"Assistant: {written_pair.better}\n" in better.ask("chat").messages[0].content
-    assert f"Assistant: {written_pair.worse}\n" in worse.ask("chat").messages[0].content
-
-
 def test_a_bad_row_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     good = json.loads((written.FOLDER / "harmless.jsonl").read_text("utf-8").splitlines()[0])
