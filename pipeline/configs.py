@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pipeline.bundled import CRITIC, FEEDBACK
 from pipeline.engines import Form
@@ -14,15 +14,18 @@ from pipeline.models import bare
 from pipeline.records import Method
 
 C = TypeVar("C")
+OWN = "the model's own"
 METHOD = (
     "how it judges: a multiple choice, the same after reasoning, likelihoods against examples, or each "
     "response alone; empty: choice, and for the bundled model what bundled-feedback learnt, which then judges"
 )
 
 
-def knob(default: Any, help: str, *, low: float | None = None, high: float | None = None) -> Any:
-    """A field with the words that explain it, and the closed range that it may have."""
-    return field(default=default, metadata={"help": help, "low": low, "high": high})
+def knob(
+    default: Any, help: str, *, low: float | None = None, high: float | None = None, empty: str = OWN
+) -> Any:
+    """A field with the words that explain it, the closed range that it may have, and what empty is called."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "empty": empty})
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Labelling:
         "bundled",
         "the feedback model: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL",
     )
-    method: Method | None = knob(None, METHOD)
+    method: Method | None = knob(None, METHOD, empty="by the model")
     principles: str = knob("1", "how many principles judge each pair, drawn by weight: a number, or all")
     seed: int = knob(0, "the same seed draws the same principles and reasonings", low=0, high=2**63 - 1)
     clamp_low: float = knob(0.4, "cot: no probability is below this; the paper says 0.4", low=0, high=0.5)
@@ -101,15 +104,16 @@ class Labelling:
         if self.principles != "all" and not (self.principles.isdecimal() and int(self.principles) > 0):
             raise UserError(f"principles: {self.principles!r} is neither a number from 1 nor `all`")
         if self.method is None:
-            ours = bare(self.model) in ("bundled", FEEDBACK)
+            # It has learnt this in the chat form.
+            ours = bare(self.model) in ("bundled", FEEDBACK) and self.form != "plain"
             object.__setattr__(self, "method", "pointwise" if ours else "choice")
-            if bare(self.model) == "bundled":
+            if ours and bare(self.model) == "bundled":
                 object.__setattr__(self, "model", self.model.replace("bundled", FEEDBACK))
 
     @property
-    def by(self) -> Method:
-        """The method, which is settled once the model is known."""
-        return self.method or "choice"
+    def settled(self) -> Method:
+        """The method, which is known once the settings are there."""
+        return cast(Method, self.method)
 
     @property
     def many(self) -> int | None:
@@ -130,7 +134,7 @@ class Evaluating:
     top_p: float = knob(1.0, "keep the most likely tokens up to this mass", low=0.01, high=1)
     max_tokens: int = knob(256, "the longest that an answer may get, in tokens", low=1, high=8192)
     form: Form | None = knob(None, "chat template, or plain Human/Assistant text; empty: the model's own")
-    method: Method | None = knob(None, METHOD)
+    method: Method | None = knob(None, METHOD, empty="by the model")
     principles: str = knob("1", "how many principles judge each matchup, drawn by weight: a number, or all")
 
     def __post_init__(self) -> None:

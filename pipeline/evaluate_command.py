@@ -83,13 +83,14 @@ def _run(args: argparse.Namespace) -> int:
         "axis": play.axis,
         "constitution": constitution.version if constitution else None,
         **as_json(settings),
+        "method": settings.labelling(args.judge).settled if constitution else settings.method or "choice",
     }
     for note in seen.require_heldout(play.models, play.prompts):
         say(note)
     if constitution is not None:
         inputs["constitution.yaml"] = constitutions.find(args.constitution)
-    elif not by_people:
-        for note in seen.require_apart(play.models, play.judge):
+    if not by_people:
+        for note in seen.require_apart(play.models, play.judge, scores=constitution is None):
             say(note)
     folder = RunDir.open(args.run, config, inputs)
     keys: list[str] = []
@@ -180,7 +181,11 @@ def _about(judge: str) -> dict[str, Any]:
     """A preference model's accuracy on pairs that it did not learn from, and what it did learn from."""
     from pipeline.train.saving import read_card
 
-    card = {} if isinstance(files := models.resolve(judge), ServerModel) else read_card(files.folder)
+    card = (
+        {}
+        if isinstance(files := models.resolve(judge), ServerModel)
+        else read_card(files.adapter or files.folder)
+    )
     heldout = card.get("figures", {}).get("heldout", {}).get("accuracy")
     sources = card.get("lineage", {}).get("sources") or []
     told = [{k: v for k, v in source.items() if k != "config"} for source in sources]

@@ -30,7 +30,7 @@ def judges(constitution: Constitution, labelling: Labelling) -> list[Principle]:
     """The principles that can judge by this method. Raises UserError where there are none, or one can't."""
     principles = constitutions.usable(constitution, "feedback")
     lacking = [p.id for p in principles if not (p.keeps and p.breaks)]
-    if labelling.by == "contrast" and lacking:
+    if labelling.settled == "contrast" and lacking:
         raise UserError(
             f"{constitution.name}: contrast needs examples, and these principles have no `keeps` or no "
             f"`breaks`: {', '.join(lacking)}. Give them some, disable them, or choose another method"
@@ -74,7 +74,7 @@ def label_pairs(
         if lacks(pair, principle)
     ]
     tasks = [task for i in range(0, len(tasks), BLOCK) for task in judge.ordered(tasks[i : i + BLOCK])]
-    window = WINDOW[labelling.by]
+    window = WINDOW[labelling.settled]
     for start in range(0, len(tasks), window):
         if cancelled():
             break

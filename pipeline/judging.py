@@ -78,7 +78,7 @@ class Judge:
         cancelled: Cancelled,
     ) -> None:
         self.constitution = constitution
-        self.shots = FewShot() if labelling.by in engine.info.skills else constitution.few_shot
+        self.shots = FewShot() if labelling.settled in engine.info.skills else constitution.few_shot
         self.labelling, self.engine = labelling, engine
         self.form: Form = labelling.form or engine.info.form
         self.on_text, self.cancelled = on_text, cancelled
@@ -94,15 +94,15 @@ class Judge:
             "pointwise": (),
         }
         place = {p.id: i for i, p in enumerate(self.constitution.principles)}
-        by_principle = begins[self.labelling.by]
+        by_principle = begins[self.labelling.settled]
         return sorted(tasks, key=lambda task: place[task.principle.id]) if by_principle else list(tasks)
 
     def labels(self, tasks: Sequence[Task]) -> list[Label]:
         """The labels of a window, in its order, without those that are left out or were cancelled."""
         self.skipped = []
-        if self.labelling.by == "cot":
+        if self.labelling.settled == "cot":
             tasks = self._reasoned(tasks)
-        if self.labelling.by == "contrast":
+        if self.labelling.settled == "contrast":
             tasks = self._with_words(tasks)
         labels = [self._label(task, *logits) for task, logits in self._scored(tasks)]
         self.tally = replace(
@@ -128,13 +128,14 @@ class Judge:
             samples = max((s.samples for s in scores), default=0)
             self.tally = replace(self.tally, samples=max(self.tally.samples, samples))
             return [
-                (task, _READ[self.labelling.by](*scores[4 * i : 4 * i + 4])) for i, task in enumerate(left)
+                (task, _READ[self.labelling.settled](*scores[4 * i : 4 * i + 4]))
+                for i, task in enumerate(left)
             ]
         return []
 
     def _asked(self, task: Task) -> list[Asked]:
         """The four likelihoods that make a label."""
-        if self.labelling.by == "contrast":
+        if self.labelling.settled == "contrast":
             return [
                 (
                     templates.contrast(self.form, examples, task.pair.messages),
@@ -143,7 +144,7 @@ class Judge:
                 for response in task.shown(0)
                 for examples in (task.principle.keeps, task.principle.breaks)
             ]
-        if self.labelling.by == "pointwise":
+        if self.labelling.settled == "pointwise":
             return [
                 (
                     templates.pointwise(
@@ -205,14 +206,14 @@ class Judge:
         )
 
     def _label(self, task: Task, ab: float, ba: float) -> Label:
-        clamped = self.labelling.by == "cot"
+        clamped = self.labelling.settled == "cot"
         low, high = (self.labelling.clamp_low, self.labelling.clamp_high) if clamped else (0.0, 1.0)
         p_ab, p_ba, p_a = (min(max(probability(logit), low), high) for logit in (ab, ba, (ab + ba) / 2))
         rationale_ab, rationale_ba = task.rationales or (None, None)
         return Label(
             pair_id=task.pair.id,
             principle=task.principle.id,
-            method=self.labelling.by,
+            method=self.labelling.settled,
             model=self.labelling.model,
             constitution=self.constitution.version,
             seed=self.labelling.seed,
@@ -250,7 +251,7 @@ def _from_likelihoods(
     return ratio_a - ratio_b, ratio_a - ratio_b
 
 
-def _from_verdicts(a_yes: Score, a_no: Score, b_yes: Score, b_no: Score) -> tuple[float, float]:
+def from_verdicts(a_yes: Score, a_no: Score, b_yes: Score, b_no: Score) -> tuple[float, float]:
     """The difference of both responses' log-odds of "Yes"; each was alone, so there is no order."""
     logit = (a_yes.logprob - a_no.logprob) - (b_yes.logprob - b_no.logprob)
     return logit, logit
@@ -260,7 +261,7 @@ _READ: dict[Method, Callable[[Score, Score, Score, Score], tuple[float, float]]]
     "choice": _from_letters,
     "cot": _from_letters,
     "contrast": _from_likelihoods,
-    "pointwise": _from_verdicts,
+    "pointwise": from_verdicts,
 }
 
 

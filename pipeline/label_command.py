@@ -21,7 +21,7 @@ from pipeline.engines.opening import loaded
 from pipeline.engines.spending import Purse
 from pipeline.growing import EXCERPT, Row, Work, grow, say
 from pipeline.judging import Tally
-from pipeline.records import Axis, Constitution, Label, Pair, Principle, as_json
+from pipeline.records import Axis, Constitution, Label, Method, Pair, Principle, as_json
 from pipeline.rundir import RunDir
 from pipeline.stage_inputs import revisions
 
@@ -127,7 +127,7 @@ def _label(work: Work, pairs: Sequence[Pair], constitution: Constitution, labell
         lacks=lacks,
         on_tokens=work.meter.computed,
     )
-    _summarise(work, tally)
+    _summarise(work, tally, labelling.settled)
 
 
 def _load(labelling: Labelling, purse: Purse) -> Engine:
@@ -142,7 +142,7 @@ def _sample(label: Label, pair: Pair) -> Mapping[str, object]:
     return {"prompt": pair.messages[-1].content[:EXCERPT], "principle": label.principle}
 
 
-def _summarise(work: Work, tally: Tally) -> None:
+def _summarise(work: Work, tally: Tally, method: Method) -> None:
     """What this attempt did, and the exact ties of the whole run."""
     ties = _ties(work.output.rows.values())
     rate = round(tally.labels_per_second, 3)
@@ -153,9 +153,11 @@ def _summarise(work: Work, tally: Tally) -> None:
         f"{ties} of {len(work.output.rows)} labels are exact ties"
     )
     if k := tally.samples:
+        # Each of two responses has odds of its own where they are judged one by one.
+        odds = (k + 1) ** 2 if method == "pointwise" else k + 1
         say(
             f"the server gives no probabilities: each is estimated from {k} sampled answers, and so lies "
-            f"between {1 / (k + 2):.2f} and {(k + 1) / (k + 2):.2f}, in steps of {1 / (k + 2):.2f}"
+            f"between {1 / (odds + 1):.2g} and {odds / (odds + 1):.4g}"
         )
 
 

@@ -123,6 +123,7 @@ class _Walk:
         id = f"checkpoint:{folder}"
         if id not in self.nodes:
             named = f"{run_of(folder).name}/{folder.name}" if folder.parent.name == "snapshots" else ""
+            named = next((name for name, (place, _) in bundled.ADAPTERS.items() if place == folder), named)
             title = _text(named or run_of(folder).name)
             self.nodes[id] = Node(id, kind, title, folder=folder)
             self._todo.append((id, folder))
@@ -139,6 +140,7 @@ class _Walk:
         facts = {name: card.get(name) for name in ("method", "step", "parameters")}
         facts |= {name: lineage.get(name) for name in ("seed", "gate", "override_gate")}
         self.nodes[id] = replace(self.nodes[id], facts=_facts(facts))
+        self._constitution(id, lineage.get("constitution"), "")
         beside = run_of(folder)
         sources = lineage.get("sources")
         for source in sources if isinstance(sources, list) else ():

@@ -230,6 +230,8 @@ class Pair:
 class Label:
     """A feedback model's judgment of a pair under one principle, in both orders (section 4.1).
 
+    Methods that see one response at a time know no order: both are then the same.
+
     `logit_ab` is the log-odds that response a is better with a shown first, `logit_ba` with b shown first;
     `p_ab` and `p_ba` are their probabilities, `p_a` that of the mean logit; clamped for `cot`, whose
     reasoning is `rationale_ab` and `rationale_ba`.

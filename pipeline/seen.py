@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline import bundled, comparisons, lineage, models, prompts, written
+from pipeline import bundled, comparisons, lineage, models, prompts, servers, written
 from pipeline.errors import UserError
 from pipeline.lineage import Node
 from pipeline.prompt_rows import rows
@@ -92,16 +92,21 @@ def require_heldout(names: Sequence[str], asked: Sequence[Prompt]) -> list[str]:
     return notes
 
 
-def require_apart(names: Sequence[str], judge: str) -> list[str]:
-    """Raise UserError where a preference model judges what was trained on its own training pairs.
+def require_apart(names: Sequence[str], judge: str, scores: bool = True) -> list[str]:
+    """Raise UserError where a judge learnt from pairs that what it judges was trained on too.
 
-    Directly (DPO), or against a preference model that learnt from them. Returns what is not known.
+    Directly (DPO), or against a preference model that learnt from them. `scores`: the judge is itself a
+    preference model; a feedback model may have learnt from none. Returns what is not known.
     """
     from pipeline.train import preference
 
+    if not scores and servers.is_server(judge):
+        return []
     notes = []
-    own = preference.trained_on(judge)
+    own = preference.trained_on(judge) or (set() if scores else of(judge).pairs)
     revision = models.resolve(judge).revision
+    if not own and not scores:
+        return []
     if not own:
         notes.append(f"{judge}: does not say which pairs it was trained on, so none are known to be shared")
     for name in names:
@@ -109,8 +114,10 @@ def require_apart(names: Sequence[str], judge: str) -> list[str]:
         for reward in seen.rewards:
             if models.resolve(str(reward)).revision == revision:
                 raise UserError(f"{judge}: is what rewarded {name}, and so can't judge it: take another")
-            preference.apart(str(reward), judge)
-            if not preference.trained_on(str(reward)):
+            learnt = preference.trained_on(str(reward))
+            if shared := len(own & learnt):
+                raise UserError(preference.SHARED.format(judge=judge, shared=shared, reward=reward))
+            if not learnt:
                 notes.append(f"{name}: the pairs that trained its reward {reward.name} are not known")
         if shared := len(own & seen.pairs):
             raise UserError(

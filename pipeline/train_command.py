@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 from pipeline import constitution as constitutions
-from pipeline import estimating, prompts, train_options, written
+from pipeline import estimating, prompts, templates, train_options, written
 from pipeline.configs import add_arguments, from_arguments
 from pipeline.engines import Context
 from pipeline.errors import UserError
@@ -113,8 +113,8 @@ def sft(args: argparse.Namespace) -> int:
 
 def pm(args: argparse.Namespace) -> int:
     """Run the stage. Raises UserError; returns 0 when whole, 130 when stopped."""
+    from pipeline.train import feedback_model, sources
     from pipeline.train import preference as stage
-    from pipeline.train import sources, verdicts
 
     config = from_arguments(Preferring, args)
     preferences, origins = _preferences(args)
@@ -122,15 +122,23 @@ def pm(args: argparse.Namespace) -> int:
     measured = {path.name: sources.from_people(path, axis)[0] for path, axis in files}
     under = {}
     if args.under:
+        if args.labels:
+            raise UserError(
+                "--under: labels were made under principles of their own: name --human or --written"
+            )
+        feedback_model.require(config)
         constitution = constitutions.load(constitutions.find(args.under))
         under = {"constitution": constitution.version}
-        preferences = verdicts.asked(preferences, constitution, config.seed)
-        measured = {name: verdicts.asked(some, constitution, config.seed) for name, some in measured.items()}
+        preferences = feedback_model.asked(preferences, constitution, config.seed)
+        measured = {
+            name: feedback_model.asked(some, constitution, config.seed) for name, some in measured.items()
+        }
     config = _foresee(config, _pair_texts(preferences))
     if args.estimate:
         return 0
     gate = _gate(args)
-    folder = _open(args.run, "pm", config, origins, {}, **gate, **under, eval=sorted(measured))
+    inputs = {"constitution.yaml": constitutions.find(args.under)} if args.under else {}
+    folder = _open(args.run, "pm", config, origins, inputs, **gate, **under, eval=sorted(measured))
     lineage = {"sources": origins, "seed": config.seed, **gate, **under}
     return stage.train(folder, config, preferences, lineage, measured)
 
@@ -193,6 +201,7 @@ def _pair_texts(preferences: Sequence[Preference]) -> list[str]:
     """What stands in a pair's sequences: the conversation and half of both responses, for one of them."""
     return [
         "".join(m.content for m in p.pair.messages)
+        + (p.question and p.question + templates.CONSIDER + templates.CHOSEN + templates.ASKED_FOR)
         + (p.pair.response_a + p.pair.response_b)[: (len(p.pair.response_a) + len(p.pair.response_b)) // 2]
         for p in preferences
     ]

@@ -103,7 +103,8 @@ def pm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--under",
         metavar="CONSTITUTION",
-        help="train a feedback model instead: each pair is read by a principle drawn for it; for "
+        help="train a feedback model instead: a response is read by a principle drawn for its "
+        "pair, or where that is about helpfulness by what evaluations ask; for "
         "`cai label --method pointwise`",
     )
     parser.add_argument(

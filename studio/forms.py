@@ -43,7 +43,7 @@ def _control(f: Any, hint: Any, choices: Sequence[str] | None, prefix: str) -> A
     options = [k for k in get_args(hint) if get_origin(k) is Literal]
     if options:
         return gr.Dropdown(
-            [("the model's own", ""), *get_args(options[0])], **{**look, "value": f.default or ""}
+            [(f.metadata["empty"], ""), *get_args(options[0])], **{**look, "value": f.default or ""}
         )
     if choices is not None:
         return gr.Dropdown(list(choices), allow_custom_value=True, **look)

@@ -228,13 +228,14 @@ def _load(files: models.ModelFiles, dtype: torch.dtype) -> Any:
         from peft.tuners.trainable_tokens import TrainableTokensLayer
 
         model = PeftModel.from_pretrained(model, files.adapter, local_files_only=True)
-        for module in model.modules():
-            if isinstance(
-                module, TrainableTokensLayer
-            ):  # a word of its own: set, not added, so never rounded
-                module.merge()
         if dtype == torch.float32:  # in bf16 the sum would be rounded
             model = model.merge_and_unload()  # two small products less for each of 210 layers, at each token
+        else:
+            for module in model.modules():
+                # A word of its own takes the place of one: kept apart, all words are copied at each token,
+                # and in the narrow form.
+                if isinstance(module, TrainableTokensLayer):
+                    module.merge()
     return model
 
 

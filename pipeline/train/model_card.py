@@ -20,6 +20,7 @@ from pipeline.train import figures
 METHODS = {
     "sft": "supervised fine-tuning (TRL's SFTTrainer), loss on the answers alone",
     "pm": "a preference model (TRL's RewardTrainer), with soft targets",
+    "feedback": "a feedback model (TRL's RewardTrainer, its head put into the word Yes), with soft targets",
     "rloo": "reinforcement learning against a preference model (TRL's RLOO)",
     "grpo": "reinforcement learning against a preference model (TRL's GRPO)",
     "dpo": "direct preference optimisation (TRL's DPO)",

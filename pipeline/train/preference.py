@@ -1,7 +1,7 @@
 """A preference model from AI and human labels (paper section 4.1), with TRL's RewardTrainer.
 
 The targets are soft: the loss of a pair with probability p is -[p·log σ(d) + (1-p)·log σ(-d)], where d is
-the difference of the two scores. Pairs with a question make a feedback model (verdicts.py).
+the difference of the two scores. Pairs with a question make a feedback model (feedback_model.py).
 Headless: `cai pm`.
 """
 
@@ -15,11 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline import bounded, models
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.rundir import RunDir, write_atomically
-from pipeline.train import frame, measuring, verdicts
+from pipeline.train import feedback_model, frame, measuring
 from pipeline.train.examples import Preference, preferred
 from pipeline.train.loading import Loaded, load
 from pipeline.train.saving import Origin, add_figures, save_merged
@@ -27,6 +29,10 @@ from pipeline.training_configs import Preferring
 
 TRAINED_ON = "trained_on.json"
 """In a checkpoint: the ids of the pairs that it was trained on, so that no judge shares them."""
+SHARED = (
+    "{judge}: shares {shared:,} training pairs with {reward}, and so can't judge what that one rewards: "
+    "train the judge on pairs that the reward has not seen"
+)
 WATCHED = 128
 """Held-out pairs that are scored while it trains. All of them are at the end."""
 
@@ -55,7 +61,7 @@ def train(
         start = load(config, "reward")
         loaded.append(start)
         if judges:
-            verdicts.begin(start)
+            feedback_model.begin(start)
         data, out = preferred(start.encoder, [_target(p, config) for p in learnt], config.max_length)
         aside, out_aside = preferred(start.encoder, kept[:WATCHED], config.max_length)
         told.update(pairs=len(data), too_long=out + out_aside)
@@ -81,7 +87,7 @@ def train(
         )
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
-        write_model = verdicts.save if judges else save_merged
+        write_model = feedback_model.save if judges else save_merged
         method = "feedback" if judges else "pm"
         write_model(trainer.model, loaded[0], to, Origin(method, trainer.state.global_step, lineage, told))
         write_atomically(to / TRAINED_ON, json.dumps(sorted({p.pair.id for p in learnt})) + "\n")
@@ -97,7 +103,7 @@ def _measure(checkpoint: Path, sets: Mapping[str, Sequence[Preference]], judges:
     if judges:
         from pipeline.engines.opening import loaded
 
-        differences = partial(verdicts.differences, loaded(str(checkpoint)))
+        differences = partial(feedback_model.differences, loaded(str(checkpoint)))
     else:
         from pipeline.preference_model import PreferenceModel
 
@@ -106,7 +112,12 @@ def _measure(checkpoint: Path, sets: Mapping[str, Sequence[Preference]], judges:
     for name, pairs in sets.items():
         if pairs:
             say(f"measuring on {len(pairs):,} pairs: {name}")
-            figures[name] = measuring.measure(differences(pairs), pairs)
+            d = differences(pairs)
+            fits = np.isfinite(d)
+            if out := len(pairs) - int(fits.sum()):
+                say(f"{out} of them are left out as too long for the model")
+            some = [pair for pair, fit in zip(pairs, fits, strict=True) if fit]
+            figures[name] = measuring.measure(d[fits], some)
             say(measuring.line(name, figures[name]))
     return figures
 
@@ -127,15 +138,13 @@ def apart(reward: str, judge: str) -> None:
     """Raise UserError where a judge was trained on pairs that the reward was trained on, naming how many."""
     shared = trained_on(reward) & trained_on(judge)
     if shared:
-        raise UserError(
-            f"{judge}: shares {len(shared):,} training pairs with {reward}, and so can't judge what that one "
-            "rewards: train the judge on pairs that the reward has not seen"
-        )
+        raise UserError(SHARED.format(judge=judge, shared=len(shared), reward=reward))
 
 
 def trained_on(name: str) -> set[str]:
     """The ids of the pairs that a preference model learnt from; none where its folder does not say."""
-    path = models.weights(name).folder / TRAINED_ON
+    files = models.weights(name)
+    path = (files.adapter or files.folder) / TRAINED_ON
     return set(bounded.json_of(path)) if path.is_file() else set()
 
 

@@ -75,7 +75,7 @@ def label_card(studio: Studio) -> LabelCard:
             0, label="At most", info="0: all; the same ones for each labeller", step=1, elem_id="most"
         )
     constitution = version_choice()
-    suggested = {"model": list(bundled.NAMES), "principles": ["1", "2", "4", "all"]}
+    suggested = {"model": ["bundled", bundled.FEEDBACK], "principles": ["1", "2", "4", "all"]}
     with gr.Row():
         knobs = forms.controls(Labelling, MAIN[:2], suggested, "label")
     with gr.Row():
@@ -175,7 +175,7 @@ def _filter(values: Mapping[str, Any], labelling: Labelling) -> PairFilter:
     return PairFilter(
         run=key if kind == "run" else None,
         judged_by=Judge(name, "imported", axis) if kind == "by" else None,
-        unlabelled=Labeller(labelling.model, labelling.by, str(values["constitution"]))
+        unlabelled=Labeller(labelling.model, labelling.settled, str(values["constitution"]))
         if values["rest"]
         else None,
     )
@@ -196,7 +196,7 @@ def counted(studio: Studio, values: Mapping[str, Any]) -> str:
         each = batch.principles_each(constitution, labelling)
         if not many:
             return f'<p role="status">{_nothing(studio, values, labelling)}</p>'
-        facts = [f"<b>{plural(many, 'pair')}</b>", f"{plural(many * each, 'label')}, in both orders"]
+        facts = [f"<b>{plural(many, 'pair')}</b>", f"{plural(many * each, 'label')}"]
         facts.append(_time(studio, labelling, many * each))
         return f'<p role="status">{" · ".join(facts)}</p>'
     return mistake.html
@@ -213,7 +213,7 @@ def _nothing(studio: Studio, values: Mapping[str, Any], labelling: Labelling) ->
 
 def _time(studio: Studio, labelling: Labelling, many: int) -> str:
     for run in runs.listed(studio.store):
-        same = run.config.get("model") == labelling.model and run.config.get("method") == labelling.by
+        same = run.config.get("model") == labelling.model and run.config.get("method") == labelling.settled
         if run.stage == LABEL.name and same:
             said = runs.last_event(studio.store, run.id, "summary")
             rate = said.data.get("labels_per_second") if said else None

@@ -260,7 +260,7 @@ def _verdicts(size: tournaments.Size, play: Tournament, constitution: Constituti
         return f'{plural(size.matchups, "vote")} by people, in the <a href="arena">arena</a>'
     if constitution is None:
         return f"{most}{plural(size.verdicts, 'score')} by the judge"
-    return f"{plural(size.verdicts, 'label')} by the judge, each in both orders"
+    return f"{plural(size.verdicts, 'label')} by the judge"
 
 
 def _time(studio: Studio, play: Tournament, size: tournaments.Size) -> str:

@@ -61,11 +61,11 @@ def _closed(store: Store, run: Run) -> str:
     sets = [(name, said) for name, said in data.items() if isinstance(said, dict) and "accuracy" in said]
     if sets:
         html += _measured(sets)
-    use = (
-        "Choose it as the reward of RL, or as its judge."
-        if run.stage == "pm"
-        else "Choose it as the model of a run, or go on training from it."
-    )
+    use = "Choose it as the model of a run, or go on training from it."
+    if run.stage == "pm":
+        use = "Choose it as the reward of RL, or as its judge."
+        if run.config.get("constitution"):
+            use = "Name it as the model that labels, with the method pointwise."
     return f'<h3>Result</h3>{html}<p class="cai-muted">The checkpoint is in the run’s folder. {use}</p>'
 
 

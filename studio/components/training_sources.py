@@ -74,8 +74,9 @@ def model_options(studio: Studio) -> Options:
 
 
 def pm_options(studio: Studio) -> Options:
-    """The trained preference models."""
-    return [(_named(run), run.id) for run in _finished(studio) if run.stage == PM.name]
+    """The trained preference models; those trained under a constitution judge, and are none."""
+    every = [run for run in _finished(studio) if run.stage == PM.name and not run.config.get("constitution")]
+    return [(_named(run), run.id) for run in every]
 
 
 def import_of(value: str) -> tuple[str, Axis]:

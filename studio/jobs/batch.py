@@ -81,7 +81,7 @@ def prepare_label(
     if not pairs:
         raise UserError("there are no such pairs to label")
     total = len(pairs) * principles_each(constitution, labelling)
-    label = name.strip() or f"{labelling.by} by {labelling.model} × {len(pairs)}"
+    label = name.strip() or f"{labelling.settled} by {labelling.model} × {len(pairs)}"
     run = _run(store, LABEL, label, {**as_json(labelling), "axis": axis}, total, author)
 
     def write(inputs: Path) -> None:

@@ -29,7 +29,7 @@ from studio.store.runs import NewRun, Run
 @dataclass(frozen=True)
 class Size:
     """How much a tournament computes, at most. `verdicts` are the judge's: scores of answers by a preference
-    model, or labels in both orders by a feedback model."""
+    model, or labels by a feedback model."""
 
     answers: int
     matchups: int
@@ -52,9 +52,9 @@ def require(play: Tournament, constitution: Constitution | None) -> list[str]:
     feedback = [play.judge] if constitution else []
     notes = [note for name in (*play.models, *feedback) for note in _missing(name)]
     notes += seen.require_heldout(play.models, play.prompts)
-    if constitution is None and play.judge != PEOPLE:
-        return notes + seen.require_apart(play.models, play.judge)
-    return notes
+    if play.judge == PEOPLE:
+        return notes
+    return notes + seen.require_apart(play.models, play.judge, scores=constitution is None)
 
 
 def _missing(name: str) -> list[str]:

@@ -131,12 +131,12 @@ def test_pointwise_is_the_difference_of_the_odds_of_yes_the_same_in_both_orders(
 
 
 def test_the_bundled_model_judges_by_what_its_adapter_learnt_unless_a_method_is_named() -> None:
-    assert (Labelling().model, Labelling().by) == ("bundled-feedback", "pointwise")
+    assert (Labelling().model, Labelling().settled) == ("bundled-feedback", "pointwise")
     assert Labelling(model="torch:bundled").model == "torch:bundled-feedback"
-    assert Labelling(model="bundled-feedback").by == "pointwise"
+    assert Labelling(model="bundled-feedback").settled == "pointwise"
     plain = Labelling(method="choice")
-    assert (plain.model, plain.by) == ("bundled", "choice")
-    assert Labelling(model="org/name").by == "choice"
+    assert (plain.model, plain.settled) == ("bundled", "choice")
+    assert Labelling(model="org/name").settled == "choice"
 
 
 def test_contrast_is_the_difference_of_ratios_a_token_the_same_in_both_orders(

@@ -74,8 +74,8 @@ def by_alternatives(tokens: Sequence[Token], options: Sequence[str], begun: bool
 
 def named(answer: str, options: Sequence[str]) -> int | None:
     """Which option an answer names first: as it is, or its bare letter alone at the beginning."""
-    places = {j: answer.find(option.strip()) for j, option in enumerate(options)}
-    found = {j: at for j, at in places.items() if at >= 0}
+    places = {j: re.search(_spelled(option), answer) for j, option in enumerate(options)}
+    found = {j: place.start() for j, place in places.items() if place}
     if found:
         return min(found, key=lambda j: (found[j], -len(options[j])))
     for j, option in enumerate(options):
@@ -98,7 +98,17 @@ def _rests(said: str, lead: str, options: Sequence[str]) -> list[str]:
     return [option.strip() if not said.strip() else NOTHING for option in options]
 
 
+def _spelled(option: str) -> str:
+    """A pattern of an option: as it is, or where it is a word, whole and in any case."""
+    text = re.escape(option.strip())
+    return rf"(?i:\b{text}\b)" if option.strip().isalpha() else text
+
+
 def _begins(word: str, rest: str, option: str, blank: bool) -> bool:
+    if option.strip().isalpha():
+        word, rest = word.casefold(), rest.casefold()
+        if rest and word.startswith(rest):
+            return not word[len(rest) :][:1].isalpha()
     if rest.startswith(word) or word.startswith(rest):
         return True
     return blank and word.strip() == _core(option)

@@ -68,7 +68,7 @@ class Scoring:
         if len(texts) == 1:
             raise EngineError(
                 f"{self.exchange.connection.server.url} does not tell how likely a given text is in this "
-                "form, which the method `contrast` needs: choose `choice` or `cot`, try `--form plain`, or "
+                "form, which the method `contrast` needs: choose another, try `--form plain`, or "
                 "use a server that gives log-probabilities of prompts, such as vLLM"
             )
         choice = (context, tuple(texts))
@@ -135,7 +135,7 @@ class Scoring:
         context, options = about
         tokens = reading.written_tokens(reply)
         logprobs = choosing.by_alternatives(tokens, options, self.abilities.begins(context))
-        # It says neither: all are alike, and counted as a tie.
+        # It says neither: all are alike.
         logprobs = logprobs or [-math.log(len(options))] * len(options)
         self._keep(about, logprobs, _computed(reply), 0)
 

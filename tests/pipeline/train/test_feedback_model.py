@@ -16,7 +16,7 @@ from pipeline.engines.opening import loaded
 from pipeline.errors import UserError
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
-from pipeline.train import loading, preference, verdicts
+from pipeline.train import feedback_model, loading, preference
 from pipeline.train.examples import Preference, preferred
 from pipeline.train.saving import Origin
 from pipeline.training_configs import Preferring
@@ -45,7 +45,7 @@ def test_the_odds_of_yes_are_the_scores_of_the_model_that_was_trained(tied: Path
     from peft import get_peft_model
 
     start = loading.load(Preferring(model=str(tied), rank=4), "reward")
-    verdicts.begin(start)
+    feedback_model.begin(start)
     model = get_peft_model(start.model.float(), start.adapter)
     for name, weight in model.named_parameters():
         if weight.requires_grad:  # as training leaves them: in bf16's steps, which the saved ones have
@@ -58,8 +58,8 @@ def test_the_odds_of_yes_are_the_scores_of_the_model_that_was_trained(tied: Path
             for row in rows
             for side in ("chosen_ids", "rejected_ids")
         ]
-    verdicts.save(model, start, tmp_path / "made", Origin("feedback", 1, {}))
-    found = verdicts.differences(loaded(str(tmp_path / "made")), PAIRS)
+    feedback_model.save(model, start, tmp_path / "made", Origin("feedback", 1, {}))
+    found = feedback_model.differences(loaded(str(tmp_path / "made")), PAIRS)
     assert found == pytest.approx(
         [a - b for a, b in zip(scores[::2], scores[1::2], strict=True)], rel=0.01, abs=0.02
     )  # Yes is kept in bf16, where that is fast
@@ -72,12 +72,12 @@ def test_what_is_learnt_is_said_and_measured(tied: Path, tmp_path: Path) -> None
     assert preference.train(folder, config, PAIRS, {"sources": []}, {"others": other}) == 0
     card = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())
     assert (card["method"], card["figures"]["others"]["accuracy"]["value"]) == ("feedback", 1.0)
-    assert min(verdicts.differences(loaded(str(tmp_path / "run")), PAIRS)) > 1
+    assert min(feedback_model.differences(loaded(str(tmp_path / "run")), PAIRS)) > 1
 
 
 def test_the_head_begins_as_yes_less_no(tied: Path) -> None:
     start = loading.load(Preferring(model=str(tied)), "reward")
-    verdicts.begin(start)
+    feedback_model.begin(start)
     words = start.model.get_input_embeddings().weight
     yes, no = (start.encoder.tokens(word)[0] for word in templates.VERDICTS)
     assert torch.equal(start.model.score.weight[0], words[yes] - words[no])
@@ -86,14 +86,14 @@ def test_the_head_begins_as_yes_less_no(tied: Path) -> None:
 def test_where_words_are_read_and_said_by_two_matrices_it_says_so(tiny_model: Path) -> None:
     start = loading.load(Preferring(model=str(tiny_model)), "reward")
     with pytest.raises(UserError, match="one matrix"):
-        verdicts.begin(start)
+        feedback_model.begin(start)
 
 
 def test_each_pair_is_asked_about_by_a_principle_and_helpful_ones_by_what_evaluations_ask() -> None:
     constitution = constitutions.load(constitutions.find("harmless"))
     texts = {principle.comparison for principle in constitution.principles}
     harmless, helpful = (
-        verdicts.asked(written.preferences(axis, True)[:60], constitution, 0)
+        feedback_model.asked(written.preferences(axis, True)[:60], constitution, 0)
         for axis in ("harmless", "helpful")
     )
     assert {one.question for one in harmless} <= texts

@@ -3,12 +3,14 @@
 A small model can't tell which of two responses is better, and to learn the words "Yes" and "No" takes it long
 (`pipeline/feedback_model/README.md`). So it learns as preference models do, by the difference of two scores.
 The head that scores begins as what tells " Yes" from " No"; what it has become is put back into the row of
-" Yes". So that word's odds are the score, and any engine can ask for them (`cai label --method pointwise`).
+" Yes". So that word's odds are the score, and any engine can ask for them (`cai label --method pointwise`);
+but that a text which has the word itself is read a little differently than it was learnt.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,21 +18,22 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import bounded, templates
+from pipeline import bounded, models, templates
 from pipeline import constitution as constitutions
-from pipeline.engines import Engine
+from pipeline.engines import Engine, TooLong
 from pipeline.engines.encoding import Encoder
 from pipeline.errors import UserError
+from pipeline.judging import from_verdicts
 from pipeline.records import Constitution
 from pipeline.rundir import write_atomically
 from pipeline.train.examples import Preference
 from pipeline.train.loading import Loaded
 from pipeline.train.saving import Origin, name_base, write_card
+from pipeline.training_configs import Training
 
 WEIGHTS, SHAPE = "adapter_model.safetensors", "adapter_config.json"
 _HEAD = "base_model.model.score.weight"
 _ROW = "base_model.model.{}.token_adapter.trainable_tokens_delta"
-ENGINE_BATCH = 64
 
 
 def asked(preferences: Sequence[Preference], constitution: Constitution, seed: int) -> list[Preference]:
@@ -44,21 +47,24 @@ def asked(preferences: Sequence[Preference], constitution: Constitution, seed: i
     return found
 
 
-def begin(start: Loaded) -> None:
-    """Let the head that scores begin as " Yes" less " No". Raises UserError where that can't be."""
-    if start.adapter is None or start.files.adapter:
+def require(config: Training) -> None:
+    """Raise UserError where no feedback model can be made so."""
+    files = models.weights(config.model)
+    if config.tuning != "lora" or files.adapter:
         raise UserError("--under makes an adapter: choose --tuning lora, and a model that is none itself")
-    if not start.model.config.tie_word_embeddings:
-        raise UserError(
-            f"{start.files.name}: --under needs a model whose words are read and said by one matrix"
-        )
+    if not bounded.json_of(files.folder / "config.json").get("tie_word_embeddings"):
+        raise UserError(f"{config.model}: --under needs a model whose words are read and said by one matrix")
+
+
+def begin(start: Loaded) -> None:
+    """Let the head that scores begin as " Yes" less " No". Raises UserError where one is no token."""
     yes, no = _words(start.encoder)
     words = start.model.get_input_embeddings().weight.detach()
     start.model.score.weight.data.copy_((words[yes] - words[no])[None])
 
 
 def save(model: Any, start: Loaded, to: Path, origin: Origin) -> None:
-    """Write the trained adapter as one of a language model, its head within the row of " Yes"; in bf16."""
+    """Write the trained adapter, in bf16, as one of a language model, its head within the row of " Yes"."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -82,20 +88,23 @@ def save(model: Any, start: Loaded, to: Path, origin: Origin) -> None:
 
 
 def differences(engine: Engine, preferences: Sequence[Preference]) -> np.ndarray:
-    """Of each pair the log-odds of Yes for response a less those for b, each judged alone: shape (pairs,)."""
-    form = engine.info.form
-    contexts = [
-        templates.pointwise(form, one.pair.messages, one.question, response)
-        for one in preferences
-        for response in (one.pair.response_a, one.pair.response_b)
-    ]
-    odds: list[float] = []
-    for at in range(0, len(contexts), ENGINE_BATCH):
-        some = contexts[at : at + ENGINE_BATCH]
-        twice = [context for context in some for _ in templates.VERDICTS]
-        said = [score.logprob for score in engine.score(twice, list(templates.VERDICTS) * len(some))]
-        odds += [yes - no for yes, no in zip(said[::2], said[1::2], strict=True)]
-    return np.subtract(odds[::2], odds[1::2])
+    """Of each pair the log-odds of Yes for response a less those for b, each judged alone: shape (pairs,).
+
+    Not a number where a response is too long for the model.
+    """
+    found: list[float] = []
+    for one in preferences:
+        asked = [
+            templates.pointwise(engine.info.form, one.pair.messages, one.question, response)
+            for response in (one.pair.response_a, one.pair.response_b)
+            for _ in templates.VERDICTS
+        ]
+        try:
+            scores = engine.score(asked, list(templates.VERDICTS) * 2)
+            found.append(from_verdicts(*scores)[0])
+        except TooLong:
+            found.append(math.nan)
+    return np.array(found)
 
 
 def _words(encoder: Encoder) -> tuple[int, int]:
