@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from functools import cache
 from typing import Any
 
@@ -66,7 +67,9 @@ def compiled(model: Any) -> ov.CompiledModel:
     able = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     narrow = model.dtype == torch.bfloat16 and "BF16" in able
     if hasattr(model, "merge_and_unload"):  # a copy: training goes on; bf16 would round it
-        model = copy.deepcopy(model).float().merge_and_unload()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "All adapters are already merged")  # a word of its own is
+            model = copy.deepcopy(model).float().merge_and_unload()
     graph = _Llama(model).graph()
     paged_attention_transformation(graph)
     _only_wanted_logits(graph)

@@ -127,7 +127,7 @@ class PagedModel:
 
     def off(self, model: Any) -> float:
         """How far the logits are from the model's own: after a prompt, and after a token more."""
-        # Words, and no special tokens, of which the bundled model never saw most: on these bf16 says anything.
+        # Words, and no special tokens: a model never saw most of these, and in bf16 says anything of them.
         ids = [(1000 + 7 * i) % self.vocabulary for i in range(72)]
         with torch.inference_mode():
             expected = model(input_ids=torch.tensor([ids])).logits[0, -2:].float()

@@ -43,7 +43,9 @@ def train(folder: RunDir, stage: str, config: Training, make: MakeTrainer, save:
             with in_plain_words(folder):
                 score_answers_alone()
                 trainer = make(arguments(folder, config), [Telling(log, stop, stage)])
-                trainer.train(resume_from_checkpoint=newest(RunDir(folder.leader)))
+                last = newest(RunDir(folder.leader))
+                if not last or not _at_its_end(trainer, last):
+                    trainer.train(resume_from_checkpoint=last)
                 if trainer.state.global_step < trainer.state.max_steps:
                     log.emit("finished", status="stopped", rows=trainer.state.global_step)
                     say(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
@@ -121,6 +123,18 @@ def enough(many: int, noun: str, needed: int) -> None:
 def checkpoints(folder: RunDir) -> Path:
     """Where the checkpoints to resume from are."""
     return folder.folder / "checkpoints"
+
+
+def _at_its_end(trainer: Any, checkpoint: str) -> bool:
+    """Whether this checkpoint is of the last step, and then taken up: a trainer would take one more."""
+    from transformers import TrainerState
+
+    state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+    if state.global_step < state.max_steps:
+        return False
+    trainer._load_from_checkpoint(checkpoint)
+    trainer.state = state
+    return True
 
 
 def newest(folder: RunDir) -> str | None:

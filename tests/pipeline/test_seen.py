@@ -93,6 +93,17 @@ def test_what_its_base_learnt_from_is_seen_too(run: Make) -> None:
     assert "base/prompts.jsonl" in refused(run("rl", {}, base=str(base)), "Of the base?")
 
 
+def test_a_feedback_model_is_no_judge_of_what_learnt_from_its_pairs(run: Make) -> None:
+    one = next(w for w in written.judged("helpful") if not w.reserved).as_pair().id
+    judge = run("judge", {"sources": [{"written": "helpful", "reserved": False}]})
+    policy = run("dpo", {"sources": [{"written": "helpful", "reserved": False}]})
+    assert one in seen.of(str(judge)).pairs
+    with pytest.raises(UserError, match=r"training pairs with .*dpo, and so can't judge it"):
+        seen.require_apart([str(policy)], str(judge), scores=False)
+    other = run("rl", {}, inputs__prompts=[{"messages": asked("How?")}])
+    assert seen.require_apart([str(other)], str(judge), scores=False) == []
+
+
 def test_what_a_critic_learnt_from_is_seen(run: Make) -> None:
     source = {"written": "critic", "count": 9}
     critic = run("critic", {"sources": [{**source, "skills": ["critique", "choice"]}]})

@@ -12,7 +12,7 @@ from pipeline.engines.server import choosing
 from pipeline.engines.server.reading import Token, prompt_tokens
 from pipeline.records import Message
 
-OPTIONS = (" (A)", " (B)")
+OPTIONS, VERDICTS = (" (A)", " (B)"), (" Yes", " No")
 ASKED = Context(messages=(Message("user", "Which is better, (A) tea or (B) tar?"),), prefill="The answer is:")
 PLAIN = Context(prefill="Which is better, (A) tea or (B) tar?\nThe answer is:")
 
@@ -120,6 +120,15 @@ def test_an_option_that_is_not_listed_is_as_likely_as_the_least_of_those_that_ar
     found = choosing.by_alternatives(spoken({"A": 0.9, "x": 0.01}), OPTIONS, begun=True)
     assert found is not None
     assert found[0] - found[1] == pytest.approx(math.log(90))
+
+
+def test_a_verdict_is_a_whole_word_in_any_case() -> None:
+    listed = spoken({" Not": 0.3, " yes": 0.4, " No": 0.2, " Nothing": 0.1})
+    found = choosing.by_alternatives(listed, VERDICTS, begun=False)
+    assert found is not None
+    assert found[0] - found[1] == pytest.approx(math.log(2))
+    assert choosing.named("Note that it is kind. yes.", VERDICTS) == 0
+    assert choosing.named("Nothing of the kind", VERDICTS) is None
 
 
 def test_where_it_never_comes_to_an_answer_nothing_is_said() -> None:

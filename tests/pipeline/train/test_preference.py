@@ -118,6 +118,22 @@ def test_a_checkpoint_says_what_it_came_from_and_scores_the_same_when_loaded_aga
     assert not list((tmp_path / "run" / "checkpoint").rglob("*.bin"))
 
 
+def test_a_run_that_failed_after_its_last_step_takes_no_step_more(
+    train: Callable[..., PreferenceModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise UserError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preference, "save_merged", full)
+        with pytest.raises(UserError, match="disk"):
+            train(preferences(1.0), save_every=10)
+    checkpoint = tmp_path / "run" / "checkpoints" / "checkpoint-30"
+    assert json.loads((checkpoint / "trainer_state.json").read_text())["global_step"] == 30
+    assert difference(train(preferences(1.0), save_every=10)) > 2
+    assert json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["step"] == 30
+
+
 def test_no_prompt_is_both_learnt_and_held_out() -> None:
     twice = [Preference(Pair(f"{i}", f"q{i // 2}", ASKED, "a", "b"), 1.0, "ai") for i in range(200)]
     learnt, kept = preference.held_out(twice, 0.2, seed=1)
