@@ -154,10 +154,10 @@ def _summarise(work: Work, tally: Tally, method: Method) -> None:
     )
     if k := tally.samples:
         # Each of two responses has odds of its own where they are judged one by one.
-        odds = (k + 1) ** 2 if method == "pointwise" else k + 1
+        odds, digits = ((k + 1) ** 2, 4) if method == "pointwise" else (k + 1, 2)
         say(
             f"the server gives no probabilities: each is estimated from {k} sampled answers, and so lies "
-            f"between {1 / (odds + 1):.2g} and {odds / (odds + 1):.4g}"
+            f"between {1 / (odds + 1):.{digits}f} and {odds / (odds + 1):.{digits}f}"
         )
 
 

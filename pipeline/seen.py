@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline import bundled, comparisons, lineage, models, prompts, servers, written
+from pipeline import bundled, comparisons, lineage, models, prompts, written
 from pipeline.errors import UserError
 from pipeline.lineage import Node
 from pipeline.prompt_rows import rows
@@ -100,13 +100,11 @@ def require_apart(names: Sequence[str], judge: str, scores: bool = True) -> list
     """
     from pipeline.train import preference
 
-    if not scores and servers.is_server(judge):
-        return []
     notes = []
-    own = preference.trained_on(judge) or (set() if scores else of(judge).pairs)
-    revision = models.resolve(judge).revision
+    own = preference.trained_on(judge) if scores else of(judge).pairs
     if not own and not scores:
-        return []
+        return []  # a server's model, and one that may not be here yet, too
+    revision = models.resolve(judge).revision
     if not own:
         notes.append(f"{judge}: does not say which pairs it was trained on, so none are known to be shared")
     for name in names:

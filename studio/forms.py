@@ -69,6 +69,7 @@ def _value(hint: Any, value: Any, name: str) -> Any:
     if hint in (int, float):
         return hint(value)
     text = str(value or "").strip()
-    if get_origin(hint) is Literal and text not in get_args(hint):
-        raise UserError(f"{name.replace('_', ' ')}: {text!r} is none of {', '.join(get_args(hint))}")
+    for words in (kind for kind in (hint, *get_args(hint)) if get_origin(kind) is Literal):
+        if text not in get_args(words) and (text or words is hint):
+            raise UserError(f"{name.replace('_', ' ')}: {text!r} is none of {', '.join(get_args(words))}")
     return text if hint is str or get_origin(hint) is Literal else text or None

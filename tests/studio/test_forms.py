@@ -28,7 +28,7 @@ def test_a_choice_is_one_of_its_words() -> None:
     with gr.Blocks():
         made = forms.controls(Labelling, ["method"], {})
     assert [value for _, value in made["method"].choices] == ["", "choice", "cot", "contrast", "pointwise"]
-    with pytest.raises(UserError, match="method: 'dice' is none of choice, cot, contrast"):
+    with pytest.raises(UserError, match="method: 'dice' is none of choice, cot, contrast, pointwise"):
         forms.read(Labelling, {"method": "dice"})
 
 

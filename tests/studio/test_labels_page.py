@@ -40,7 +40,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 def form(studio: Studio) -> dict[str, Any]:
     """The labelling form as the page first shows it."""
     [version, *_] = constitutions.versions(studio.store, "harmless")
-    knobs = {**asdict(Labelling()), "constitution": version.version}
+    knobs = {**asdict(Labelling(method="choice")), "constitution": version.version}
     return {**knobs, "which": "", "rest": True, "most": 0, "axis": "harmless", "name": ""}
 
 
