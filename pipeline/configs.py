@@ -17,7 +17,7 @@ C = TypeVar("C")
 OWN = "the model's own"
 METHOD = (
     "how it judges: a multiple choice, the same after reasoning, likelihoods against examples, or each "
-    "response alone; empty: choice, and for the bundled model what bundled-feedback learnt, which then judges"
+    "response alone; empty: choice, or what bundled-feedback learnt where that is the model"
 )
 
 
@@ -104,11 +104,8 @@ class Labelling:
         if self.principles != "all" and not (self.principles.isdecimal() and int(self.principles) > 0):
             raise UserError(f"principles: {self.principles!r} is neither a number from 1 nor `all`")
         if self.method is None:
-            # It has learnt this in the chat form.
-            ours = bare(self.model) in ("bundled", FEEDBACK) and self.form != "plain"
-            object.__setattr__(self, "method", "pointwise" if ours else "choice")
-            if ours and bare(self.model) == "bundled":
-                object.__setattr__(self, "model", self.model.replace("bundled", FEEDBACK))
+            learnt = bare(self.model) == FEEDBACK
+            object.__setattr__(self, "method", "pointwise" if learnt else "choice")
 
     @property
     def settled(self) -> Method:
@@ -143,7 +140,7 @@ class Evaluating:
             raise UserError("temperature 0 makes all answers of a model alike: raise it, or take 1 sample")
 
     def labelling(self, judge: str) -> Labelling:
-        """How a feedback model judges here; its model is the one that does so for `judge`."""
+        """How a feedback model of this name judges here."""
         return Labelling(model=judge, method=self.method, principles=self.principles, seed=self.seed)
 
 

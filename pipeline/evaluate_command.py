@@ -71,8 +71,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UserError("--models: name two models or more, each once")
     constitution = _constitution(args, settings)
     found, inputs = read_prompts(args.prompts)
-    judge = settings.labelling(args.judge).model if constitution else args.judge
-    play = Tournament(tuple(args.models), found.prompts, args.axis, judge, settings)
+    play = Tournament(tuple(args.models), found.prompts, args.axis, args.judge, settings)
     by_people = play.judge == PEOPLE
     config = {
         "stage": "evaluate",

@@ -174,7 +174,6 @@ def asked(studio: Studio, values: Values) -> tuple[Tournament, Constitution | No
     if len(models) < 2:
         raise UserError(TOO_FEW)
     judge, constitution = _judge(studio, values)
-    judge = settings.labelling(judge).model if constitution else judge
     return Tournament(models, tuple(_prompts(studio, values, axis)), axis, judge, settings), constitution
 
 

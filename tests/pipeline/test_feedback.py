@@ -74,7 +74,7 @@ def knowing(shown: str, text: str) -> float:
 
 def labels(engine: Any, pairs: Sequence[Pair], constitution: Constitution = ONE, **knobs: Any) -> list[Label]:
     found: list[Label] = []
-    labelling = Labelling(**{"method": "choice", **knobs})
+    labelling = Labelling(**knobs)
     feedback.label_pairs(pairs, constitution, labelling, engine, found.append)
     return found
 
@@ -130,13 +130,11 @@ def test_pointwise_is_the_difference_of_the_odds_of_yes_the_same_in_both_orders(
     assert not any(GOOD in shown and BAD in shown for shown, _ in engine.seen)
 
 
-def test_the_bundled_model_judges_by_what_its_adapter_learnt_unless_a_method_is_named() -> None:
-    assert (Labelling().model, Labelling().settled) == ("bundled-feedback", "pointwise")
-    assert Labelling(model="torch:bundled").model == "torch:bundled-feedback"
+def test_a_choice_is_asked_for_but_of_what_learnt_to_judge_one_by_one() -> None:
+    assert (Labelling().model, Labelling().settled) == ("bundled", "choice")
     assert Labelling(model="bundled-feedback").settled == "pointwise"
-    plain = Labelling(method="choice")
-    assert (plain.model, plain.settled) == ("bundled", "choice")
-    assert Labelling(model="org/name").settled == "choice"
+    assert Labelling(model="torch:bundled-feedback").settled == "pointwise"
+    assert Labelling(model="bundled-feedback", method="choice").settled == "choice"
 
 
 def test_contrast_is_the_difference_of_ratios_a_token_the_same_in_both_orders(

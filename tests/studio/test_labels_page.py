@@ -40,7 +40,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 def form(studio: Studio) -> dict[str, Any]:
     """The labelling form as the page first shows it."""
     [version, *_] = constitutions.versions(studio.store, "harmless")
-    knobs = {**asdict(Labelling(method="choice")), "constitution": version.version}
+    knobs = {**asdict(Labelling()), "constitution": version.version}
     return {**knobs, "which": "", "rest": True, "most": 0, "axis": "harmless", "name": ""}
 
 
@@ -100,8 +100,8 @@ def test_what_is_labelled_already_is_left_out_unless_asked_for(studio: Studio, f
     keep(studio, one, two)
     with studio.store.tx() as tx:
         labels.add(tx, [label(one, form)], "r1")
-    assert chosen(studio, form, Labelling(method="choice")) == [two]
-    assert len(chosen(studio, {**form, "rest": False}, Labelling(method="choice"))) == 2
+    assert chosen(studio, form, Labelling()) == [two]
+    assert len(chosen(studio, {**form, "rest": False}, Labelling())) == 2
     assert len(chosen(studio, form, Labelling(method="contrast"))) == 2
     assert "1 pair<" in counted(studio, form)
     with studio.store.tx() as tx:
