@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from pipeline import constitution as constitutions
-from pipeline import feedback
+from pipeline import feedback, written
 from pipeline.configs import Labelling
 from pipeline.engines import Context, Score, TooLong
+from pipeline.engines.opening import loaded
 from pipeline.errors import UserError
 from pipeline.judging import reasoning_seed
 from pipeline.records import Constitution, Exchange, Label, Message, Method, Pair, Principle
@@ -281,6 +282,18 @@ def test_labels_come_by_pair_unless_their_prompts_begin_with_the_principle(
         label.principle for label in labels(scripted(), SIDES, shown, principles="all", method="contrast")
     ]
     assert by_principle == [p.id for p in shown.principles for _ in SIDES]
+
+
+@pytest.mark.model
+def test_the_bundled_feedback_model_knows_the_projects_view_of_pairs_that_it_never_saw() -> None:
+    some = [one for one in written.judged("harmless") if one.reserved][:16]
+    constitution = constitutions.load(constitutions.shipped()["harmless"])
+    labelling = Labelling(model="bundled-feedback")
+    found: list[Label] = []
+    engine = loaded(labelling.model)
+    feedback.label_pairs([one.as_pair() for one in some], constitution, labelling, engine, found.append)
+    better = {one.as_pair().id: one.as_pair().response_a == one.better for one in some}
+    assert sum((label.p_a > 0.5) == better[label.pair_id] for label in found) >= 12
 
 
 @pytest.mark.model

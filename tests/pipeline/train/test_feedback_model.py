@@ -12,8 +12,8 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from pipeline import constitution as constitutions
 from pipeline import templates, written
+from pipeline.__main__ import main
 from pipeline.engines.opening import loaded
-from pipeline.errors import UserError
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
 from pipeline.train import feedback_model, loading, preference
@@ -83,10 +83,32 @@ def test_the_head_begins_as_yes_less_no(tied: Path) -> None:
     assert torch.equal(start.model.score.weight[0], words[yes] - words[no])
 
 
-def test_where_words_are_read_and_said_by_two_matrices_it_says_so(tiny_model: Path) -> None:
-    start = loading.load(Preferring(model=str(tiny_model)), "reward")
-    with pytest.raises(UserError, match="one matrix"):
-        feedback_model.begin(start)
+def test_the_command_makes_what_labels_and_says_under_what(
+    tied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "made"
+    words = ["--written", "helpful", "--under", "harmless", "--model", str(tied), "--steps", "2"]
+    assert main(["pm", *words, "--batch", "2", "--heldout", "0.01", "--run", str(made)]) == 0
+    constitution = constitutions.load(constitutions.find("harmless"))
+    assert main(["lineage", str(made)]) == 0
+    assert constitution.version[:8] in capsys.readouterr().out
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"prompt": "How?", "chosen": "Gently.", "rejected": "Hard."}))
+    labelled = ["--pairs", str(pairs), "--constitution", "harmless", "--method", "pointwise"]
+    assert main(["label", *labelled, "--model", str(made), "--run", str(tmp_path / "labels")]) == 0
+    [row] = (tmp_path / "labels" / "outputs" / "labels.jsonl").read_text().splitlines()
+    assert json.loads(row)["method"] == "pointwise"
+
+
+def test_what_can_not_be_is_said_before_anything_is_written(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["pm", "--written", "helpful", "--under", "harmless", "--run", str(tmp_path / "run")]
+    assert main([*words, "--model", str(tiny_model)]) == 2
+    assert "one matrix" in capsys.readouterr().err
+    assert main([*words, "--model", "bundled", "--tuning", "full"]) == 2
+    assert "choose --tuning lora" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_each_pair_is_asked_about_by_a_principle_and_helpful_ones_by_what_evaluations_ask() -> None:
