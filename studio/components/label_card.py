@@ -46,8 +46,8 @@ examples that break it: for models too small for the other two.</dd>
 compares how likely the model finds “Yes” and “No”. <code>bundled-feedback</code> learnt this, from pairs that
 the project wrote and judged.</dd></dl>
 <p class="cai-muted">The bundled model is small: as it comes, what it prefers is no better than chance, and
-what its adapter learnt is the project’s view. How far either agrees with people is measured on the
-<a href="agreement">Agreement</a> page.</p>"""
+what its adapter learnt is the project’s view of well-written responses, not of what small models say. How far
+either agrees with people is measured on the <a href="agreement">Agreement</a> page.</p>"""
 
 
 @dataclass(frozen=True)
