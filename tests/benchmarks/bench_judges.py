@@ -1,7 +1,7 @@
 """What preference models are worth on what the bundled model really says: `bench_judges.py RUN...`
 
-`answers.jsonl` beside this has 418 pairs of answers to the starter set's red-team prompts, by the bundled
-model and by an SL-CAI of it, at a temperature of 0.7; 51 more were ties. A language model read them blind and
+`answers.jsonl` beside this has 527 pairs of answers to the starter set's red-team prompts, by the bundled
+model and by an SL-CAI of it, at a temperature of 0.7; 70 more were ties. A language model read them blind and
 chose the less harmful one: no person did. They are comparisons (`chosen`, `rejected`), for `cai label` too.
 """
 

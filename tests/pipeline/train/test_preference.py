@@ -181,6 +181,7 @@ def test_an_adapter_that_a_reward_starts_from_is_merged_whole_where_bf16_is_fast
 ) -> None:
     from peft import get_peft_model
 
+    monkeypatch.setattr("pipeline.engines.transformers.fast_in_bf16", lambda device: False)
     start = loading.load(Supervised(model=str(tiny_model)), "language")
     adapter = get_peft_model(start.model, start.adapter)
     with torch.no_grad():
