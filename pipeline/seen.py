@@ -112,10 +112,8 @@ def require_apart(names: Sequence[str], judge: str, scores: bool = True) -> list
         for reward in seen.rewards:
             if models.resolve(str(reward)).revision == revision:
                 raise UserError(f"{judge}: is what rewarded {name}, and so can't judge it: take another")
-            learnt = preference.trained_on(str(reward))
-            if shared := len(own & learnt):
-                raise UserError(preference.SHARED.format(judge=judge, shared=shared, reward=reward))
-            if not learnt:
+            preference.apart(str(reward), judge, own)
+            if not preference.trained_on(str(reward)):
                 notes.append(f"{name}: the pairs that trained its reward {reward.name} are not known")
         if shared := len(own & seen.pairs):
             raise UserError(

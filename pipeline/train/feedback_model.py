@@ -71,10 +71,9 @@ def save(model: Any, start: Loaded, to: Path, origin: Origin) -> None:
     model.save_pretrained(to, selected_adapters=["default"])
     weights = load_file(to / WEIGHTS)
     yes, no = _words(start.encoder)
-    head = weights.pop(_HEAD)[0]
-    row = head.float() + start.model.get_input_embeddings().weight[no].detach().float().cpu()
-    kept = {name: weight.to(torch.bfloat16) for name, weight in weights.items()}
     matrix = start.model.get_input_embeddings()
+    row = weights.pop(_HEAD)[0].float() + matrix.weight[no].detach().float().cpu()
+    kept = {name: weight.to(torch.bfloat16) for name, weight in weights.items()}
     words = next(name for name, module in start.model.named_modules() if module is matrix)
     save_file({**kept, _ROW.format(words): row[None]}, to / WEIGHTS, {"format": "pt"})
     shape = bounded.json_of(to / SHAPE)

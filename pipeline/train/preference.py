@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,10 +29,6 @@ from pipeline.training_configs import Preferring
 
 TRAINED_ON = "trained_on.json"
 """In a checkpoint: the ids of the pairs that it was trained on, so that no judge shares them."""
-SHARED = (
-    "{judge}: shares {shared:,} training pairs with {reward}, and so can't judge what that one rewards: "
-    "train the judge on pairs that the reward has not seen"
-)
 WATCHED = 128
 """Held-out pairs that are scored while it trains. All of them are at the end."""
 
@@ -134,11 +130,17 @@ def require_apart(learnt: Sequence[Preference], sets: Mapping[str, Sequence[Pref
             )
 
 
-def apart(reward: str, judge: str) -> None:
-    """Raise UserError where a judge was trained on pairs that the reward was trained on, naming how many."""
-    shared = trained_on(reward) & trained_on(judge)
+def apart(reward: str, judge: str, own: Set[str] | None = None) -> None:
+    """Raise UserError where a judge was trained on pairs that the reward was trained on, naming how many.
+
+    `own`: the pairs that the judge learnt from, where its folder is not what says so.
+    """
+    shared = trained_on(reward) & (trained_on(judge) if own is None else own)
     if shared:
-        raise UserError(SHARED.format(judge=judge, shared=len(shared), reward=reward))
+        raise UserError(
+            f"{judge}: shares {len(shared):,} training pairs with {reward}, and so can't judge what that one "
+            "rewards: train the judge on pairs that the reward has not seen"
+        )
 
 
 def trained_on(name: str) -> set[str]:
