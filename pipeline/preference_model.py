@@ -12,6 +12,8 @@ from pipeline.records import Message
 from pipeline.train.examples import answered
 
 TOKENS_AT_ONCE = 16384
+AVERAGED = "scores_mean_state"
+"""In a model's config: its head scores the mean of its states over the answer, not the last one."""
 
 
 class PreferenceModel:
@@ -53,28 +55,57 @@ class PreferenceModel:
         """The score of each (messages, answer). What is too long for the model loses its beginning."""
         import torch
 
-        rows = [
-            answered(self.encoder, messages, answer)[0][-self.limit :] for messages, answer in conversations
-        ]
+        rows = [self._fitted(*answered(self.encoder, *one)) for one in conversations]
         scores: dict[int, float] = {}
-        pad = self.model.config.pad_token_id
         for some in _batches(rows):
-            longest = max(len(rows[i]) for i in some)
-            ids = torch.tensor([rows[i] + [pad] * (longest - len(rows[i])) for i in some])
-            mask = torch.tensor([[1] * len(rows[i]) + [0] * (longest - len(rows[i])) for i in some])
+            batch = [rows[i] for i in some]
             with torch.inference_mode():
-                device = self.model.device
-                logits = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+                if getattr(self.model.config, AVERAGED, False):
+                    logits = self.model.score(averaged(self.model, batch))
+                else:
+                    logits = self.model(**_padded(self.model, batch)).logits
             scores.update(zip(some, logits[:, 0].float().tolist(), strict=True))
         return [scores[i] for i in range(len(rows))]
 
+    def _fitted(self, ids: list[int], start: int) -> Row:
+        over = max(0, len(ids) - self.limit)
+        return ids[over:], max(0, start - over)
 
-def _batches(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+
+Row = tuple[list[int], int]
+"""The tokens of a conversation, and where in them the answer begins."""
+
+
+def averaged(model: Any, rows: Sequence[Row]) -> Any:
+    """The mean of the model's last states over each answer and its end: shape (rows, width)."""
+    import torch
+
+    words = _padded(model, rows)
+    with torch.inference_mode():
+        states = model.base_model(**words).last_hidden_state
+    places = torch.arange(states.shape[1], device=states.device)
+    starts = torch.tensor([start for _, start in rows], device=states.device)
+    of_answer = words["attention_mask"] * (places >= starts[:, None])
+    return (states * of_answer[..., None]).sum(1) / of_answer.sum(1, keepdim=True)
+
+
+def _padded(model: Any, rows: Sequence[Row]) -> dict[str, Any]:
+    import torch
+
+    longest, pad = max(len(ids) for ids, _ in rows), model.config.pad_token_id
+    words = {
+        "input_ids": [ids + [pad] * (longest - len(ids)) for ids, _ in rows],
+        "attention_mask": [[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in rows],
+    }
+    return {name: torch.tensor(value, device=model.device) for name, value in words.items()}
+
+
+def _batches(rows: Sequence[Row]) -> list[list[int]]:
     """Indices of rows of like lengths, a bounded number of tokens to a batch."""
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
     batches: list[list[int]] = []
     for i in order:
-        if batches and len(rows[i]) * (len(batches[-1]) + 1) <= TOKENS_AT_ONCE:
+        if batches and len(rows[i][0]) * (len(batches[-1]) + 1) <= TOKENS_AT_ONCE:
             batches[-1].append(i)
         else:
             batches.append([i])

@@ -11,13 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pipeline import bundled, comparisons, lineage, models, prompts, written
 from pipeline.errors import UserError
 from pipeline.lineage import Node
 from pipeline.prompt_rows import rows
-from pipeline.records import Axis, Message, Prompt
+from pipeline.records import Message, Prompt
 
 TOLD = 20
 """Prompts that a refusal lists."""
@@ -150,15 +150,15 @@ def _source(seen: Seen, node: Node, beside: Path) -> None:
 
 
 def _written(seen: Seen, node: Node) -> None:
-    axis, facts = re.sub(r"^the project's own: ", "", node.title), dict(node.facts)
-    if axis == "critic":
+    name, facts = re.sub(r"^the project's own: ", "", node.title), dict(node.facts)
+    if name == "critic":
         told = facts.get("skills", "").split(", ")
         for asked, pair in written.critic_prompts([s for s in written.SKILLS if s in told] or written.SKILLS):
             seen.prompts.setdefault(key(asked), node.title)
             seen.pairs.update([pair] * bool(pair))
-    elif axis in get_args(Axis):
+    elif name in written.SETS:
         reserved = facts.get("reserved") == "True"
-        for one in written.preferences(axis, reserved):  # type: ignore[arg-type]  # one of them, as just seen
+        for one in written.preferences(name, reserved):
             seen.prompts.setdefault(key(one.pair.messages), node.title)
             seen.pairs.add(one.pair.id)
 

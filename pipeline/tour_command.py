@@ -52,7 +52,7 @@ def outcome(folder: Path) -> Iterator[str]:
         rows = json.loads((folder / axis / "outputs" / "ratings.json").read_text("utf-8"))
         judge = next((row["judge_heldout"] for row in rows if row.get("judge_heldout")), None)
         trust = f", which agrees with {judge['value']:.0%} of {judge['n']} held-out pairs" if judge else ""
-        trust += " that the project wrote; what models say is less like these" if judge else ""
+        trust += ", which no person judged" if judge else ""
         yield f"{axis}: Elo against the plain model, by a judge{trust}"
         for row in rows:
             name = Path(row["model"]).name

@@ -239,10 +239,10 @@ def _preferences(args: argparse.Namespace) -> tuple[list[Preference], list[dict[
         some, origin = sources.from_people(*_axis(named, args.axis))
         preferences += some
         origins.append(origin)
-    for axis in args.written:
-        some = written.preferences(axis, args.reserved)
+    for name in args.written:
+        some = written.preferences(name, args.reserved)
         preferences += some
-        origins.append({"written": axis, "reserved": args.reserved, "count": len(some)})
+        origins.append({"written": name, "reserved": args.reserved, "count": len(some)})
     if not preferences:
         raise UserError("no labels to learn from: name --labels, --human or --written")
     counts = ", ".join(f"{many} {kind}" for kind, many in sources.kinds_of(preferences).items())

@@ -8,7 +8,7 @@ from typing import get_args
 
 from pipeline.gate import State
 from pipeline.records import Axis
-from pipeline.written import SKILLS
+from pipeline.written import SETS, SKILLS
 
 
 def sft(parser: argparse.ArgumentParser) -> None:
@@ -65,9 +65,10 @@ def labels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--written",
         nargs="+",
-        choices=get_args(Axis),
+        choices=SETS,
         default=[],
-        help="the project's own judged pairs on these axes, the reserved ones left out",
+        help="the project's own judged pairs, the reserved ones left out: written on an axis, or said by the "
+        "bundled model",
     )
     parser.add_argument(
         "--reserved", action="store_true", help="of --written only the reserved pairs: for a judge"

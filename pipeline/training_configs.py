@@ -12,7 +12,7 @@ from typing import Literal
 from pipeline.configs import check, knob
 from pipeline.errors import UserError
 
-Tuning = Literal["lora", "full", "qlora"]
+Tuning = Literal["lora", "full", "qlora", "head"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Training:
         "bundled", "what training starts from: bundled, a hub id, a folder, an adapter or a run"
     )
     tuning: Tuning = knob(
-        "lora", "lora trains small added matrices, full all weights, qlora on a 4-bit base (GPU)"
+        "lora",
+        "lora trains small added matrices, full all weights, qlora on a 4-bit base (GPU); head, for "
+        "preference models, only what scores their states: it needs fewer pairs, and minutes",
     )
     rank: int = knob(16, "lora: the rank of the added matrices", low=1, high=512)
     learning_rate: float = knob(
@@ -52,6 +54,8 @@ class Training:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.tuning == "head" and not isinstance(self, Preferring):
+            raise UserError("tuning: head is for preference models alone; choose lora, full or qlora")
         if self.report_to not in ("", "tensorboard", "wandb", "trackio"):
             raise UserError(f"report to: {self.report_to!r} is none of tensorboard, wandb and trackio")
 

@@ -1,7 +1,8 @@
 """The project's own demonstrations (`pipeline/demonstrations/*.jsonl`), and what they teach a critic.
 
-Judged pairs and critique→revision chains, written one by one by the project: never counted as a person's
-labels. Of the pairs, some are reserved: no critic and no reward model trains on them, so that they can train
+Judged pairs and critique→revision chains, written one by one by the project; and pairs that the bundled
+model said, which the project (a language model) read blind and judged. None is ever counted as a person's
+label. Of the pairs, some are reserved: no critic and no reward model trains on them, so that they can train
 a judge. A file of your own in the same form is read alike.
 """
 
@@ -40,13 +41,20 @@ WRITTEN = Source("written by the project")
 Skill = Literal["critique", "revision", "choice", "contrast"]
 SKILLS: tuple[Skill, ...] = get_args(Skill)
 
+PairSet = Literal["harmless", "helpful", "said-harmless", "said-helpful"]
+"""Pairs that the project wrote on an axis, or that the bundled model said."""
+SETS: tuple[PairSet, ...] = get_args(PairSet)
+
 NONE: Mapping[str, str] = {}
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class WrittenPair:
-    """Two responses, the better of which the project has chosen, and why. Before it come `earlier` turns."""
+    """Two responses, the better of which the project has chosen, and why. Before it come `earlier` turns.
+
+    `better_by` and `worse_by` name the models that said them, where the project did not write them.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -59,6 +67,8 @@ class WrittenPair:
     why: str
     reserved: bool = False
     earlier: tuple[Message, ...] = ()
+    better_by: str = ""
+    worse_by: str = ""
 
     def __post_init__(self) -> None:
         roles = [message.role for message in self.earlier]
@@ -73,7 +83,8 @@ class WrittenPair:
     def as_pair(self) -> Pair:
         """The same as a pair, whose sides are drawn from its id as all are."""
         kind: PromptKind = "red_team" if self.axis == "harmless" else "helpful"
-        return pairs.make_pair(self.id, self.messages, self.better, self.worse, WRITTEN, WRITTEN, kind)
+        by = [Source(name) if name else WRITTEN for name in (self.better_by, self.worse_by)]
+        return pairs.make_pair(self.id, self.messages, self.better, self.worse, by[0], by[1], kind)
 
 
 @dataclass(frozen=True)
@@ -91,9 +102,9 @@ class WrittenChain:
     revision: str
 
 
-def judged(axis: Axis) -> list[WrittenPair]:
-    """The project's pairs on an axis, reserved ones among them."""
-    return read(FOLDER / f"{axis}.jsonl", WrittenPair)
+def judged(name: PairSet) -> list[WrittenPair]:
+    """The project's pairs of a set, reserved ones among them."""
+    return read(FOLDER / f"{name}.jsonl", WrittenPair)
 
 
 def chains() -> list[WrittenChain]:
@@ -116,10 +127,10 @@ def read(path: Path, kind: type[R]) -> list[R]:
     return found
 
 
-def preferences(axis: Axis, reserved: bool) -> list[Preference]:
+def preferences(name: PairSet, reserved: bool) -> list[Preference]:
     """The pairs that train rewards, or the reserved ones, which train judges of them."""
     found = []
-    for written in judged(axis):
+    for written in judged(name):
         if written.reserved == reserved:
             pair = written.as_pair()
             found.append(Preference(pair, float(pair.response_a == written.better), "written"))

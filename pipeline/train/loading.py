@@ -64,7 +64,7 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     fast = fast_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
     # Weights that are themselves trained, or that an adapter is merged into, need fp32: steps of 1e-5, and
     # much of what an adapter adds, vanish in bf16's eight bits.
-    fine = config.tuning == "full" or (files.adapter and not _goes_on(config, head))
+    fine = config.tuning in ("full", "head") or (files.adapter and not _goes_on(config, head))
     dtype = torch.bfloat16 if fast and not fine else torch.float32
     words: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **LOCAL}
     if config.tuning == "qlora":
@@ -128,7 +128,7 @@ def _adapted(model: Any, files: models.ModelFiles, config: Training, head: Head)
 def _lora(config: Training, head: Head) -> Any:
     from peft import LoraConfig
 
-    if config.tuning == "full":
+    if config.tuning in ("full", "head"):
         return None
     return LoraConfig(
         r=config.rank,

@@ -32,8 +32,7 @@ def measure(d: np.ndarray, preferences: Sequence[Preference]) -> dict[str, Any]:
     the loss alone. `d` are the differences of the pairs' scores.
     """
     p = np.array([p.p for p in preferences])
-    # -[p log σ(d) + (1-p) log σ(-d)], written so that no exponential overflows.
-    loss = float(np.mean(np.logaddexp(0, -d) * p + np.logaddexp(0, d) * (1 - p)))
+    loss = float(np.mean(losses(d, p)))
     decided = compared(d, preferences).decided()
     return {
         "pairs": len(preferences),
@@ -42,6 +41,12 @@ def measure(d: np.ndarray, preferences: Sequence[Preference]) -> dict[str, Any]:
         "ece": _plain(agreement.ece(decided)),
         "loss": round(loss, 4),
     }
+
+
+def losses(d: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """-[p log σ(d) + (1-p) log σ(-d)] of each pair, written so that no exponential overflows."""
+    found: np.ndarray = np.logaddexp(0, -d) * p + np.logaddexp(0, d) * (1 - p)
+    return found
 
 
 def compared(d: np.ndarray, preferences: Sequence[Preference]) -> Compared:

@@ -23,6 +23,7 @@ from pipeline.growing import say
 from pipeline.rundir import RunDir, write_atomically
 from pipeline.train import feedback_model, frame, measuring
 from pipeline.train.examples import Preference, preferred
+from pipeline.train.head import HeadTrainer
 from pipeline.train.loading import Loaded, load
 from pipeline.train.saving import Origin, add_figures, save_merged
 from pipeline.training_configs import Preferring
@@ -56,14 +57,16 @@ def train(
 
         start = load(config, "reward")
         loaded.append(start)
+        targets = [_target(p, config) for p in learnt]
+        if config.tuning == "head":
+            reader = HeadTrainer(start, targets, config, frame.checkpoints(folder), callbacks)
+            _say_what_is_learnt(told, len(reader.pairs), reader.too_long, config)
+            return reader
         if judges:
             feedback_model.begin(start)
-        data, out = preferred(start.encoder, [_target(p, config) for p in learnt], config.max_length)
+        data, out = preferred(start.encoder, targets, config.max_length)
         aside, out_aside = preferred(start.encoder, kept[:WATCHED], config.max_length)
-        told.update(pairs=len(data), too_long=out + out_aside)
-        if out + out_aside:
-            say(f"{out + out_aside} pairs are left out as longer than {config.max_length} tokens")
-        frame.enough(len(data), "pairs", config.batch)
+        _say_what_is_learnt(told, len(data), out + out_aside, config)
         return frame.resumable(soft_trainer())(
             model=start.model,
             args=RewardConfig(
@@ -93,6 +96,13 @@ def train(
         return told
 
     return frame.train(folder, "pm", config, make, save)
+
+
+def _say_what_is_learnt(told: dict[str, Any], pairs: int, too_long: int, config: Preferring) -> None:
+    told.update(pairs=pairs, too_long=too_long)
+    if too_long:
+        say(f"{too_long} pairs are left out as longer than {config.max_length} tokens")
+    frame.enough(pairs, "pairs", config.batch)
 
 
 def _measure(checkpoint: Path, sets: Mapping[str, Sequence[Preference]], judges: bool) -> dict[str, Any]:

@@ -136,8 +136,8 @@ def _table(run: Run, tour: Queued, folder: Path) -> str:
         return ""
     heldout = next((row["judge_heldout"] for row in rows if row.get("judge_heldout")), None)
     trust = (
-        f" The judge agrees with {heldout['value']:.0%} of {heldout['n']:,} pairs kept aside, which the "
-        "project wrote; what models say is less like these."
+        f" The judge agrees with {heldout['value']:.0%} of {heldout['n']:,} pairs kept aside; "
+        "no person judged them."
         if heldout
         else ""
     )

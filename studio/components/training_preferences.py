@@ -6,13 +6,14 @@ Headless: `cai pm` and `cai dpo`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import gradio as gr
 
 from pipeline import gate
 from pipeline.records import Axis
 from pipeline.training_configs import Direct, Preferring
+from pipeline.written import SETS, PairSet
 from studio.components import training_gate, training_knobs
 from studio.components.pair_card import AXES
 from studio.components.training_card import Card, Values, card_of, chosen
@@ -29,6 +30,8 @@ from studio.context import Studio
 from studio.jobs import training
 from studio.jobs.stages import DPO, PM, Stage
 from studio.jobs.training import Choices
+
+OWN: list[tuple[str, PairSet]] = [(one.replace("-", ": "), one) for one in SETS]
 
 ABOUT = {
     PM.name: """<p class="cai-muted">A model that scores answers as the labels would (section 4.1). It learns
@@ -80,9 +83,9 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
         )
     with gr.Row():
         written = gr.CheckboxGroup(
-            list(AXES),
+            OWN,
             label="The project's own judged pairs",
-            info="on these axes",
+            info="written on an axis, or what the bundled model said",
             elem_id=f"{of}-written",
             min_width=180,
         )
@@ -177,7 +180,7 @@ def _choices(studio: Studio, values: Values, labelled: list[LabelRun]) -> Choice
         files = [path for path in sorted(human.glob("*/*")) if path.is_file()]
     axis: Axis = "helpful" if values["axis"] == "helpful" else "harmless"
     imports = [import_of(value) for value in values["imports"] or ()]
-    own: list[Axis] = [one for one in get_args(Axis) if one in (values["written"] or ())]
+    own = [one for one in SETS if one in (values["written"] or ())]
     measured = [import_of(value) for value in values["measured"] or ()]
     runs = [one.run.id for one in labelled]
     calibrated = bool(values["calibrated"])

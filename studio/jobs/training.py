@@ -25,6 +25,7 @@ from pipeline.prompt_rows import lines
 from pipeline.records import Axis, Prompt, as_json
 from pipeline.rundir import read_rows, write_atomically
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised
+from pipeline.written import PairSet
 from studio.exports import Accepted, record
 from studio.jobs import batch
 from studio.jobs.stages import CALIBRATION, CONSTITUTION, PAIRS_FILE, RL, SFT, Stage
@@ -56,7 +57,7 @@ class Lessons:
 class Choices:
     """What a reward or DPO learns from: label runs, imported judgments (name, axis), and uploaded files.
 
-    `axis` is that of the files. `written` are the project's own pairs on these axes, of which a judge learns
+    `axis` is that of the files. `written` are sets of the project's own pairs, of which a judge learns
     the `reserved` ones. `measured` are imported judgments that nothing is learnt from: a PM is
     measured on them. `calibrated`: the labels' probabilities by the calibration that is kept for them.
     """
@@ -65,7 +66,7 @@ class Choices:
     imports: Sequence[tuple[str, Axis]] = ()
     files: Sequence[Path] = ()
     axis: Axis = "harmless"
-    written: Sequence[Axis] = ()
+    written: Sequence[PairSet] = ()
     reserved: bool = False
     measured: Sequence[tuple[str, Axis]] = ()
     calibrated: bool = False
@@ -201,7 +202,7 @@ def count_choices(store: Reader, folder: Path, choices: Choices) -> int:
 
 def count_written(choices: Choices) -> int:
     """How many of the project's own pairs."""
-    return sum(len(written.preferences(axis, choices.reserved)) for axis in choices.written)
+    return sum(len(written.preferences(name, choices.reserved)) for name in choices.written)
 
 
 def count_rows(path: Path) -> int:

@@ -45,8 +45,8 @@ $todo
 </section>"""
 TOUR = """<h2 class="cai-heading">The tour</h2>
 <p>Once round the loop on the bundled model: nine stages, each explained while it works. What they make goes
-into this session, so its pages fill as the tour goes. Labels of helpfulness, and the judge's, are the
-project's own pairs and not people's.</p>"""
+into this session, so its pages fill as the tour goes. Labels of helpfulness, and the judge's, are a
+language model's and not people's: it read, blind, what such models said.</p>"""
 SURVIVES = """<p class="cai-muted">Each stage has a process of its own, and goes on when you close the
 tab. While the studio is closed the stage at work goes on too; the next begins when the studio is open again.
 In a terminal: <code>cai tour --run DIR</code>, with <code>--quick</code> for the short one.</p>"""

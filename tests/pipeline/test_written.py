@@ -25,6 +25,13 @@ def test_reserved_pairs_are_apart_and_sides_are_drawn() -> None:
     assert {p.origin for p in open_ones} == {"written"}
 
 
+def test_what_models_said_names_them_and_no_reserved_prompt_is_open() -> None:
+    open_ones, reserved = (written.preferences("said-harmless", reserved) for reserved in (False, True))
+    assert min(len(open_ones), len(reserved)) > 500
+    assert not {p.pair.messages for p in open_ones} & {p.pair.messages for p in reserved}
+    assert {"bundled", "SL-CAI"} <= {p.pair.source_a.name for p in open_ones}
+
+
 def test_a_critic_learns_both_orders_of_each_pair_and_no_reserved_one() -> None:
     constitution = constitutions.load(constitutions.find("harmless"))
     lessons = written.critic_lessons(constitution, seed=0)

@@ -1,0 +1,164 @@
+"""A preference model whose scoring head alone is learnt: `cai pm --tuning head`.
+
+The model stays as it is. A score is a weighted sum of the model's last states, averaged over the answer, and
+the weights are a logistic regression on the differences of pairs: hundreds of numbers and not millions, so
+that few pairs suffice, and each answer is read once, with no way back through the layers. A feedback model's
+score is of the last state alone, out of which the verdict comes.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.preference_model import AVERAGED, Row, averaged
+from pipeline.train.examples import Preference, read
+from pipeline.train.frame import whole_folder
+from pipeline.train.loading import Loaded
+from pipeline.train.measuring import losses
+from pipeline.training_configs import Preferring
+
+STRENGTHS = np.logspace(-5, 1, 13)
+"""How little the weights are held down, from which cross-validation chooses."""
+FOLDS = 5
+STATES, TRAINER = "states.npy", "trainer_state.json"
+
+
+class HeadTrainer:
+    """Stands where a trainer of TRL's does: reads the answers batch by batch, and fits the head at the end.
+
+    What was read when it is stopped is kept, and not read again. `pairs` are those learnt from, and so many
+    are `too_long`.
+    """
+
+    def __init__(
+        self,
+        start: Loaded,
+        preferences: Sequence[Preference],
+        config: Preferring,
+        folder: Path,
+        callbacks: list[Any],
+    ) -> None:
+        from transformers import TrainerControl, TrainerState
+
+        self.model, self.folder, self.callbacks = start.model, folder, callbacks
+        self.model.requires_grad_(False).score.requires_grad_(True)  # so that its card says what was trained
+        self.save_every = config.save_every
+        sides = [
+            [read(start.encoder, p, text) for text in (p.pair.response_a, p.pair.response_b)]
+            for p in preferences
+        ]
+        short = [i for i, both in enumerate(sides) if all(len(ids) <= config.max_length for ids, _ in both)]
+        self.too_long = len(sides) - len(short)
+        if config.steps:
+            drawn = np.random.default_rng(config.seed).permutation(short)
+            short = sorted(drawn[: config.steps * config.batch])
+        self.pairs = [preferences[i] for i in short]
+        # What several pairs share is read once.
+        places: dict[tuple[int, ...], int] = {}
+        self.rows: list[Row] = []
+        for ids, start_of in (row for i in short for row in sides[i]):
+            if places.setdefault(tuple(ids), len(self.rows)) == len(self.rows):
+                self.rows.append((ids, min(start_of, len(ids) - 1)))
+        self.places = np.array([[places[tuple(ids)] for ids, _ in sides[i]] for i in short])
+        self.batches = _batches(self.rows, 2 * config.batch, config.seed)
+        self.states = np.zeros((len(self.rows), start.model.config.hidden_size), np.float32)
+        self.state, self.control = TrainerState(max_steps=len(self.batches)), TrainerControl()
+
+    def train(self, resume_from_checkpoint: str | None = None) -> None:
+        """Read what is not read yet; then fit, unless it was stopped."""
+        if resume_from_checkpoint:
+            self._load_from_checkpoint(resume_from_checkpoint)
+        self._tell("on_train_begin")
+        for some in self.batches[self.state.global_step :]:
+            self._tell("on_step_begin")
+            rows = [self.rows[i] for i in some]
+            self.states[some] = averaged(self.model, rows).cpu().numpy()
+            self.state.global_step += 1
+            self.state.num_input_tokens_seen += sum(len(ids) for ids, _ in rows)
+            self._tell("on_step_end")
+            self._tell("on_log", logs={"num_tokens": self.state.num_input_tokens_seen})
+            if self.control.should_training_stop or self.state.global_step % self.save_every == 0:
+                self._keep()
+            if self.control.should_training_stop:
+                break
+        if self.state.global_step == self.state.max_steps:
+            self._fit()
+
+    def _fit(self) -> None:
+        import torch
+
+        spread = self.states.std(0) + 1e-6
+        a, b = self.places.T
+        d = (self.states[a] - self.states[b]) / spread
+        p = np.array([one.p for one in self.pairs])
+        weights, strength, loss = fit(d, p, [one.pair.prompt_id for one in self.pairs])
+        with torch.no_grad():
+            self.model.score.weight.copy_(torch.from_numpy(weights / spread)[None])
+        setattr(self.model.config, AVERAGED, True)
+        self._tell("on_log", logs={"loss": loss, "strength": strength})
+
+    def _tell(self, what: str, **more: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, what)(None, self.state, self.control, **more)
+
+    def _keep(self) -> None:
+        before = list(self.folder.glob("checkpoint-*"))
+        self.folder.mkdir(exist_ok=True)
+        with whole_folder(self.folder / f"checkpoint-{self.state.global_step}") as to:
+            np.save(to / STATES, self.states)
+            self.state.save_to_json(str(to / TRAINER))
+        for old in before:
+            shutil.rmtree(old)
+
+    def _load_from_checkpoint(self, checkpoint: str) -> None:
+        from transformers import TrainerState
+
+        self.states = np.load(Path(checkpoint) / STATES, allow_pickle=False)
+        self.state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER))
+
+
+def fit(d: np.ndarray, p: np.ndarray, prompts: Sequence[str]) -> tuple[np.ndarray, float, float]:
+    """The weights w, shape (width,), by which P(a better) = σ(d·w); how strong they may be; and their loss.
+
+    `d`: differences, shape (pairs, width); `p`: probabilities that a is better. The strength is that of the
+    least loss on prompts that were left out in turn, which is the loss given.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    folds = min(FOLDS, len(set(prompts)))
+    if folds < 2:
+        return _regression(d, p, STRENGTHS[0]), float(STRENGTHS[0]), math.log(2)
+    parts = list(GroupKFold(folds).split(d, groups=prompts))
+    found = []
+    for strength in STRENGTHS:
+        left_out = np.zeros(len(p))
+        for train, test in parts:
+            left_out[test] = d[test] @ _regression(d[train], p[train], strength)
+        found.append(float(losses(left_out, p).mean()))
+    best = int(np.argmin(found))
+    return _regression(d, p, STRENGTHS[best]), float(STRENGTHS[best]), found[best]
+
+
+def _regression(d: np.ndarray, p: np.ndarray, strength: float) -> np.ndarray:
+    """Each pair counts as both outcomes, by their probabilities."""
+    from sklearn.linear_model import LogisticRegression
+
+    both, won = np.concatenate([d, d]), np.repeat([1, 0], len(p))
+    found = LogisticRegression(C=strength, fit_intercept=False, max_iter=1000).fit(
+        both, won, sample_weight=np.concatenate([p, 1 - p])
+    )
+    weights: np.ndarray = found.coef_[0]
+    return weights
+
+
+def _batches(rows: Sequence[Row], many: int, seed: int) -> list[list[int]]:
+    """Rows of like lengths together, in an order drawn by the seed, so that the time left can be told."""
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
+    batches = [order[i : i + many] for i in range(0, len(order), many)]
+    return [batches[i] for i in np.random.default_rng(seed).permutation(len(batches))]

@@ -1,0 +1,102 @@
+"""A preference model whose head alone is learnt: the regression, the states it reads, and stops."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from pipeline.growing import Stop
+from pipeline.preference_model import PreferenceModel, averaged
+from pipeline.records import Message, Pair
+from pipeline.rundir import RunDir, read_rows
+from pipeline.train import head, loading, preference
+from pipeline.train.examples import Preference, answered
+from pipeline.training_configs import Preferring, Supervised
+
+ASKED = (Message("user", "How are you?"),)
+
+
+def preferences(many: int, p: float = 1.0) -> list[Preference]:
+    return [
+        Preference(Pair(f"p{i}", f"q{i}", ASKED, f"yes yes {i}", f"no no {i}"), p, "ai") for i in range(many)
+    ]
+
+
+def config(model: Path, **more: Any) -> Preferring:
+    return Preferring(model=str(model), tuning="head", batch=4, **more)
+
+
+def test_the_weights_are_where_the_penalised_likelihood_is_flat() -> None:
+    rng = np.random.default_rng(0)
+    d = rng.normal(size=(300, 4))
+    p = 1 / (1 + np.exp(-d @ [1.0, -2.0, 0.0, 0.5]))
+    w, strength, loss = head.fit(d, p, [str(i) for i in range(300)])
+    slope = d.T @ (p - 1 / (1 + np.exp(-d @ w))) - w / strength
+    assert np.abs(slope).max() < 0.02
+    assert w == pytest.approx([1.0, -2.0, 0.0, 0.5], abs=0.15)
+    assert loss < 0.55
+
+
+def test_where_nothing_is_to_be_learnt_the_weights_are_held_down() -> None:
+    d = np.random.default_rng(0).normal(size=(200, 50))
+    coin = np.random.default_rng(1).integers(0, 2, 200).astype(float)
+    w, strength, _ = head.fit(d, coin, [str(i) for i in range(200)])
+    assert strength <= 1e-3
+    assert np.abs(d @ w).max() < 0.5
+
+
+def test_the_mean_is_over_the_answer_alone_whatever_stands_beside_it(tiny_model: Path) -> None:
+    start = loading.load(config(tiny_model), "reward")
+    short, long = (answered(start.encoder, ASKED, text) for text in ("yes", "no " * 20))
+    together = averaged(start.model, [short, long])[0]
+    ids, begins = short
+    with torch.inference_mode():
+        alone = start.model.base_model(input_ids=torch.tensor([ids])).last_hidden_state[0, begins:].mean(0)
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_tuning_the_head_is_for_preference_models_alone() -> None:
+    with pytest.raises(UserError, match="tuning: head is for preference models"):
+        Supervised(tuning="head")
+
+
+@pytest.mark.training
+def test_a_head_learns_prefers_and_says_what_of_it_was_trained(tiny_model: Path, tmp_path: Path) -> None:
+    folder = RunDir.open(tmp_path / "run", {"stage": "pm"}, {})
+    assert preference.train(folder, config(tiny_model, heldout=0.3), preferences(40), {}) == 0
+    pm = PreferenceModel(str(tmp_path / "run"))
+    yes, no = pm.score([(ASKED, "yes yes 77"), (ASKED, "no no 77")])
+    assert yes > no
+    card = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())
+    assert card["trained"] == pm.model.config.hidden_size
+    assert card["figures"]["heldout"]["accuracy"]["value"] == 1.0
+
+
+@pytest.mark.training
+def test_a_run_that_is_stopped_goes_on_to_the_same_head(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(name: str) -> int:
+        folder = RunDir.open(tmp_path / name, {"stage": "pm"}, {})
+        return preference.train(
+            folder, config(tiny_model, heldout=0.0, save_every=2), preferences(40, 0.8), {}
+        )
+
+    assert run("whole") == 0
+    asked = iter([False] * 3 + [True] * 99)
+    with monkeypatch.context() as patch:
+        patch.setattr(Stop, "is_set", lambda stop: next(asked))
+        assert run("stopped") == 130
+    assert run("stopped") == 0
+    begun = [e["done"] for e in read_rows(tmp_path / "stopped" / "events.jsonl") if e["kind"] == "started"]
+    assert begun == [0, 4]
+    whole, stopped = (
+        PreferenceModel(str(tmp_path / name)).model.score.weight for name in ("whole", "stopped")
+    )
+    assert torch.equal(whole, stopped)
