@@ -1,8 +1,8 @@
 """What preference models are worth on what the bundled model really says: `bench_judges.py RUN...`
 
-Measured on the pairs of `said-harmless` and `said-helpful` that are not reserved: answers of the bundled model
-and of an SL-CAI of it at a temperature of 0.7, which a language model read blind; no person did. A preference
-model that learnt from these has seen them, and one of reserved pairs has not.
+Measured on the pairs of `said-harmless` and `said-helpful` that are not reserved: answers of the bundled
+model and of an SL-CAI of it at a temperature of 0.7, which a language model read blind; no person did. A
+preference model that learnt from these has seen them, and one of reserved pairs has not.
 """
 
 from __future__ import annotations
