@@ -177,8 +177,8 @@ def estimate(
     tokens = sum(lengths) / max(1, len(lengths))
     width = 4.0  # bytes: fp32 on a processor without fast bf16
     sides = 2 if isinstance(config, Preferring | Direct) else 1
-    full = config.tuning == "full"
-    trained = model.parameters if full else model.lora(config.rank)
+    full, head = config.tuning == "full", config.tuning == "head"
+    trained = model.hidden if head else model.parameters if full else model.lora(config.rank)
     at_once = min(config.at_once or config.batch, config.batch)
     longest = max(lengths, default=0.0)
     # A preference model is of the policy's size here, as both start from one model unless said otherwise.
@@ -189,7 +189,8 @@ def estimate(
     # Before there are activations, OpenVINO writes the answers of a merged copy: see `engines.graph.KEPT`.
     writes = isinstance(config, Reinforcing) and not cuda
     sampling = 4 * width * model.parameters if writes else 0.0
-    passes = 3.0 if full else 2.0  # forward, back through the activations, and for the weights themselves
+    # Forward, back through the activations, and for the weights themselves.
+    passes = 1.0 if head else 3.0 if full else 2.0
     work = passes * 2 * model.parameters * tokens * config.batch * sides
     if isinstance(config, Reinforcing):
         # Sampling is a forward pass a token, one after another: far from the matrix rate.
@@ -215,6 +216,8 @@ SAMPLING = 4.0
 def _activations(model: Shape, config: Training) -> float:
     """Bytes a token: what the backward pass needs of each layer, and three copies of its logits."""
     layer = 4.0 * (16 * model.hidden + 4 * model.inner + 2 * model.key_value)
+    if config.tuning == "head":  # nothing goes back
+        return layer
     layers = 4.0 * model.hidden * model.layers + layer if config.checkpointing else layer * model.layers
     logits = 0.0 if isinstance(config, Preferring) else 3 * 4.0 * model.vocabulary
     return layers + logits

@@ -82,7 +82,7 @@ def averaged(model: Any, rows: Sequence[Row]) -> Any:
 
     words = _padded(model, rows)
     with torch.inference_mode():
-        states = model.base_model(**words).last_hidden_state
+        states = model.base_model(**words, use_cache=False).last_hidden_state
     places = torch.arange(states.shape[1], device=states.device)
     starts = torch.tensor([start for _, start in rows], device=states.device)
     of_answer = words["attention_mask"] * (places >= starts[:, None])

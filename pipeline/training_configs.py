@@ -12,7 +12,8 @@ from typing import Literal
 from pipeline.configs import check, knob
 from pipeline.errors import UserError
 
-Tuning = Literal["lora", "full", "qlora", "head"]
+Tuning = Literal["lora", "full", "qlora"]
+_HOW = "lora trains small added matrices, full all weights, qlora on a 4-bit base (GPU)"
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,9 @@ class Training:
     model: str = knob(
         "bundled", "what training starts from: bundled, a hub id, a folder, an adapter or a run"
     )
-    tuning: Tuning = knob(
+    tuning: Literal["lora", "full", "qlora", "head"] = knob(
         "lora",
-        "lora trains small added matrices, full all weights, qlora on a 4-bit base (GPU); head, for "
-        "preference models, only what scores their states: it needs fewer pairs, and minutes",
+        f"{_HOW}; head only what scores the model's states: it needs fewer pairs, and takes minutes",
     )
     rank: int = knob(16, "lora: the rank of the added matrices", low=1, high=512)
     learning_rate: float = knob(
@@ -54,8 +54,6 @@ class Training:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.tuning == "head" and not isinstance(self, Preferring):
-            raise UserError("tuning: head is for preference models alone; choose lora, full or qlora")
         if self.report_to not in ("", "tensorboard", "wandb", "trackio"):
             raise UserError(f"report to: {self.report_to!r} is none of tensorboard, wandb and trackio")
 
@@ -64,6 +62,7 @@ class Training:
 class Speaking(Training):
     """What learns to answer, and so can be asked while it does."""
 
+    tuning: Tuning = knob("lora", _HOW)
     sample_every: int = knob(
         10,
         "steps between answers to a few fixed prompts, which are also given at the start; 0: none",

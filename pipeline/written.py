@@ -1,9 +1,9 @@
 """The project's own demonstrations (`pipeline/demonstrations/*.jsonl`), and what they teach a critic.
 
 Judged pairs and critique→revision chains, written one by one by the project; and pairs that the bundled
-model said, which the project (a language model) read blind and judged. None is ever counted as a person's
-label. Of the pairs, some are reserved: no critic and no reward model trains on them, so that they can train
-a judge. A file of your own in the same form is read alike.
+model and SL-CAIs of it said, which the project (a language model) read blind and judged. None is ever
+counted as a person's label. Of the pairs, some are reserved: no critic and no reward model trains on them,
+so that they can train a judge. A file of your own in the same form is read alike.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from pipeline.records import (
     Principle,
     PromptKind,
     Source,
+    as_json,
+    content_id,
     parse,
 )
 from pipeline.row_problems import reason
@@ -42,7 +44,7 @@ Skill = Literal["critique", "revision", "choice", "contrast"]
 SKILLS: tuple[Skill, ...] = get_args(Skill)
 
 PairSet = Literal["harmless", "helpful", "said-harmless", "said-helpful"]
-"""Pairs that the project wrote on an axis, or that the bundled model said."""
+"""Pairs that the project wrote on an axis, or that the bundled model and SL-CAIs of it said."""
 SETS: tuple[PairSet, ...] = get_args(PairSet)
 
 NONE: Mapping[str, str] = {}
@@ -84,7 +86,8 @@ class WrittenPair:
         """The same as a pair, whose sides are drawn from its id as all are."""
         kind: PromptKind = "red_team" if self.axis == "harmless" else "helpful"
         by = [Source(name) if name else WRITTEN for name in (self.better_by, self.worse_by)]
-        return pairs.make_pair(self.id, self.messages, self.better, self.worse, by[0], by[1], kind)
+        prompt = content_id([as_json(message) for message in self.messages])  # several pairs may share it
+        return pairs.make_pair(prompt, self.messages, self.better, self.worse, by[0], by[1], kind)
 
 
 @dataclass(frozen=True)

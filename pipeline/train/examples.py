@@ -135,7 +135,7 @@ def opposed(encoder: Encoder, preferences: Iterable[Preference], longest: int) -
     )
 
 
-def read(encoder: Encoder, preference: Preference, response: str) -> tuple[list[int], int]:
+def _read(encoder: Encoder, preference: Preference, response: str) -> tuple[list[int], int]:
     """The tokens of a response as it is put to a scorer; and how many come before its own."""
     messages, question = preference.pair.messages, preference.question
     if not question:
@@ -156,8 +156,8 @@ def _dataset(
     rows, out = [], 0
     for preference in preferences:
         pair, p = preference.pair, preference.p
-        a, start = read(encoder, preference, pair.response_a)
-        b, _ = read(encoder, preference, pair.response_b)
+        a, start = _read(encoder, preference, pair.response_a)
+        b, _ = _read(encoder, preference, pair.response_b)
         if max(len(a), len(b)) > longest:
             out += 1
             continue

@@ -3,9 +3,8 @@
 A small model can't tell which of two responses is better, and to learn the words "Yes" and "No" takes it long
 (`pipeline/feedback_model/README.md`). So it learns as preference models do, by the difference of two scores.
 The head that scores begins as what tells " Yes" from " No"; what it has become is put back into the row of
-" Yes", which is all that there is of the adapter where the head alone was learnt. So that word's odds are the
-score, and any engine can ask for them (`cai label --method pointwise`); but that a text which has the word
-itself is read a little differently than it was learnt.
+" Yes". So that word's odds are the score, and any engine can ask for them (`cai label --method pointwise`);
+but that a text which has the word itself is read a little differently than it was learnt.
 """
 
 from __future__ import annotations
@@ -34,8 +33,7 @@ from pipeline.training_configs import Training
 
 WEIGHTS, SHAPE = "adapter_model.safetensors", "adapter_config.json"
 _HEAD = "base_model.model.score.weight"
-_ROW = "base_model.model.{}.trainable_tokens_delta"
-_ROW_BESIDE_LORA = "base_model.model.{}.token_adapter.trainable_tokens_delta"
+_ROW = "base_model.model.{}.token_adapter.trainable_tokens_delta"
 
 
 def asked(preferences: Sequence[Preference], constitution: Constitution, seed: int) -> list[Preference]:
@@ -52,10 +50,8 @@ def asked(preferences: Sequence[Preference], constitution: Constitution, seed: i
 def require(config: Training) -> None:
     """Raise UserError where no feedback model can be made so."""
     files = models.weights(config.model)
-    if config.tuning not in ("lora", "head") or files.adapter:
-        raise UserError(
-            "--under makes an adapter: choose --tuning lora or head, and a model that is none itself"
-        )
+    if config.tuning != "lora" or files.adapter:
+        raise UserError("--under makes an adapter: choose --tuning lora, and a model that is none itself")
     if not bounded.json_of(files.folder / "config.json").get("tie_word_embeddings"):
         raise UserError(f"{config.model}: --under needs a model whose words are read and said by one matrix")
 
@@ -68,43 +64,26 @@ def begin(start: Loaded) -> None:
 
 
 def save(model: Any, start: Loaded, to: Path, origin: Origin) -> None:
-    """Write what was learnt as a language model's adapter: LoRA in bf16, the head in the row of " Yes"."""
-    from safetensors.torch import save_file
-
-    yes, no = _words(start.encoder)
-    matrix = start.model.get_input_embeddings()
-    words = next(name for name, module in start.model.named_modules() if module is matrix)
-    beside = hasattr(model, "peft_config")
-    weights, head = _lora(model, to, yes, words) if beside else ({}, model.score.weight[0])
-    row = head.detach().float().cpu() + matrix.weight[no].detach().float().cpu()
-    if not beside:
-        from peft import TrainableTokensConfig
-
-        last = words.rpartition(".")[2]
-        TrainableTokensConfig(
-            token_indices=[yes], target_modules=[last], task_type="CAUSAL_LM"
-        ).save_pretrained(to)
-    name = (_ROW_BESIDE_LORA if beside else _ROW).format(words)
-    save_file({**weights, name: row[None].contiguous()}, to / WEIGHTS, {"format": "pt"})
-    name_base(to, start)
-    start.tokenizer.save_pretrained(to)
-    write_card(to, start, model, origin)
-
-
-def _lora(model: Any, to: Path, yes: int, words: str) -> tuple[dict[str, Any], Any]:
-    """The matrices in bf16 and the head's weights; what they are for is written."""
+    """Write the trained adapter, in bf16, as one of a language model, its head within the row of " Yes"."""
     import torch
-    from safetensors.torch import load_file
+    from safetensors.torch import load_file, save_file
 
     model.save_pretrained(to, selected_adapters=["default"])
-    (to / "README.md").unlink(missing_ok=True)  # PEFT's, which says nothing
     weights = load_file(to / WEIGHTS)
-    head = weights.pop(_HEAD)[0]
+    yes, no = _words(start.encoder)
+    matrix = start.model.get_input_embeddings()
+    row = weights.pop(_HEAD)[0].float() + matrix.weight[no].detach().float().cpu()
+    kept = {name: weight.to(torch.bfloat16) for name, weight in weights.items()}
+    words = next(name for name, module in start.model.named_modules() if module is matrix)
+    save_file({**kept, _ROW.format(words): row[None]}, to / WEIGHTS, {"format": "pt"})
     shape = bounded.json_of(to / SHAPE)
     shape |= {"task_type": "CAUSAL_LM", "modules_to_save": None, "exclude_modules": None}
     shape["trainable_token_indices"] = {words.rpartition(".")[2]: [yes]}
     write_atomically(to / SHAPE, json.dumps(shape, indent=2) + "\n")
-    return {name: weight.to(torch.bfloat16) for name, weight in weights.items()}, head
+    name_base(to, start)
+    (to / "README.md").unlink(missing_ok=True)  # PEFT's, which says nothing
+    start.tokenizer.save_pretrained(to)
+    write_card(to, start, model, origin)
 
 
 def differences(engine: Engine, preferences: Sequence[Preference]) -> np.ndarray:

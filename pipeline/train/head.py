@@ -2,8 +2,7 @@
 
 The model stays as it is. A score is a weighted sum of the model's last states, averaged over the answer, and
 the weights are a logistic regression on the differences of pairs: hundreds of numbers and not millions, so
-that few pairs suffice, and each answer is read once, with no way back through the layers. A feedback model's
-score is of the last state alone, out of which the verdict comes.
+that few pairs suffice, and each answer is read once, with no way back through the layers.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.preference_model import AVERAGED, Row, averaged
-from pipeline.train.examples import Preference, read
+from pipeline.train.examples import Preference, answered
 from pipeline.train.frame import whole_folder
 from pipeline.train.loading import Loaded
 from pipeline.train.measuring import losses
@@ -44,13 +43,18 @@ class HeadTrainer:
         folder: Path,
         callbacks: list[Any],
     ) -> None:
+        import torch
         from transformers import TrainerControl, TrainerState
 
-        self.model, self.folder, self.callbacks = start.model, folder, callbacks
+        self.folder, self.callbacks = folder, callbacks
+        self.model = start.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.model.requires_grad_(False).score.requires_grad_(True)  # so that its card says what was trained
         self.save_every = config.save_every
         sides = [
-            [read(start.encoder, p, text) for text in (p.pair.response_a, p.pair.response_b)]
+            [
+                answered(start.encoder, p.pair.messages, text)
+                for text in (p.pair.response_a, p.pair.response_b)
+            ]
             for p in preferences
         ]
         short = [i for i, both in enumerate(sides) if all(len(ids) <= config.max_length for ids, _ in both)]
@@ -60,12 +64,10 @@ class HeadTrainer:
             short = sorted(drawn[: config.steps * config.batch])
         self.pairs = [preferences[i] for i in short]
         # What several pairs share is read once.
-        places: dict[tuple[int, ...], int] = {}
-        self.rows: list[Row] = []
-        for ids, start_of in (row for i in short for row in sides[i]):
-            if places.setdefault(tuple(ids), len(self.rows)) == len(self.rows):
-                self.rows.append((ids, min(start_of, len(ids) - 1)))
-        self.places = np.array([[places[tuple(ids)] for ids, _ in sides[i]] for i in short])
+        keys = [[(*ids, begins) for ids, begins in sides[i]] for i in short]
+        places = {key: place for place, key in enumerate(dict.fromkeys(key for both in keys for key in both))}
+        self.rows: list[Row] = [(list(ids), begins) for *ids, begins in places]
+        self.places = np.array([[places[key] for key in both] for both in keys])
         self.batches = _batches(self.rows, 2 * config.batch, config.seed)
         self.states = np.zeros((len(self.rows), start.model.config.hidden_size), np.float32)
         self.state, self.control = TrainerState(max_steps=len(self.batches)), TrainerControl()
@@ -121,6 +123,8 @@ class HeadTrainer:
 
         self.states = np.load(Path(checkpoint) / STATES, allow_pickle=False)
         self.state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER))
+        if self.state.global_step == self.state.max_steps:  # all is read, and its end was not reached
+            self._fit()
 
 
 def fit(d: np.ndarray, p: np.ndarray, prompts: Sequence[str]) -> tuple[np.ndarray, float, float]:

@@ -60,6 +60,7 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     from pipeline.engines.transformers import LOCAL, fast_in_bf16
+    from pipeline.preference_model import AVERAGED
 
     fast = fast_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
     # Weights that are themselves trained, or that an adapter is merged into, need fp32: steps of 1e-5, and
@@ -74,6 +75,7 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     torch.manual_seed(config.seed)  # the head begins at random
     model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1, **words)
     model.config.pad_token_id = pad
+    vars(model.config).pop(AVERAGED, None)  # of a head that the model had before
     # The head is trained itself, as weights of full tuning are, whatever the body's precision.
     model.score.float().register_forward_pre_hook(lambda head, given: (given[0].to(head.weight.dtype),))
     return model

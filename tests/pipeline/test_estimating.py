@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import configs, estimating, models
 from pipeline.estimating import Shape
-from pipeline.training_configs import Supervised
+from pipeline.training_configs import Preferring, Supervised
 
 SMOL = Shape(layers=30, hidden=576, inner=1536, key_value=192, vocabulary=49152, parameters=134_515_008)
 
@@ -45,6 +45,16 @@ def test_full_tuning_and_more_at_once_take_more_and_checkpointing_less() -> None
     assert estimate(checkpointing=True).activations < plain.activations
     assert not estimate(at_once=4096, batch=4096).fits
     assert any("lower at once" in line for line in estimate(at_once=4096, batch=4096).lines())
+
+
+def test_a_head_takes_one_pass_and_next_to_no_memory_beside_the_weights() -> None:
+    lora, head = (
+        estimating.estimate(Preferring(tuning=tuning), SMOL, [100.0, 200.0], 10, 8e9, 1e11)
+        for tuning in ("lora", "head")
+    )
+    assert (lora.seconds_per_step or 0) == pytest.approx(2 * (head.seconds_per_step or 0))
+    assert head.trained == 12 * SMOL.hidden
+    assert head.activations < lora.activations / 20
 
 
 def test_on_a_gpu_nothing_is_said_of_time() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from pipeline import constitution as constitutions
@@ -76,30 +75,6 @@ def test_what_is_learnt_is_said_and_measured(tied: Path, tmp_path: Path) -> None
     assert min(feedback_model.differences(loaded(str(tmp_path / "run")), PAIRS)) > 1
 
 
-def test_of_a_head_alone_the_adapter_is_one_row_and_says_the_same_scores(tied: Path, tmp_path: Path) -> None:
-    config = Preferring(model=str(tied), tuning="head", batch=4, heldout=0.0)
-    folder = RunDir.open(tmp_path / "run", {"stage": "pm"}, {})
-    assert preference.train(folder, config, PAIRS, {"sources": []}, {}) == 0
-    [row] = load_file(tmp_path / "run" / "checkpoint" / feedback_model.WEIGHTS).values()
-    start = loading.load(config, "reward")
-    _, no = (start.encoder.tokens(word)[0] for word in templates.VERDICTS)
-    head = row[0] - start.model.get_input_embeddings().weight[no]
-    rows, _ = preferred(start.encoder, PAIRS, 512)
-    with torch.inference_mode():
-        better, worse = (
-            [
-                start.model.base_model(torch.tensor([row[side]])).last_hidden_state[0, -1] @ head
-                for row in rows
-            ]
-            for side in ("chosen_ids", "rejected_ids")
-        )
-    found = feedback_model.differences(loaded(str(tmp_path / "run")), PAIRS)
-    assert found == pytest.approx(
-        [float(a - b) for a, b in zip(better, worse, strict=True)], rel=0.01, abs=0.02
-    )
-    assert min(found) > 0
-
-
 def test_the_head_begins_as_yes_less_no(tied: Path) -> None:
     start = loading.load(Preferring(model=str(tied)), "reward")
     feedback_model.begin(start)
@@ -132,7 +107,7 @@ def test_what_can_not_be_is_said_before_anything_is_written(
     assert main([*words, "--model", str(tiny_model)]) == 2
     assert "one matrix" in capsys.readouterr().err
     assert main([*words, "--model", "bundled", "--tuning", "full"]) == 2
-    assert "choose --tuning lora or head" in capsys.readouterr().err
+    assert "choose --tuning lora" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import UserError
+from pipeline.__main__ import main
 from pipeline.growing import Stop
 from pipeline.preference_model import PreferenceModel, averaged
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir, read_rows
 from pipeline.train import head, loading, preference
 from pipeline.train.examples import Preference, answered
-from pipeline.training_configs import Preferring, Supervised
+from pipeline.training_configs import Preferring
 
 ASKED = (Message("user", "How are you?"),)
 
@@ -61,9 +61,13 @@ def test_the_mean_is_over_the_answer_alone_whatever_stands_beside_it(tiny_model:
     assert torch.allclose(together, alone, atol=1e-5)
 
 
-def test_tuning_the_head_is_for_preference_models_alone() -> None:
-    with pytest.raises(UserError, match="tuning: head is for preference models"):
-        Supervised(tuning="head")
+@pytest.mark.parametrize("stage", ["sft", "rl", "dpo"])
+def test_tuning_the_head_is_for_preference_models_alone(
+    stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([stage, "--tuning", "head"])
+    assert "invalid choice: 'head'" in capsys.readouterr().err
 
 
 @pytest.mark.training
