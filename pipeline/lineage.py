@@ -158,7 +158,8 @@ class _Walk:
         elif kind == "written":
             title = f"the project's own: {_text(source[kind])}"
             facts = {name: source.get(name) for name in ("count", "reserved", "skills", "responses_by")}
-            id = self._add(target, Node(f"written:{title}", "written", title, _facts(facts)))
+            name = f"written:{title}:{source.get('reserved', '')}"
+            id = self._add(target, Node(name, "written", title, _facts(facts)))
             self._constitution(id, source.get("constitution"), "")
         elif kind:
             facts = {name: source.get(name) for name in ("axis", "count", "kinds", "model")}

@@ -68,7 +68,7 @@ def labels(parser: argparse.ArgumentParser) -> None:
         choices=SETS,
         default=[],
         help="the project's own judged pairs, the reserved ones left out: written on an axis, or said by the "
-        "bundled model",
+        "bundled model and SL-CAIs of it, and read blind by a language model",
     )
     parser.add_argument(
         "--reserved", action="store_true", help="of --written only the reserved pairs: for a judge"

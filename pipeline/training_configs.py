@@ -25,7 +25,8 @@ class Training:
     )
     tuning: Literal["lora", "full", "qlora", "head"] = knob(
         "lora",
-        f"{_HOW}; head only what scores the model's states: it needs fewer pairs, and takes minutes",
+        f"{_HOW}; head only what scores the model's states, by a regression: it needs fewer pairs and "
+        "minutes, reads each answer once, and has no use for rank, rate, warmup and epochs",
     )
     rank: int = knob(16, "lora: the rank of the added matrices", low=1, high=512)
     learning_rate: float = knob(
@@ -97,6 +98,13 @@ class Preferring(Training):
         5e-4, "the highest learning rate; full tuning wants about a tenth", low=0, high=1
     )
     epochs: float = knob(2.0, "how often each example is seen", low=0.01, high=100)
+
+    def steps_over(self, examples: float) -> int:
+        """How many steps so many pairs take; a head sees each once at most."""
+        if self.tuning != "head":
+            return super().steps_over(examples)
+        once = max(1, math.ceil(examples / self.batch))
+        return min(self.steps or once, once)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.growing import say
 from pipeline.preference_model import AVERAGED, Row, averaged
 from pipeline.train.examples import Preference, answered
 from pipeline.train.frame import whole_folder
@@ -49,7 +50,7 @@ class HeadTrainer:
         self.folder, self.callbacks = folder, callbacks
         self.model = start.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.model.requires_grad_(False).score.requires_grad_(True)  # so that its card says what was trained
-        self.save_every = config.save_every
+        self.at_once = 2 * (config.at_once or config.batch)
         sides = [
             [
                 answered(start.encoder, p.pair.messages, text)
@@ -71,6 +72,8 @@ class HeadTrainer:
         self.batches = _batches(self.rows, 2 * config.batch, config.seed)
         self.states = np.zeros((len(self.rows), start.model.config.hidden_size), np.float32)
         self.state, self.control = TrainerState(max_steps=len(self.batches)), TrainerControl()
+        # All that was read is written each time: no more than some ten times.
+        self.save_every = max(config.save_every, len(self.batches) // 10)
 
     def train(self, resume_from_checkpoint: str | None = None) -> None:
         """Read what is not read yet; then fit, unless it was stopped."""
@@ -79,18 +82,19 @@ class HeadTrainer:
         self._tell("on_train_begin")
         for some in self.batches[self.state.global_step :]:
             self._tell("on_step_begin")
-            rows = [self.rows[i] for i in some]
-            self.states[some] = averaged(self.model, rows).cpu().numpy()
+            for part in (some[i : i + self.at_once] for i in range(0, len(some), self.at_once)):
+                rows = [self.rows[i] for i in part]
+                self.states[part] = averaged(self.model, rows).cpu().numpy()
+                self.state.num_input_tokens_seen += sum(len(ids) for ids, _ in rows)
             self.state.global_step += 1
-            self.state.num_input_tokens_seen += sum(len(ids) for ids, _ in rows)
             self._tell("on_step_end")
             self._tell("on_log", logs={"num_tokens": self.state.num_input_tokens_seen})
-            if self.control.should_training_stop or self.state.global_step % self.save_every == 0:
+            whole, stopped = self.state.global_step == self.state.max_steps, self.control.should_training_stop
+            if whole or stopped or self.state.global_step % self.save_every == 0:
                 self._keep()
-            if self.control.should_training_stop:
-                break
-        if self.state.global_step == self.state.max_steps:
-            self._fit()
+            if stopped and not whole:
+                return
+        self._fit()
 
     def _fit(self) -> None:
         import torch
@@ -99,11 +103,12 @@ class HeadTrainer:
         a, b = self.places.T
         d = (self.states[a] - self.states[b]) / spread
         p = np.array([one.p for one in self.pairs])
+        say(f"all answers are read: the head is fitted to {len(p):,} pairs")
         weights, strength, loss = fit(d, p, [one.pair.prompt_id for one in self.pairs])
         with torch.no_grad():
             self.model.score.weight.copy_(torch.from_numpy(weights / spread)[None])
         setattr(self.model.config, AVERAGED, True)
-        self._tell("on_log", logs={"loss": loss, "strength": strength})
+        self._tell("on_log", logs={"eval_loss": loss, "strength": strength})
 
     def _tell(self, what: str, **more: Any) -> None:
         for callback in self.callbacks:
@@ -131,13 +136,13 @@ def fit(d: np.ndarray, p: np.ndarray, prompts: Sequence[str]) -> tuple[np.ndarra
     """The weights w, shape (width,), by which P(a better) = σ(d·w); how strong they may be; and their loss.
 
     `d`: differences, shape (pairs, width); `p`: probabilities that a is better. The strength is that of the
-    least loss on prompts that were left out in turn, which is the loss given.
+    least loss on prompts that were left out in turn, which is the loss given: of one prompt no number.
     """
     from sklearn.model_selection import GroupKFold
 
     folds = min(FOLDS, len(set(prompts)))
     if folds < 2:
-        return _regression(d, p, STRENGTHS[0]), float(STRENGTHS[0]), math.log(2)
+        return _regression(d, p, STRENGTHS[0]), float(STRENGTHS[0]), math.nan
     parts = list(GroupKFold(folds).split(d, groups=prompts))
     found = []
     for strength in STRENGTHS:
@@ -153,9 +158,13 @@ def _regression(d: np.ndarray, p: np.ndarray, strength: float) -> np.ndarray:
     """Each pair counts as both outcomes, by their probabilities."""
     from sklearn.linear_model import LogisticRegression
 
-    both, won = np.concatenate([d, d]), np.repeat([1, 0], len(p))
+    for_a, for_b = p > 0, p < 1
+    both = np.concatenate([d[for_a], -d[for_b]])
+    won = np.ones(len(both))
+    won[1::2] = 0  # the other way round, as it wants both outcomes: the loss is the same
+    both[1::2] *= -1
     found = LogisticRegression(C=strength, fit_intercept=False, max_iter=1000).fit(
-        both, won, sample_weight=np.concatenate([p, 1 - p])
+        both, won, sample_weight=np.concatenate([p[for_a], 1 - p[for_b]])
     )
     weights: np.ndarray = found.coef_[0]
     return weights

@@ -15,11 +15,12 @@ import yaml
 
 from pipeline.lineage import Lineage, Node, outline
 from pipeline.models import HUB_ID
+from pipeline.preference_model import AVERAGED
 from pipeline.train import figures
 
 METHODS = {
     "sft": "supervised fine-tuning (TRL's SFTTrainer), loss on the answers alone",
-    "pm": "a preference model (TRL's RewardTrainer), with soft targets",
+    "pm": "a preference model, with soft targets",
     "feedback": "a feedback model (TRL's RewardTrainer, its head put into the word Yes), with soft targets",
     "rloo": "reinforcement learning against a preference model (TRL's RLOO)",
     "grpo": "reinforcement learning against a preference model (TRL's GRPO)",
@@ -106,9 +107,19 @@ def _use(card: Mapping[str, Any], adapter: bool) -> list[str]:
         "",
         f'model = AutoModelFor{kind}.from_pretrained(".")',
         'tokenizer = AutoTokenizer.from_pretrained(".")',
+        *(_MEAN if card.get(AVERAGED) else []),
         "```",
         "",
     ]
+
+
+_MEAN = [
+    "",
+    "# Its head scores the mean of the last states over an answer; `logits` are the last one's, and not it.",
+    "tokens = tokenizer(text, return_tensors='pt')",
+    "states = model.base_model(**tokens).last_hidden_state[0, begin_of_answer:]",
+    "score = model.score(states.mean(0))",
+]
 
 
 def _figures(card: Mapping[str, Any]) -> list[str]:

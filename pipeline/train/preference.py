@@ -21,7 +21,7 @@ from pipeline import bounded, models
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.rundir import RunDir, write_atomically
-from pipeline.train import feedback_model, frame, measuring
+from pipeline.train import feedback_model, frame, measuring, ranks
 from pipeline.train.examples import Preference, preferred
 from pipeline.train.head import HeadTrainer
 from pipeline.train.loading import Loaded, load
@@ -48,20 +48,23 @@ def train(
     learnt, kept = held_out(preferences, config.heldout, config.seed)
     sets = {"heldout": kept, **(measured_on or {})}
     judges = any(preference.question for preference in learnt)
+    if config.tuning == "head" and ranks.many() > 1:
+        raise UserError("--tuning head reads each answer once, and on one GPU: choose one")
     require_apart(learnt, sets)
     loaded: list[Loaded] = []
     told: dict[str, Any] = {}
 
     def make(words: Mapping[str, Any], callbacks: list[Any]) -> Any:
-        from trl import RewardConfig
-
         start = load(config, "reward")
         loaded.append(start)
         targets = [_target(p, config) for p in learnt]
         if config.tuning == "head":
             reader = HeadTrainer(start, targets, config, frame.checkpoints(folder), callbacks)
             _say_what_is_learnt(told, len(reader.pairs), reader.too_long, config)
+            frame.enough(len(reader.pairs), "pairs", 2)
             return reader
+        from trl import RewardConfig
+
         if judges:
             feedback_model.begin(start)
         data, out = preferred(start.encoder, targets, config.max_length)

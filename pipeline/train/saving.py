@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline import bounded
 from pipeline.models import CARD
+from pipeline.preference_model import AVERAGED
 from pipeline.rundir import write_atomically
 from pipeline.train.loading import Loaded
 
@@ -65,6 +66,7 @@ def write_card(to: Path, start: Loaded, model: Any, origin: Origin, trained: int
             p.numel() for name, p in model.named_parameters() if "lora_" not in name or p.requires_grad
         ),
         "trained": _trained(model) if trained is None else trained,
+        **({AVERAGED: True} if getattr(model.config, AVERAGED, False) else {}),
         "step": origin.step,
         "figures": dict(origin.figures),
         "lineage": dict(origin.lineage),

@@ -85,7 +85,7 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
         written = gr.CheckboxGroup(
             OWN,
             label="The project's own judged pairs",
-            info="written on an axis, or what the bundled model said",
+            info="written on an axis, or what such models said, read blind by a language model",
             elem_id=f"{of}-written",
             min_width=180,
         )

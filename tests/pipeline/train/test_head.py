@@ -12,7 +12,7 @@ import torch
 
 from pipeline.__main__ import main
 from pipeline.growing import Stop
-from pipeline.preference_model import PreferenceModel, averaged
+from pipeline.preference_model import AVERAGED, PreferenceModel, averaged
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir, read_rows
 from pipeline.train import head, loading, preference
@@ -104,3 +104,34 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_head(
         PreferenceModel(str(tmp_path / name)).model.score.weight for name in ("whole", "stopped")
     )
     assert torch.equal(whole, stopped)
+
+
+@pytest.mark.training
+def test_a_run_that_failed_while_it_was_fitted_is_fitted_when_it_goes_on(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> int:
+        folder = RunDir.open(tmp_path / "run", {"stage": "pm"}, {})
+        return preference.train(folder, config(tiny_model, heldout=0.0), preferences(40), {})
+
+    def broken(*args: object) -> None:
+        raise ValueError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(head, "fit", broken)
+        with pytest.raises(ValueError, match="no"):
+            run()
+    assert run() == 0
+    yes, no = PreferenceModel(str(tmp_path / "run")).score([(ASKED, "yes yes 77"), (ASKED, "no no 77")])
+    assert yes > no
+
+
+@pytest.mark.training
+def test_what_begins_from_a_head_and_is_tuned_otherwise_scores_its_last_state(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = RunDir.open(tmp_path / "run", {"stage": "pm"}, {})
+    assert preference.train(folder, config(tiny_model, heldout=0.0), preferences(20), {}) == 0
+    assert getattr(PreferenceModel(str(tmp_path / "run")).model.config, AVERAGED)
+    again = loading.load(Preferring(model=str(tmp_path / "run")), "reward")
+    assert not hasattr(again.model.config, AVERAGED)
