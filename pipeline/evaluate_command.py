@@ -183,7 +183,7 @@ def _about(judge: str) -> dict[str, Any]:
     card = (
         {}
         if isinstance(files := models.resolve(judge), ServerModel)
-        else read_card(files.adapter or files.folder)
+        else read_card(files.own)
     )
     heldout = card.get("figures", {}).get("heldout", {}).get("accuracy")
     sources = card.get("lineage", {}).get("sources") or []

@@ -56,10 +56,15 @@ class ModelFiles:
     torch: bool = False
 
     @property
+    def own(self) -> Path:
+        """The folder that is this model's own: the adapter's, where it is one."""
+        return self.adapter or self.folder
+
+    @property
     def skills(self) -> tuple[str, ...]:
         """What of a critic's work it learnt without solved examples (`written.Skill`), as its card says."""
         try:
-            sources = bounded.json_of((self.adapter or self.folder) / CARD)["lineage"]["sources"]
+            sources = bounded.json_of(self.own / CARD)["lineage"]["sources"]
             taught = [source["skills"] for source in sources if source.get("written") == "critic"]
             return tuple(sorted({str(skill) for skills in taught for skill in skills}))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -159,7 +159,7 @@ def apart(reward: str, judge: str, own: Set[str] | None = None) -> None:
 def trained_on(name: str) -> set[str]:
     """The ids of the pairs that a preference model learnt from; none where its folder does not say."""
     files = models.weights(name)
-    path = (files.adapter or files.folder) / TRAINED_ON
+    path = files.own / TRAINED_ON
     return set(bounded.json_of(path)) if path.is_file() else set()
 
 
