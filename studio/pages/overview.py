@@ -52,7 +52,7 @@ tab. While the studio is closed the stage at work goes on too; the next begins w
 In a terminal: <code>cai tour --run DIR</code>, with <code>--quick</code> for the short one.</p>"""
 LENGTHS = [
     ("Quick: a handful of prompts and of steps. It took about 6 minutes on 2 cores.", "tour-quick"),
-    ("Full: tens of prompts and of steps. It took 28 minutes on 2 cores.", "tour"),
+    ("Full: tens of prompts and of steps. It took about half an hour on 2 cores.", "tour"),
 ]
 NO_RUNS = """<p class="cai-muted">No runs yet. What works in the background is listed here: batches of chains,
 pairs, labels, training and the tour.</p>"""
