@@ -100,6 +100,11 @@ TERMS = (
         "1.2",
     ),
     Term(
+        "Head",
+        "What turns a preference model's states into a score. Tuning the head alone leaves the model as it is "
+        "and scores the mean of its states over the answer: some hundred pairs do, and minutes.",
+    ),
+    Term(
         "Judge",
         "Whoever compares answers in a tournament: people, a feedback model, or a preference model that "
         "shares no pairs with the one that rewarded.",
