@@ -180,11 +180,7 @@ def _about(judge: str) -> dict[str, Any]:
     """A preference model's accuracy on pairs that it did not learn from, and what it did learn from."""
     from pipeline.train.saving import read_card
 
-    card = (
-        {}
-        if isinstance(files := models.resolve(judge), ServerModel)
-        else read_card(files.own)
-    )
+    card = {} if isinstance(files := models.resolve(judge), ServerModel) else read_card(files.own)
     heldout = card.get("figures", {}).get("heldout", {}).get("accuracy")
     sources = card.get("lineage", {}).get("sources") or []
     told = [{k: v for k, v in source.items() if k != "config"} for source in sources]

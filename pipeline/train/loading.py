@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -73,12 +75,26 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     if head == "language":
         return AutoModelForCausalLM.from_pretrained(files.folder, **words)
     torch.manual_seed(config.seed)  # the head begins at random
-    model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1, **words)
+    with _unreported():
+        model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1, **words)
     model.config.pad_token_id = pad
     vars(model.config).pop(AVERAGED, None)  # of a head that the model had before
     # The head is trained itself, as weights of full tuning are, whatever the body's precision.
     model.score.float().register_forward_pre_hook(lambda head, given: (given[0].to(head.weight.dtype),))
     return model
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """Without the table that says of a head that is to be trained that it should be."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _four_bits(dtype: Any) -> Any:

@@ -51,6 +51,13 @@ def test_where_nothing_is_to_be_learnt_the_weights_are_held_down() -> None:
     assert np.abs(d @ w).max() < 0.5
 
 
+def test_no_table_says_of_a_new_head_that_it_is_not_trained_yet(
+    tiny_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loading.load(config(tiny_model), "reward")
+    assert "MISSING" not in caplog.text
+
+
 def test_the_mean_is_over_the_answer_alone_whatever_stands_beside_it(tiny_model: Path) -> None:
     start = loading.load(config(tiny_model), "reward")
     short, long = (answered(start.encoder, ASKED, text) for text in ("yes", "no " * 20))
