@@ -9,7 +9,7 @@ from pipeline import models
 from pipeline.engines import EngineError
 from pipeline.engines.encoding import Encoder
 from pipeline.records import Message
-from pipeline.train.examples import answered
+from pipeline.train.examples import Row, answered
 
 TOKENS_AT_ONCE = 16384
 AVERAGED = "scores_mean_state"
@@ -72,17 +72,13 @@ class PreferenceModel:
         return ids[over:], max(0, start - over)
 
 
-Row = tuple[list[int], int]
-"""The tokens of a conversation, and where in them the answer begins."""
-
-
 def averaged(model: Any, rows: Sequence[Row]) -> Any:
     """The mean of the model's last states over each answer and its end: shape (rows, width)."""
     import torch
 
     words = _padded(model, rows)
     with torch.inference_mode():
-        states = model.base_model(**words, use_cache=False).last_hidden_state
+        states = model.base_model(**words).last_hidden_state
     places = torch.arange(states.shape[1], device=states.device)
     starts = torch.tensor([start for _, start in rows], device=states.device)
     of_answer = words["attention_mask"] * (places >= starts[:, None])
@@ -97,7 +93,8 @@ def _padded(model: Any, rows: Sequence[Row]) -> dict[str, Any]:
         "input_ids": [ids + [pad] * (longest - len(ids)) for ids, _ in rows],
         "attention_mask": [[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in rows],
     }
-    return {name: torch.tensor(value, device=model.device) for name, value in words.items()}
+    tensors = {name: torch.tensor(value, device=model.device) for name, value in words.items()}
+    return {**tensors, "use_cache": False}  # nothing is written after it
 
 
 def _batches(rows: Sequence[Row]) -> list[list[int]]:

@@ -11,6 +11,9 @@ from pipeline.engines import Context, Form
 from pipeline.engines.encoding import Encoder
 from pipeline.records import Chain, Message, Pair
 
+Row = tuple[list[int], int]
+"""The tokens of a conversation with its answer, and how many come before the answer."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -49,12 +52,12 @@ def lessons_of(chains: Iterable[Chain], every: bool) -> list[Lesson]:
     return lessons
 
 
-def answered(encoder: Encoder, messages: Sequence[Message], answer: str) -> tuple[list[int], int]:
+def answered(encoder: Encoder, messages: Sequence[Message], answer: str) -> Row:
     """The tokens of a conversation with its answer and the turn's end; and how many are the question's."""
     return said(encoder, templates.response(encoder.form, messages), answer)
 
 
-def said(encoder: Encoder, asked: Context, answer: str) -> tuple[list[int], int]:
+def said(encoder: Encoder, asked: Context, answer: str) -> Row:
     """The tokens of what is asked, the answer and the turn's end; and how many are the question's."""
     before = encoder.encode(asked)
     written = encoder.tokens(answer if encoder.form == "chat" else f" {answer.strip()}")
@@ -135,13 +138,28 @@ def opposed(encoder: Encoder, preferences: Iterable[Preference], longest: int) -
     )
 
 
-def _read(encoder: Encoder, preference: Preference, response: str) -> tuple[list[int], int]:
+def _read(encoder: Encoder, preference: Preference, response: str) -> Row:
     """The tokens of a response as it is put to a scorer; and how many come before its own."""
     messages, question = preference.pair.messages, preference.question
     if not question:
         return answered(encoder, messages, response)
     ids = encoder.encode(templates.pointwise(encoder.form, messages, question, response))
     return ids, len(ids)
+
+
+def both_read(
+    encoder: Encoder, preferences: Iterable[Preference], longest: int
+) -> tuple[list[tuple[Preference, Row, Row]], int]:
+    """The pairs that are short enough, each with its responses a and b; and how many are left out."""
+    found, out = [], 0
+    for preference in preferences:
+        a = _read(encoder, preference, preference.pair.response_a)
+        b = _read(encoder, preference, preference.pair.response_b)
+        if max(len(a[0]), len(b[0])) > longest:
+            out += 1
+        else:
+            found.append((preference, a, b))
+    return found, out
 
 
 def _dataset(
@@ -153,13 +171,9 @@ def _dataset(
     """A row for each pair that is short enough, of both sides' tokens, the prompt's length and p >= 0.5."""
     from datasets import Dataset
 
-    rows, out = [], 0
-    for preference in preferences:
-        pair, p = preference.pair, preference.p
-        a, start = _read(encoder, preference, pair.response_a)
-        b, _ = _read(encoder, preference, pair.response_b)
-        if max(len(a), len(b)) > longest:
-            out += 1
-            continue
-        rows.append(row(a, b, start, p) if p >= 0.5 else row(b, a, start, 1 - p))
+    found, out = both_read(encoder, preferences, longest)
+    rows = [
+        row(a, b, start, preference.p) if preference.p >= 0.5 else row(b, a, start, 1 - preference.p)
+        for preference, (a, start), (b, _) in found
+    ]
     return Dataset.from_list(rows), out

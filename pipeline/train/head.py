@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.growing import say
-from pipeline.preference_model import AVERAGED, Row, averaged
-from pipeline.train.examples import Preference, answered
+from pipeline.preference_model import AVERAGED, averaged
+from pipeline.train.examples import Preference, Row, both_read
 from pipeline.train.frame import whole_folder
 from pipeline.train.loading import Loaded
 from pipeline.train.measuring import losses
@@ -51,21 +51,13 @@ class HeadTrainer:
         self.model = start.model.to("cuda" if torch.cuda.is_available() else "cpu")
         self.model.requires_grad_(False).score.requires_grad_(True)  # so that its card says what was trained
         self.at_once = 2 * (config.at_once or config.batch)
-        sides = [
-            [
-                answered(start.encoder, p.pair.messages, text)
-                for text in (p.pair.response_a, p.pair.response_b)
-            ]
-            for p in preferences
-        ]
-        short = [i for i, both in enumerate(sides) if all(len(ids) <= config.max_length for ids, _ in both)]
-        self.too_long = len(sides) - len(short)
+        found, self.too_long = both_read(start.encoder, preferences, config.max_length)
         if config.steps:
-            drawn = np.random.default_rng(config.seed).permutation(short)
-            short = sorted(drawn[: config.steps * config.batch])
-        self.pairs = [preferences[i] for i in short]
+            drawn = np.random.default_rng(config.seed).permutation(len(found))
+            found = [found[i] for i in sorted(drawn[: config.steps * config.batch])]
+        self.pairs = [preference for preference, *_ in found]
         # What several pairs share is read once.
-        keys = [[(*ids, begins) for ids, begins in sides[i]] for i in short]
+        keys = [[(*ids, begins) for ids, begins in both] for _, *both in found]
         places = {key: place for place, key in enumerate(dict.fromkeys(key for both in keys for key in both))}
         self.rows: list[Row] = [(list(ids), begins) for *ids, begins in places]
         self.places = np.array([[places[key] for key in both] for both in keys])

@@ -61,7 +61,7 @@ def train(
         if config.tuning == "head":
             reader = HeadTrainer(start, targets, config, frame.checkpoints(folder), callbacks)
             _say_what_is_learnt(told, len(reader.pairs), reader.too_long, config)
-            frame.enough(len(reader.pairs), "pairs", 2)
+            frame.enough(len(reader.pairs), "pairs", 2)  # a regression wants two
             return reader
         from trl import RewardConfig
 
