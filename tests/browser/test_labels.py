@@ -89,8 +89,9 @@ def test_pairs_are_sampled_for_typed_prompts_and_listed_on_both_pages(
     page.locator("#sample-max_tokens input").fill("8")
     page.locator("#sample").click()
     expect(page).to_have_url(re.compile(r"/labels\?run=[0-9a-f-]{36}$"))
+    # First what only this run says: until its page is there, the one of the run before it says "finished".
+    expect(page.locator("#run")).to_contain_text("2 of 2", timeout=SLOW)
     expect(page.locator("#run .cai-status")).to_have_text("finished", timeout=SLOW)
-    expect(page.locator("#run")).to_contain_text("2 of 2")
     expect(page.locator("#samples")).to_contain_text(re.compile("[12] pairs? of this run in the session"))
     expect(page.locator("#samples")).to_contain_text(BAD)
     shot("labels-sampled")
