@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from pipeline.background import give_way
 from pipeline.engines import (
     Cancelled,
     Completion,
@@ -226,7 +227,7 @@ class _Life:
 def _start(log: Path) -> subprocess.Popen[str]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:  # a file, never a pipe: an undrained pipe stalls the worker
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "pipeline.engines.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -236,6 +237,8 @@ def _start(log: Path) -> subprocess.Popen[str]:
             start_new_session=True,  # Ctrl-C in the terminal is the studio's to handle
             env={**os.environ, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"},
         )
+    give_way(process.pid)
+    return process
 
 
 def _how(code: int) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.background import give_way
 from pipeline.errors import UserError
 from pipeline.train import exporting
 from studio.jobs.launcher import CPU, environment
@@ -81,6 +82,7 @@ class Exports:
                     )
             except OSError as error:
                 raise UserError(f"the export's process can't be started: {error}") from error
+            give_way(process.pid)
             self._work = _Work(checkpoint, goal, process, self._log, start)
 
     def stop(self) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from pipeline import gpus
+from pipeline.background import give_way
 from pipeline.errors import UserError
 from studio.store.lock import Holder
 
@@ -54,6 +55,7 @@ class Launcher:
         except OSError as error:
             raise UserError(f"the run's process can't be started: {error}") from error
         self._children[child.pid] = child
+        give_way(child.pid)
         try:
             return Holder(child.pid, psutil.Process(child.pid).create_time())
         except psutil.Error:  # over already, and someone else's child

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pipeline.background import NICE
 from pipeline.errors import UserError
 from studio.jobs import launcher
 from studio.jobs.launcher import Launcher, find, log_tail
@@ -53,6 +54,12 @@ def test_it_has_a_session_a_device_a_log_and_no_input(launched: tuple[Launcher, 
     assert made.status(holder) == 3
     ended(made, made.start(["end"], folder, ""))
     assert log_tail(folder) == "1 True True\n True True\n"  # appended
+
+
+def test_it_gives_way_to_the_page(launched: tuple[Launcher, Path]) -> None:
+    made, folder = launched
+    holder = made.start(["sleep"], folder, "")
+    assert psutil.Process(holder.pid).nice() >= max(NICE, psutil.Process().nice())
 
 
 def test_a_stop_is_asked_for_and_a_kill_ends_at_once(launched: tuple[Launcher, Path]) -> None:
