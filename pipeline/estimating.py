@@ -189,8 +189,8 @@ def estimate(
     # Before there are activations, OpenVINO writes the answers of a merged copy: see `engines.graph.KEPT`.
     writes = isinstance(config, Reinforcing) and not cuda
     sampling = 4 * width * model.parameters if writes else 0.0
-    # Forward, back through the activations, and for the weights themselves.
-    passes = 1.0 if head else 3.0 if full else 2.0
+    # Forward, back through the activations, and for the weights themselves; a head reads half of the layers.
+    passes = 0.5 if head else 3.0 if full else 2.0
     work = passes * 2 * model.parameters * tokens * config.batch * sides
     if isinstance(config, Reinforcing):
         # Sampling is a forward pass a token, one after another: far from the matrix rate.

@@ -102,7 +102,7 @@ TERMS = (
     Term(
         "Head",
         "What turns a preference model's states into a score. Tuning the head alone leaves the model as it "
-        "is, and scores the mean of its states over the answer: some hundred pairs do, and minutes.",
+        "is, and scores the mean of its middle states over the answer: some hundred pairs do, and minutes.",
     ),
     Term(
         "Judge",

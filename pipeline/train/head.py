@@ -1,8 +1,9 @@
 """A preference model whose scoring head alone is learnt: `cai pm --tuning head`.
 
-The model stays as it is. A score is a weighted sum of the model's last states, averaged over the answer, and
-the weights are a logistic regression on the differences of pairs: hundreds of numbers and not millions, so
-that few pairs suffice, and each answer is read once, with no way back through the layers.
+The model stays as it is, but for its upper half, which is left out. A score is a weighted sum of the states
+that then are its last, averaged over the answer, and the weights are a logistic regression on the differences
+of pairs: hundreds of numbers and not millions, so that few pairs suffice, and each answer is read once, with
+no way back through the layers.
 """
 
 from __future__ import annotations

@@ -47,12 +47,12 @@ def test_full_tuning_and_more_at_once_take_more_and_checkpointing_less() -> None
     assert any("lower at once" in line for line in estimate(at_once=4096, batch=4096).lines())
 
 
-def test_a_head_takes_one_pass_and_next_to_no_memory_beside_the_weights() -> None:
+def test_a_head_takes_half_a_pass_and_next_to_no_memory_beside_the_weights() -> None:
     lora, head = (
         estimating.estimate(Preferring(tuning=tuning), SMOL, [100.0, 200.0], 10, 8e9, 1e11)
         for tuning in ("lora", "head")
     )
-    assert (lora.seconds_per_step or 0) == pytest.approx(2 * (head.seconds_per_step or 0))
+    assert (lora.seconds_per_step or 0) == pytest.approx(4 * (head.seconds_per_step or 0))
     assert head.trained == 12 * SMOL.hidden
     assert head.activations < lora.activations / 20
 

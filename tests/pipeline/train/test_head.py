@@ -68,6 +68,18 @@ def test_the_mean_is_over_the_answer_alone_whatever_stands_beside_it(tiny_model:
     assert torch.allclose(together, alone, atol=1e-5)
 
 
+def test_the_upper_half_of_the_layers_is_left_out_and_the_states_are_those_of_the_middle(
+    tiny_model: Path,
+) -> None:
+    whole = loading.load(Preferring(model=str(tiny_model), tuning="full"), "reward").model
+    half = loading.load(config(tiny_model), "reward").model
+    assert (len(whole.model.layers), len(half.model.layers), half.config.num_hidden_layers) == (2, 1, 1)
+    ids = torch.tensor([[1, 2, 3]])
+    with torch.inference_mode():
+        middle = whole.base_model(input_ids=ids, output_hidden_states=True).hidden_states[1]
+        assert torch.allclose(half.base_model(input_ids=ids).last_hidden_state, whole.model.norm(middle))
+
+
 @pytest.mark.parametrize("stage", ["sft", "rl", "dpo"])
 def test_tuning_the_head_is_for_preference_models_alone(
     stage: str, capsys: pytest.CaptureFixture[str]
@@ -142,3 +154,4 @@ def test_what_begins_from_a_head_and_is_tuned_otherwise_scores_its_last_state(
     assert getattr(PreferenceModel(str(tmp_path / "run")).model.config, AVERAGED)
     again = loading.load(Preferring(model=str(tmp_path / "run")), "reward")
     assert not hasattr(again.model.config, AVERAGED)
+    assert len(loading.load(config(tmp_path / "run"), "reward").model.model.layers) == 1  # not halved again
