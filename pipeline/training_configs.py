@@ -25,8 +25,8 @@ class Training:
     )
     tuning: Literal["lora", "full", "qlora", "head"] = knob(
         "lora",
-        f"{_HOW}; head only what scores the states of its lower half, by a regression: it needs few pairs and "
-        "minutes, reads each answer once, and has no use for rank, rate, warmup and epochs",
+        f"{_HOW}; head only what scores the states of its lower half, by a regression: it needs few pairs "
+        "and minutes, reads each answer once, and has no use for rank, rate, warmup and epochs",
     )
     rank: int = knob(16, "lora: the rank of the added matrices", low=1, high=512)
     learning_rate: float = knob(
