@@ -44,7 +44,7 @@ before it does.</p>
 $todo
 </section>"""
 TOUR = """<h2 class="cai-heading">The tour</h2>
-<p>Once round the loop on the bundled model: nine stages, each explained while it works. What they make goes
+<p>Once round the loop on the bundled model: ten stages, each explained while it works. What they make goes
 into this session, so its pages fill as the tour goes. Labels of helpfulness, and the judge's, are a
 language model's and not people's: it read, blind, what such models said.</p>"""
 SURVIVES = """<p class="cai-muted">Each stage has a process of its own, and goes on when you close the

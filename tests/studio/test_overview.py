@@ -77,18 +77,18 @@ def test_a_tour_is_counted_by_method_and_matchup(studio: Studio, stages: list[st
         put(studio, id, "done")
     one = Matchup("m", "p", "harmless", "bundled", "sl", "pm", Annotator("pm", "model"), 1.0, 1.0, 1.0)
     with studio.store.tx() as tx:
-        matchups.add(tx, [one], stages[7])
+        matchups.add(tx, [one], stages[8])
     now = progress(studio.store)
-    assert (now.sft, now.pm, now.rl, now.dpo, now.rated, now.matchups, now.trained) == (1, 2, 1, 0, 2, 1, 4)
+    assert (now.sft, now.pm, now.rl, now.dpo, now.rated, now.matchups, now.trained) == (1, 3, 1, 0, 2, 1, 5)
 
 
 def test_a_tour_shows_each_stage_with_its_word(studio: Studio, stages: list[str]) -> None:
     put(studio, stages[0], "running")
     said(studio, stages[0], "progress", done=2, total=6, tokens_per_second=9.0, eta_s=40.0)
     html = shown(studio)
-    assert html.count('<li class="cai-stage') == 9
+    assert html.count('<li class="cai-stage') == 10
     assert "Running: Critique and revision" in html
-    assert "0 of 9 stages are whole" in html
+    assert "0 of 10 stages are whole" in html
     assert "2 of 6 chains · 9 tokens/s · 40 s to go" in html
     assert "criticises each answer under a principle" in html
     assert f'href="chains?run={stages[0]}"' in html
@@ -157,7 +157,7 @@ def test_without_the_model_a_tour_says_where_to_get_it(
 
 def test_the_outcome_is_told_as_it_is(studio: Studio, stages: list[str]) -> None:
     row: dict[str, Any] = {"model": "bundled", "elo": 0.0, "low": 0.0, "high": 0.0, "n": 9, "base": "bundled"}
-    sl, rl = (str(studio.jobs.of(stages[at])) for at in (1, 6))
+    sl, rl = (str(studio.jobs.of(stages[at])) for at in (1, 7))
     rows = [
         {**row, "judge_heldout": {"value": 0.61, "n": 40}},
         {**row, "model": sl, "elo": 112.4, "low": -20.2, "high": None},
@@ -165,7 +165,7 @@ def test_the_outcome_is_told_as_it_is(studio: Studio, stages: list[str]) -> None
         {**row, "model": rl, "elo": None, "standing": "above"},
         {**row, "model": BAD, "elo": 1.0, "low": -1.0, "high": 2.0, "of": "core"},
     ]
-    out = studio.jobs.of(stages[7]) / "outputs"
+    out = studio.jobs.of(stages[8]) / "outputs"
     out.mkdir(parents=True)
     (out / "ratings.json").write_text(json.dumps(rows))
     html = shown(studio)

@@ -43,7 +43,7 @@ def test_its_commands_are_those_of_the_terminal(store: Store, tour: Queued) -> N
 
 
 def test_its_runs_have_the_settings_of_their_commands(tour: Queued) -> None:
-    chains, sl, _, labels, pm, _, rl, harmless, _ = tour.runs
+    chains, sl, _, labels, pm, _, _, rl, harmless, _ = tour.runs
     assert (chains.stage, chains.config["max_tokens"], chains.constitution_name) == (
         "critique",
         24,
