@@ -135,20 +135,20 @@ def fit(d: np.ndarray, p: np.ndarray, prompts: Sequence[str]) -> tuple[np.ndarra
 
     folds = min(FOLDS, len(set(prompts)))
     if folds < 2:
-        return _regression(d, p, STRENGTHS[0]), float(STRENGTHS[0]), math.nan
+        return regression(d, p, STRENGTHS[0]), float(STRENGTHS[0]), math.nan
     parts = list(GroupKFold(folds).split(d, groups=prompts))
     found = []
     for strength in STRENGTHS:
         left_out = np.zeros(len(p))
         for train, test in parts:
-            left_out[test] = d[test] @ _regression(d[train], p[train], strength)
+            left_out[test] = d[test] @ regression(d[train], p[train], strength)
         found.append(float(losses(left_out, p).mean()))
     best = int(np.argmin(found))
-    return _regression(d, p, STRENGTHS[best]), float(STRENGTHS[best]), found[best]
+    return regression(d, p, STRENGTHS[best]), float(STRENGTHS[best]), found[best]
 
 
-def _regression(d: np.ndarray, p: np.ndarray, strength: float) -> np.ndarray:
-    """Each pair counts as both outcomes, by their probabilities."""
+def regression(d: np.ndarray, p: np.ndarray, strength: float) -> np.ndarray:
+    """The weights for one strength; each pair counts as both outcomes, by their probabilities."""
     from sklearn.linear_model import LogisticRegression
 
     for_a, for_b = p > 0, p < 1
