@@ -1,4 +1,4 @@
-"""What of the bundled model's states tells the better of two answers of its own, by layer and number of pairs.
+"""What of the bundled model's states tells the better of two of its answers, by layer and number of pairs.
 
 python tests/benchmarks/bench_states.py
 
