@@ -32,7 +32,7 @@ CARD = (
 CRITIC = "bundled-critic"
 """An adapter on the bundled model, taught to critique and to revise by the project's own chains."""
 FEEDBACK = "bundled-feedback"
-"""Another, taught to judge responses one at a time (`pointwise`) by the project's own pairs."""
+"""A head on the bundled model, taught to judge responses one at a time (`pointwise`)."""
 ADAPTERS: Mapping[str, tuple[Path, str]] = {
     CRITIC: (
         Path(__file__).parent / "critic",
@@ -41,11 +41,11 @@ ADAPTERS: Mapping[str, tuple[Path, str]] = {
     ),
     FEEDBACK: (
         Path(__file__).parent / "feedback_model",
-        "LoRA on the bundled model, taught by judged pairs that the project wrote itself "
-        "(`cai run feedback` makes it again).",
+        "A head on the bundled model, taught by pairs of what such models said, which a language model "
+        "read blind (`cai run feedback` makes it again).",
     ),
 }
-"""Where the adapters of this package are, and what they are."""
+"""Where what stands on the bundled model is in this package, and what it is."""
 NAMES = ("bundled", *ADAPTERS)
 MISSING = "the bundled model is not on this machine yet: run `cai models get bundled` (about 90 MB)"
 

@@ -23,6 +23,7 @@ from pipeline.engines import (
     Score,
     TooLong,
 )
+from pipeline.errors import UserError
 from pipeline.records import Constitution, FewShot, Label, Method, Pair, Principle
 from pipeline.seeds import hashed
 
@@ -77,6 +78,8 @@ class Judge:
         on_text: OnText,
         cancelled: Cancelled,
     ) -> None:
+        if engine.info.scores and labelling.settled != "pointwise":
+            raise UserError(f"{labelling.model}: scores answers, and so labels by the method pointwise alone")
         self.constitution = constitution
         self.shots = FewShot() if labelling.settled in engine.info.skills else constitution.few_shot
         self.labelling, self.engine = labelling, engine
@@ -121,20 +124,19 @@ class Judge:
             try:
                 scores = self.engine.score([context for context, _ in asked], [text for _, text in asked])
             except TooLong as error:
-                out = left.pop(error.index // 4)
+                out = left.pop(error.index * len(left) // len(asked))
                 self.skipped.append((out.pair, str(error)))
                 continue
             self._count(sum(s.computed for s in scores), sum(s.saved for s in scores))
             samples = max((s.samples for s in scores), default=0)
             self.tally = replace(self.tally, samples=max(self.tally.samples, samples))
-            return [
-                (task, _READ[self.labelling.settled](*scores[4 * i : 4 * i + 4]))
-                for i, task in enumerate(left)
-            ]
+            read = from_scores if self.engine.info.scores else _READ[self.labelling.settled]
+            each = len(scores) // len(left)
+            return [(task, read(*scores[each * i : each * (i + 1)])) for i, task in enumerate(left)]
         return []
 
     def _asked(self, task: Task) -> list[Asked]:
-        """The four likelihoods that make a label."""
+        """The four likelihoods that make a label, or the two scores."""
         if self.labelling.settled == "contrast":
             return [
                 (
@@ -145,16 +147,7 @@ class Judge:
                 for examples in (task.principle.keeps, task.principle.breaks)
             ]
         if self.labelling.settled == "pointwise":
-            return [
-                (
-                    templates.pointwise(
-                        self.form, task.pair.messages, task.principle.comparison or "", response
-                    ),
-                    said,
-                )
-                for response in task.shown(0)
-                for said in templates.VERDICTS
-            ]
+            return alone(self.form, task.pair, task.principle.comparison or "", self.engine.info.scores)
         return [(self._choice(task, order), option) for order in (0, 1) for option in templates.OPTIONS]
 
     def _choice(self, task: Task, order: int) -> Context:
@@ -234,6 +227,19 @@ class Judge:
         )
 
 
+def alone(form: Form, pair: Pair, question: str, scores: bool) -> list[Asked]:
+    """What is asked of each response of a pair, a first: both verdicts, or its score of a head."""
+    responses = pair.response_a, pair.response_b
+    if scores:
+        asked = templates.chosen(form, pair.messages, question)
+        return [(asked, templates.continuation(form, response)) for response in responses]
+    return [
+        (templates.pointwise(form, pair.messages, question, response), said)
+        for response in responses
+        for said in templates.VERDICTS
+    ]
+
+
 def _from_letters(a_first: Score, b_second: Score, b_first: Score, a_second: Score) -> tuple[float, float]:
     """Log-odds of the letter that stands for a, with a shown first and with b shown first."""
     return a_first.logprob - b_second.logprob, a_second.logprob - b_first.logprob
@@ -255,6 +261,11 @@ def from_verdicts(a_yes: Score, a_no: Score, b_yes: Score, b_no: Score) -> tuple
     """The difference of both responses' log-odds of "Yes"; each was alone, so there is no order."""
     logit = (a_yes.logprob - a_no.logprob) - (b_yes.logprob - b_no.logprob)
     return logit, logit
+
+
+def from_scores(a: Score, b: Score) -> tuple[float, float]:
+    """The difference of both responses' scores."""
+    return a.logprob - b.logprob, a.logprob - b.logprob
 
 
 _READ: dict[Method, Callable[[Score, Score, Score, Score], tuple[float, float]]] = {

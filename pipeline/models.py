@@ -18,11 +18,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
-from pipeline import bounded, bundled, servers
+from pipeline import bounded, bundled, heads, servers
 from pipeline.errors import UserError
 from pipeline.servers import ServerModel
 
-Kind = Literal["bundled", "folder", "adapter", "run", "hub"]
+Kind = Literal["bundled", "folder", "adapter", "head", "run", "hub"]
 
 CARD = "checkpoint.json"
 """Beside the weights of a model that was trained here: what it came from."""
@@ -52,13 +52,14 @@ class ModelFiles:
     folder: Path
     revision: str
     adapter: Path | None = None
+    head: Path | None = None
     note: str = ""
     torch: bool = False
 
     @property
     def own(self) -> Path:
-        """The folder that is this model's own: the adapter's, where it is one."""
-        return self.adapter or self.folder
+        """The folder that is this model's own: the adapter's or the head's, where it is one."""
+        return self.adapter or self.head or self.folder
 
     @property
     def skills(self) -> tuple[str, ...]:
@@ -110,7 +111,7 @@ def _resolve(name: str, download: bool, adapted: bool = False) -> ModelFiles:
         return ModelFiles(name, "bundled", bundled.folder(), f"gguf-{bundled.SHA256[:16]}", note=bundled.CARD)
     if name in bundled.ADAPTERS:
         folder, card = bundled.ADAPTERS[name]
-        return replace(_adapter(name, folder, download), kind="bundled", note=card)
+        return replace(_weights(name, folder, download, adapted), kind="bundled", note=card)
     if servers.is_server(name):
         raise UserError(
             f"{servers.read(name).name}: a server's model, and its weights are needed here (to train, merge, "
@@ -138,6 +139,10 @@ def _weights(name: str, folder: Path, download: bool, adapted: bool) -> ModelFil
         if adapted:
             raise UserError(f"{name}: the base of an adapter, and itself an adapter; merge this one first")
         return _adapter(name, folder, download)
+    if (folder / heads.SHAPE).is_file():
+        if adapted:
+            raise UserError(f"{name}: scores answers, and so is no base of anything")
+        return _head(name, folder, download)
     if not (folder / "config.json").is_file():
         raise UserError(f"{name}: no config.json or adapter_config.json in this folder, so it holds no model")
     _require_safetensors(name, folder, "*.safetensors")
@@ -147,20 +152,31 @@ def _weights(name: str, folder: Path, download: bool, adapted: bool) -> ModelFil
 def _adapter(name: str, folder: Path, download: bool) -> ModelFiles:
     # By its exact name: beside any other file PEFT would go on to unpickle adapter_model.bin.
     _require_safetensors(name, folder, "adapter_model.safetensors")
+    below = _base(name, folder / "adapter_config.json", download)
+    return ModelFiles(name, "adapter", below.folder, f"{below.revision}+{_fingerprint(folder)}", folder)
+
+
+def _head(name: str, folder: Path, download: bool) -> ModelFiles:
+    _require_safetensors(name, folder, heads.WEIGHTS)
+    below = _base(name, folder / heads.SHAPE, download)
+    return ModelFiles(name, "head", below.folder, f"{below.revision}+{_fingerprint(folder)}", head=folder)
+
+
+def _base(name: str, config: Path, download: bool) -> ModelFiles:
+    """What an adapter or a head stands on, by its config."""
     try:
-        base = bounded.json_of(folder / "adapter_config.json")["base_model_name_or_path"]
+        base = bounded.json_of(config)["base_model_name_or_path"]
     except (ValueError, KeyError, TypeError) as error:
-        message = f"{name}: adapter_config.json does not name its base model (`base_model_name_or_path`)"
+        message = f"{name}: {config.name} does not name its base model (`base_model_name_or_path`)"
         raise UserError(message) from error
     if not isinstance(base, str):
-        raise UserError(f"{name}: the adapter's base model {base!r} is not a model name")
+        raise UserError(f"{name}: the base model {base!r} in {config.name} is not a model name")
     try:
-        below = _resolve(base.strip(), download, adapted=True)
+        return _resolve(base.strip(), download, adapted=True)
     except NotHereError as error:
-        raise NotHereError(f"{name}: an adapter whose base is missing: {error}", error.repository) from error
+        raise NotHereError(f"{name}: its base is missing: {error}", error.repository) from error
     except UserError as error:
-        raise UserError(f"{name}: an adapter whose base can't be used: {error}") from error
-    return ModelFiles(name, "adapter", below.folder, f"{below.revision}+{_fingerprint(folder)}", folder)
+        raise UserError(f"{name}: its base can't be used: {error}") from error
 
 
 def _require_safetensors(name: str, folder: Path, pattern: str) -> None:

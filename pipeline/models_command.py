@@ -48,6 +48,8 @@ def _describe(files: models.ModelFiles | ServerModel) -> int:
     }
     if files.adapter:
         rows["adapter"] = files.adapter
+    if files.head:
+        rows["head"] = files.head
     if files.note:
         rows["note"] = files.note
     return _print(rows)

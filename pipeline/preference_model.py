@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline import models
+from pipeline import heads, models
 from pipeline.engines import EngineError
 from pipeline.engines.encoding import Encoder
 from pipeline.records import Message
 from pipeline.train.examples import Row, answered
 
 TOKENS_AT_ONCE = 16384
-AVERAGED = "scores_mean_state"
-"""In a model's config: its head scores the mean of its states over the answer, not the last one."""
 
 
 class PreferenceModel:
@@ -34,17 +32,21 @@ class PreferenceModel:
         self.files = files or models.weights(name)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            model, report = AutoModelForSequenceClassification.from_pretrained(
-                self.files.folder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                output_loading_info=True,
-                **LOCAL,
-            )
+            with heads.unreported():
+                model, report = AutoModelForSequenceClassification.from_pretrained(
+                    self.files.folder,
+                    dtype=torch.float32,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    **({"num_labels": 1} if self.files.head else {}),
+                    **LOCAL,
+                )
             tokenizer = AutoTokenizer.from_pretrained(self.files.folder, **LOCAL)
-        except (OSError, ValueError, RuntimeError) as error:
+            if self.files.head:
+                heads.put_on(model, self.files.head)
+        except (OSError, ValueError, RuntimeError, LookupError, TypeError) as error:
             raise EngineError(f"{name} could not be loaded: {error}") from error
-        if report["missing_keys"] or model.config.num_labels != 1:
+        if not self.files.head and (report["missing_keys"] or model.config.num_labels != 1):
             raise EngineError(f"{name}: is no preference model: train one with `cai pm`")
         self.name = name
         self.model: Any = model.to(device).eval()
@@ -53,14 +55,17 @@ class PreferenceModel:
 
     def score(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[float]:
         """The score of each (messages, answer). What is too long for the model loses its beginning."""
+        return self.of([self._fitted(*answered(self.encoder, *one)) for one in conversations])
+
+    def of(self, rows: Sequence[Row]) -> list[float]:
+        """The score of each row of tokens, which the model must hold."""
         import torch
 
-        rows = [self._fitted(*answered(self.encoder, *one)) for one in conversations]
         scores: dict[int, float] = {}
         for some in _batches(rows):
             batch = [rows[i] for i in some]
             with torch.inference_mode():
-                if getattr(self.model.config, AVERAGED, False):
+                if getattr(self.model.config, heads.AVERAGED, False):
                     logits = self.model.score(averaged(self.model, batch))
                 else:
                     logits = self.model(**_padded(self.model, batch)).logits

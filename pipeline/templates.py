@@ -261,6 +261,14 @@ def pointwise(form: Form, messages: Sequence[Message], principle_question: str, 
     return _answering(form, [], f"{principle_question}\n{CONSIDER}\n{conversation}\n{CHOSEN}", ASKED_FOR)
 
 
+def chosen(form: Form, messages: Sequence[Message], principle_question: str) -> Context:
+    """The same of a model that only scores: what a response follows, with the principle first."""
+    asked = f"{principle_question}\n{CONSIDER}\n{_conversation(messages)}"
+    if form == "plain":
+        return Context(prefill=f"{asked}\n\n{ROLES['assistant']}:")
+    return Context(messages=(Message("user", asked),))
+
+
 def continuation(form: Form, response: str) -> str:
     """A response as it follows its context: in the plain form, after a space."""
     return f" {response.strip()}" if form == "plain" else response.strip()

@@ -7,7 +7,8 @@ choose    normalised probabilities over given whole continuations, from fp32 log
 
 An engine is one loaded model. `studio` talks to a `RemoteEngine` (remote.py), whose model lives in
 a worker process; headless stages use what `open_engine` (opening.py) gives for a model's name:
-`TransformersEngine` (transformers.py), or `ServerEngine` (server/) for a model of a server.
+`TransformersEngine` (transformers.py), `ScoringEngine` (scoring.py) for a head, or `ServerEngine` (server/)
+for a model of a server.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ class ModelInfo:
     parameters: int
     skills: tuple[str, ...] = ()
     """What of a critic's work it learnt without solved examples, and so is shown none of."""
+    scores: bool = False
+    """It has a head and no words: `score` says how much a continuation is to be chosen, in log-odds."""
 
 
 OnText = Callable[[int, str], None]

@@ -30,6 +30,10 @@ def open_engine(
         from pipeline.engines.server.engine import ServerEngine
 
         return ServerEngine(files, purse)
+    if files.head:
+        from pipeline.engines.scoring import ScoringEngine
+
+        return ScoringEngine(name, files)
     from pipeline.engines.transformers import TransformersEngine
 
     openvino = os.environ.get(OPENVINO) != "0" and not files.torch

@@ -225,17 +225,10 @@ def _load(files: models.ModelFiles, dtype: torch.dtype) -> Any:
         raise ValueError(f"its weights lack {', '.join(missing[:3])}: it is no (or half a) language model")
     if files.adapter:
         from peft import PeftModel
-        from peft.tuners.trainable_tokens import TrainableTokensLayer
 
         model = PeftModel.from_pretrained(model, files.adapter, local_files_only=True)
         if dtype == torch.float32:  # in bf16 the sum would be rounded
             model = model.merge_and_unload()  # two small products less for each of 210 layers, at each token
-        else:
-            for module in model.modules():
-                # A word of its own takes the place of one: kept apart, all words are copied at each token,
-                # and in the narrow form.
-                if isinstance(module, TrainableTokensLayer):
-                    module.merge()
     return model
 
 

@@ -33,7 +33,7 @@ def lesson(messages: Sequence[Message], answer: str, source: str) -> Lesson:
 class Preference:
     """A pair and the probability that its response a is the better one. `origin` says who says so.
 
-    With a `question`, each response is read as `pointwise` asks about it; else as its conversation's end.
+    With a `question`, each response is read after it and the conversation; else as its conversation's end.
     """
 
     pair: Pair
@@ -140,11 +140,11 @@ def opposed(encoder: Encoder, preferences: Iterable[Preference], longest: int) -
 
 def _read(encoder: Encoder, preference: Preference, response: str) -> Row:
     """The tokens of a response as it is put to a scorer; and how many come before its own."""
-    messages, question = preference.pair.messages, preference.question
-    if not question:
+    messages, form = preference.pair.messages, encoder.form
+    if not preference.question:
         return answered(encoder, messages, response)
-    ids = encoder.encode(templates.pointwise(encoder.form, messages, question, response))
-    return ids, len(ids)
+    asked = templates.chosen(form, messages, preference.question)
+    return said(encoder, asked, templates.continuation(form, response))
 
 
 def both_read(

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.growing import say
-from pipeline.preference_model import AVERAGED, averaged
+from pipeline.heads import AVERAGED
+from pipeline.preference_model import averaged
 from pipeline.train.examples import Preference, Row, both_read
 from pipeline.train.frame import whole_folder
 from pipeline.train.loading import Loaded
@@ -63,7 +64,7 @@ class HeadTrainer:
         self.rows: list[Row] = [(list(ids), begins) for *ids, begins in places]
         self.places = np.array([[places[key] for key in both] for both in keys])
         self.batches = _batches(self.rows, 2 * config.batch, config.seed)
-        self.states = np.zeros((len(self.rows), start.model.config.hidden_size), np.float32)
+        self.states = np.zeros((len(self.rows), start.model.score.in_features), np.float32)
         self.state, self.control = TrainerState(max_steps=len(self.batches)), TrainerControl()
         # All that was read is written each time: no more than some ten times.
         self.save_every = max(config.save_every, len(self.batches) // 10)
@@ -101,7 +102,7 @@ class HeadTrainer:
         with torch.no_grad():
             self.model.score.weight.copy_(torch.from_numpy(weights / spread)[None])
         setattr(self.model.config, AVERAGED, True)
-        self._tell("on_log", logs={"eval_loss": loss, "strength": strength})
+        self._tell("on_log", logs={"cv_loss": loss, "strength": strength})
 
     def _tell(self, what: str, **more: Any) -> None:
         for callback in self.callbacks:
@@ -114,7 +115,7 @@ class HeadTrainer:
             np.save(to / STATES, self.states)
             self.state.save_to_json(str(to / TRAINER))
         for old in before:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)
 
     def _load_from_checkpoint(self, checkpoint: str) -> None:
         from transformers import TrainerState
@@ -151,13 +152,12 @@ def regression(d: np.ndarray, p: np.ndarray, strength: float) -> np.ndarray:
     """The weights for one strength; each pair counts as both outcomes, by their probabilities."""
     from sklearn.linear_model import LogisticRegression
 
-    for_a, for_b = p > 0, p < 1
-    both = np.concatenate([d[for_a], -d[for_b]])
-    won = np.ones(len(both))
-    won[1::2] = 0  # the other way round, as it wants both outcomes: the loss is the same
-    both[1::2] *= -1
+    # Either way round, at half the weight: the loss is the same, and there are always two outcomes.
+    both, won = np.concatenate([d, d, -d, -d]), np.repeat([1, 0, 0, 1], len(d))
+    weight = np.concatenate([p, 1 - p, p, 1 - p]) / 2
+    some = weight > 0
     found = LogisticRegression(C=strength, fit_intercept=False, max_iter=1000).fit(
-        both, won, sample_weight=np.concatenate([p[for_a], 1 - p[for_b]])
+        both[some], won[some], sample_weight=weight[some]
     )
     weights: np.ndarray = found.coef_[0]
     return weights

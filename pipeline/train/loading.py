@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline import models
+from pipeline import heads, models
 from pipeline.engines import EngineError
 from pipeline.engines.encoding import Encoder
+from pipeline.errors import UserError
 from pipeline.training_configs import Training
 
 Head = Literal["language", "reward"]
@@ -42,6 +41,8 @@ def load(config: Training, head: Head) -> Loaded:
     from pipeline.engines.transformers import LOCAL, tokenizer_folder
 
     files = models.weights(config.model)
+    if files.head:
+        raise UserError(f"{config.model}: a head, which only scores: start from the model that it stands on")
     try:
         tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(files), **LOCAL)
         if tokenizer.pad_token is None:
@@ -64,7 +65,6 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     from pipeline.engines.transformers import LOCAL, fast_in_bf16
-    from pipeline.preference_model import AVERAGED
 
     fast = fast_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
     # Weights that are themselves trained, or that an adapter is merged into, need fp32: steps of 1e-5, and
@@ -77,11 +77,11 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     if head == "language":
         return AutoModelForCausalLM.from_pretrained(files.folder, **words)
     torch.manual_seed(config.seed)  # the head begins at random
-    with _unreported():
+    with heads.unreported():
         model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1, **words)
     model.config.pad_token_id = pad
     if config.tuning != "head":
-        vars(model.config).pop(AVERAGED, None)  # of a head that the model had before
+        vars(model.config).pop(heads.AVERAGED, None)  # of a head that the model had before
     # The head is trained itself, as weights of full tuning are, whatever the body's precision.
     model.score.float().register_forward_pre_hook(lambda head, given: (given[0].to(head.weight.dtype),))
     return model
@@ -91,30 +91,10 @@ def _keep_lower_half(model: Any) -> None:
     """Leave out the upper half of the layers, which turn what is known into the next word.
 
     What an answer is worth is read from the middle ones as well or better (README, "Measured"), in half the
-    time. A model that had such a head before keeps what it has; so does one whose layers go by another name.
+    time. A model that had such a head before keeps what it has.
     """
-    from pipeline.preference_model import AVERAGED
-
-    layers = getattr(model.base_model, "layers", ())
-    if getattr(model.config, AVERAGED, False) or len(layers) < 2:
-        return
-    model.base_model.layers = layers[: (len(layers) + 1) // 2]
-    model.config.num_hidden_layers = len(model.base_model.layers)
-    if kinds := getattr(model.config, "layer_types", None):
-        model.config.layer_types = kinds[: len(model.base_model.layers)]
-
-
-@contextmanager
-def _unreported() -> Iterator[None]:
-    """Without the table that says of a head that is to be trained that it should be."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
+    if not getattr(model.config, heads.AVERAGED, False):
+        heads.keep_lower(model, (model.config.num_hidden_layers + 1) // 2)
 
 
 def _four_bits(dtype: Any) -> Any:

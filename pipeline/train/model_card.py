@@ -13,15 +13,15 @@ from typing import Any
 
 import yaml
 
+from pipeline.heads import AVERAGED
 from pipeline.lineage import Lineage, Node, outline
 from pipeline.models import HUB_ID
-from pipeline.preference_model import AVERAGED
 from pipeline.train import figures
 
 METHODS = {
     "sft": "supervised fine-tuning (TRL's SFTTrainer), loss on the answers alone",
     "pm": "a preference model, with soft targets",
-    "feedback": "a feedback model (TRL's RewardTrainer, its head put into the word Yes), with soft targets",
+    "feedback": "a feedback model: a head on the model's states, which a principle's question comes before",
     "rloo": "reinforcement learning against a preference model (TRL's RLOO)",
     "grpo": "reinforcement learning against a preference model (TRL's GRPO)",
     "dpo": "direct preference optimisation (TRL's DPO)",

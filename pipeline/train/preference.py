@@ -65,8 +65,6 @@ def train(
             return reader
         from trl import RewardConfig
 
-        if judges:
-            feedback_model.begin(start)
         data, out = preferred(start.encoder, targets, config.max_length)
         aside, out_aside = preferred(start.encoder, kept[:WATCHED], config.max_length)
         _say_what_is_learnt(told, len(data), out + out_aside, config)

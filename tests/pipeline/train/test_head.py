@@ -12,7 +12,8 @@ import torch
 
 from pipeline.__main__ import main
 from pipeline.growing import Stop
-from pipeline.preference_model import AVERAGED, PreferenceModel, averaged
+from pipeline.heads import AVERAGED
+from pipeline.preference_model import PreferenceModel, averaged
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir, read_rows
 from pipeline.train import head, loading, preference
