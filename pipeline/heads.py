@@ -18,6 +18,8 @@ SHAPE, WEIGHTS = "head_config.json", "head.safetensors"
 BASE, LAYERS = "base_model_name_or_path", "layers"
 AVERAGED = "scores_mean_state"
 """In a model's config: its head scores the mean of its states over the answer, not the last one."""
+HALVED = "lower_half"
+"""In a model's config: of the model that it was made from it has the lower half of the layers."""
 _NAME = "score.weight"
 
 
@@ -52,6 +54,7 @@ def keep_lower(model: Any, many: int) -> None:
         return
     model.base_model.layers = layers[:many]
     model.config.num_hidden_layers = many
+    setattr(model.config, HALVED, True)
     if kinds := getattr(model.config, "layer_types", None):
         model.config.layer_types = kinds[:many]
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.heads import AVERAGED
-from pipeline.preference_model import averaged
+from pipeline.preference_model import PreferenceModel, averaged
 from pipeline.train.examples import Preference, Row, both_read
 from pipeline.train.frame import whole_folder
 from pipeline.train.loading import Loaded
@@ -103,6 +104,18 @@ class HeadTrainer:
             self.model.score.weight.copy_(torch.from_numpy(weights / spread)[None])
         setattr(self.model.config, AVERAGED, True)
         self._tell("on_log", logs={"cv_loss": loss, "strength": strength})
+
+    def require_alike(self, saved: PreferenceModel) -> None:
+        """Raise UserError where the model as it was saved has other states than those that were learnt from.
+
+        Some kinds scale each layer by how many there are, and so can't do without some of them.
+        """
+        [state] = averaged(saved.model, self.rows[:1]).cpu().numpy()
+        if np.abs(state - self.states[0]).max() > 0.1 * np.abs(self.states[0]).max():
+            raise UserError(
+                f"{saved.model.config.model_type}: a model of this kind reads otherwise without its upper "
+                "layers, and a head alone can't be learnt: choose --tuning lora"
+            )
 
     def _tell(self, what: str, **more: Any) -> None:
         for callback in self.callbacks:

@@ -80,8 +80,7 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     with heads.unreported():
         model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1, **words)
     model.config.pad_token_id = pad
-    if config.tuning != "head":
-        vars(model.config).pop(heads.AVERAGED, None)  # of a head that the model had before
+    vars(model.config).pop(heads.AVERAGED, None)  # of a head that the model had before
     # The head is trained itself, as weights of full tuning are, whatever the body's precision.
     model.score.float().register_forward_pre_hook(lambda head, given: (given[0].to(head.weight.dtype),))
     return model
@@ -91,9 +90,9 @@ def _keep_lower_half(model: Any) -> None:
     """Leave out the upper half of the layers, which turn what is known into the next word.
 
     What an answer is worth is read from the middle ones as well or better (README, "Measured"), in half the
-    time. A model that had such a head before keeps what it has.
+    time. A model to which that was done before keeps what it has, and so does one that names them otherwise.
     """
-    if not getattr(model.config, heads.AVERAGED, False):
+    if not getattr(model.config, heads.HALVED, False):
         heads.keep_lower(model, (model.config.num_hidden_layers + 1) // 2)
 
 

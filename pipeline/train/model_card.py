@@ -87,7 +87,7 @@ def _facts(card: Mapping[str, Any], adapter: bool) -> list[str]:
         ("base revision", card.get("base_revision")),
         ("step", figures.number(card.get("step"))),
         ("parameters", figures.number(card.get("parameters"))),
-        ("weights", "an adapter (PEFT)" if adapter else "whole"),
+        ("weights", _weights(card, adapter)),
         ("seed", lineage.get("seed")),
         ("gate", lineage.get("gate")),
         ("gate overridden", lineage.get("override_gate")),
@@ -96,10 +96,24 @@ def _facts(card: Mapping[str, Any], adapter: bool) -> list[str]:
     return ["| | |", "| --- | --- |", *told]
 
 
+def _weights(card: Mapping[str, Any], adapter: bool) -> str:
+    if adapter:
+        return "an adapter (PEFT)"
+    if not card.get(AVERAGED):
+        return "whole"
+    return "a head" if card.get("method") == "feedback" else "the lower half of the base's layers, and a head"
+
+
 def _use(card: Mapping[str, Any], adapter: bool) -> list[str]:
     if adapter:
         base = escaped(card.get("base"))
         return [f"An adapter: it needs its base, {base}. `cai export --merged` writes it whole.", ""]
+    if card.get("method") == "feedback":
+        base = escaped(card.get("base"))
+        return [
+            f"A head on the states of {base}: `cai label --method pointwise --model` takes this folder.",
+            "",
+        ]
     kind = "SequenceClassification" if card.get("method") == "pm" else "CausalLM"
     return [
         "```python",
@@ -116,7 +130,7 @@ def _use(card: Mapping[str, Any], adapter: bool) -> list[str]:
 _MEAN = [
     "",
     "# Its head scores the mean of the last states over an answer; `logits` are the last one's, and not it.",
-    "tokens = tokenizer(text, return_tensors='pt')",
+    "tokens = tokenizer(text + tokenizer.eos_token, return_tensors='pt')",
     "states = model.base_model(**tokens).last_hidden_state[0, begin_of_answer:]",
     "score = model.score(states.mean(0))",
 ]

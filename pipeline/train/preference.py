@@ -20,6 +20,7 @@ import numpy as np
 from pipeline import bounded, models
 from pipeline.errors import UserError
 from pipeline.growing import say
+from pipeline.preference_model import PreferenceModel
 from pipeline.rundir import RunDir, write_atomically
 from pipeline.train import feedback_model, frame, measuring, ranks
 from pipeline.train.examples import Preference, preferred
@@ -90,6 +91,8 @@ def train(
         write_model = feedback_model.save if judges else save_merged
         method = "feedback" if judges else "pm"
         write_model(trainer.model, loaded[0], to, Origin(method, trainer.state.global_step, lineage, told))
+        if isinstance(trainer, HeadTrainer) and not judges:
+            trainer.require_alike(PreferenceModel(str(to)))
         write_atomically(to / TRAINED_ON, json.dumps(sorted({p.pair.id for p in learnt})) + "\n")
         # On the checkpoint as it will be used: merged, and loaded again.
         told.update(_measure(to, sets, judges))
@@ -112,8 +115,6 @@ def _measure(checkpoint: Path, sets: Mapping[str, Sequence[Preference]], judges:
 
         differences = partial(feedback_model.differences, loaded(str(checkpoint)))
     else:
-        from pipeline.preference_model import PreferenceModel
-
         differences = partial(measuring.differences, PreferenceModel(str(checkpoint)).score)
     figures = {}
     for name, pairs in sets.items():

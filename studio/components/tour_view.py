@@ -28,7 +28,7 @@ TITLES = {
     "pairs": "Pairs",
     "labels": "AI labels",
     "pm": "Preference model",
-    "judge": "A judge of harmlessness",
+    "judge": "A judge",
     "helpful_judge": "A judge of helpfulness",
     "rl": "RL-CAI",
     "harmless": "Elo by harmlessness",

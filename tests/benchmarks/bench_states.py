@@ -58,10 +58,13 @@ def states(engine: Any, rows: Sequence[Row]) -> NDArray[np.float32]:
         ids = torch.tensor([rows[i][0] + [0] * (longest - len(rows[i][0])) for i in some])  # causal: no mask
         with torch.inference_mode():
             out = engine.model.model(input_ids=ids, output_hidden_states=True, use_cache=False).hidden_states
+            # As a head has them that reads so many layers. The last one's are normed already.
+            normed = {layer: engine.model.model.norm(out[layer]) for layer in LAYERS[:-1]}
+            normed[LAYERS[-1]] = out[-1]
         for place, i in enumerate(some):
             said, begins = rows[i]
             for at, layer in enumerate(LAYERS):
-                found[at, i] = out[layer][place, begins : len(said)].mean(0)
+                found[at, i] = normed[layer][place, begins : len(said)].mean(0)
     return found
 
 

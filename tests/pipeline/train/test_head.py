@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers.utils.logging import enable_propagation
 
 from pipeline.__main__ import main
+from pipeline.errors import UserError
 from pipeline.growing import Stop
 from pipeline.heads import AVERAGED
 from pipeline.preference_model import PreferenceModel, averaged
@@ -52,9 +54,15 @@ def test_where_nothing_is_to_be_learnt_the_weights_are_held_down() -> None:
     assert np.abs(d @ w).max() < 0.5
 
 
+def test_two_prompts_one_of_a_single_pair_are_enough() -> None:
+    w, _, _ = head.fit(np.ones((8, 2)), np.ones(8), ["often"] * 7 + ["once"])
+    assert w.min() > 0
+
+
 def test_no_table_says_of_a_new_head_that_it_is_not_trained_yet(
     tiny_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    enable_propagation()  # or nothing of it would reach us
     loading.load(config(tiny_model), "reward")
     assert "MISSING" not in caplog.text
 
@@ -100,6 +108,21 @@ def test_a_head_learns_prefers_and_says_what_of_it_was_trained(tiny_model: Path,
     card = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())
     assert card["trained"] == pm.model.config.hidden_size
     assert card["figures"]["heldout"]["accuracy"]["value"] == 1.0
+
+
+@pytest.mark.training
+def test_a_model_that_reads_otherwise_once_it_is_saved_is_refused(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(self: head.HeadTrainer) -> None:
+        fit(self)
+        self.states *= 2
+
+    fit = head.HeadTrainer._fit
+    monkeypatch.setattr(head.HeadTrainer, "_fit", spoilt)
+    folder = RunDir.open(tmp_path / "run", {"stage": "pm"}, {})
+    with pytest.raises(UserError, match="choose --tuning lora"):
+        preference.train(folder, config(tiny_model, heldout=0.0), preferences(20), {})
 
 
 @pytest.mark.training
