@@ -33,7 +33,7 @@ CRITIC = "bundled-critic"
 """An adapter on the bundled model, taught to critique and to revise by the project's own chains."""
 FEEDBACK = "bundled-feedback"
 """A head on the bundled model, taught to judge responses one at a time (`pointwise`)."""
-ADAPTERS: Mapping[str, tuple[Path, str]] = {
+TAUGHT: Mapping[str, tuple[Path, str]] = {
     CRITIC: (
         Path(__file__).parent / "critic",
         "LoRA on the bundled model, taught by 832 critique→revision chains that the project wrote itself "
@@ -46,7 +46,7 @@ ADAPTERS: Mapping[str, tuple[Path, str]] = {
     ),
 }
 """Where what stands on the bundled model is in this package, and what it is."""
-NAMES = ("bundled", *ADAPTERS)
+NAMES = ("bundled", *TAUGHT)
 MISSING = "the bundled model is not on this machine yet: run `cai models get bundled` (about 90 MB)"
 
 

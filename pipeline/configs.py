@@ -84,8 +84,8 @@ class Labelling:
     """How a feedback model judges pairs (section 4.1)."""
 
     model: str = knob(
-        "bundled",
-        "the feedback model: bundled, a hub id, a folder, an adapter, a run or a server's URL#MODEL",
+        FEEDBACK,
+        "the feedback model: bundled-feedback, a hub id, a folder, an adapter, a run or a server's URL#MODEL",
     )
     method: Method | None = knob(None, METHOD, empty="by the model")
     principles: str = knob("1", "how many principles judge each pair, drawn by weight: a number, or all")
@@ -103,9 +103,11 @@ class Labelling:
         check(self)
         if self.principles != "all" and not (self.principles.isdecimal() and int(self.principles) > 0):
             raise UserError(f"principles: {self.principles!r} is neither a number from 1 nor `all`")
+        learnt = bare(self.model) == FEEDBACK
         if self.method is None:
-            learnt = bare(self.model) == FEEDBACK
             object.__setattr__(self, "method", "pointwise" if learnt else "choice")
+        if learnt and self.method != "pointwise":
+            raise UserError(f"{FEEDBACK}: scores responses and has no words: its method is pointwise")
 
     @property
     def settled(self) -> Method:

@@ -123,7 +123,7 @@ class _Walk:
         id = f"checkpoint:{folder}"
         if id not in self.nodes:
             named = f"{run_of(folder).name}/{folder.name}" if folder.parent.name == "snapshots" else ""
-            named = next((name for name, (place, _) in bundled.ADAPTERS.items() if place == folder), named)
+            named = next((name for name, (place, _) in bundled.TAUGHT.items() if place == folder), named)
             title = _text(named or run_of(folder).name)
             self.nodes[id] = Node(id, kind, title, folder=folder)
             self._todo.append((id, folder))
@@ -235,8 +235,8 @@ class _Walk:
         if not isinstance(name, str) or not name.strip():
             return None
         name = bare(name)
-        if name in bundled.ADAPTERS:
-            return bundled.ADAPTERS[name][0]
+        if name in bundled.TAUGHT:
+            return bundled.TAUGHT[name][0]
         try:
             path = Path(name).expanduser()
             for place in (path, beside.parent / path.name):

@@ -109,8 +109,8 @@ def _resolve(name: str, download: bool, adapted: bool = False) -> ModelFiles:
         raise UserError("no model named: try `bundled`, a hub id such as `org/name`, or a folder")
     if name == "bundled":
         return ModelFiles(name, "bundled", bundled.folder(), f"gguf-{bundled.SHA256[:16]}", note=bundled.CARD)
-    if name in bundled.ADAPTERS:
-        folder, card = bundled.ADAPTERS[name]
+    if name in bundled.TAUGHT:
+        folder, card = bundled.TAUGHT[name]
         return replace(_weights(name, folder, download, adapted), kind="bundled", note=card)
     if servers.is_server(name):
         raise UserError(

@@ -43,11 +43,12 @@ each of the two answers, as in the paper.</dd>
 <dt>contrast</dt><dd>compares how likely each response is after examples that keep the principle and after
 examples that break it: for models too small for the other two.</dd>
 <dt>pointwise</dt><dd>asks of each response alone whether it is the one that the principle chooses, and
-compares how likely the model finds “Yes” and “No”. <code>bundled-feedback</code> learnt this, from pairs that
-the project wrote and judged.</dd></dl>
-<p class="cai-muted">The bundled model is small: as it comes, what it prefers is no better than chance, and
-what its adapter learnt is the project’s view of well-written responses, not of what small models say. How far
-either agrees with people is measured on the <a href="agreement">Agreement</a> page.</p>"""
+compares how likely the model finds “Yes” and “No”. <code>bundled-feedback</code> gives each a score instead:
+a head on the bundled model’s states, which learnt from pairs of what such models said.</dd></dl>
+<p class="cai-muted">The bundled model is small: as it comes, what it prefers is no better than chance; what
+<code>bundled-feedback</code> prefers is right on six in ten of its own answers, by a language model’s
+reading and no person’s. How far either agrees with people is measured on the <a
+href="agreement">Agreement</a> page.</p>"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def label_card(studio: Studio) -> LabelCard:
             0, label="At most", info="0: all; the same ones for each labeller", step=1, elem_id="most"
         )
     constitution = version_choice()
-    suggested = {"model": ["bundled", bundled.FEEDBACK], "principles": ["1", "2", "4", "all"]}
+    suggested = {"model": [bundled.FEEDBACK, "bundled"], "principles": ["1", "2", "4", "all"]}
     with gr.Row():
         knobs = forms.controls(Labelling, MAIN[:2], suggested, "label")
     with gr.Row():

@@ -17,7 +17,7 @@ REFRESH = 3.0  # seconds
 def model_panel(blocks: gr.Blocks, studio: Studio) -> None:
     """Put the panel on a page."""
     with gr.Accordion("Model", open=not bundled.available()):
-        cards = {"bundled": bundled.CARD, **{name: card for name, (_, card) in bundled.ADAPTERS.items()}}
+        cards = {"bundled": bundled.CARD, **{name: card for name, (_, card) in bundled.TAUGHT.items()}}
         for name, card in cards.items():
             gr.HTML(f'<p class="cai-muted"><b>{name}</b>: {escape(card)}</p>', padding=False)
         state = gr.HTML(padding=False, elem_id="model-state")

@@ -170,7 +170,7 @@ def labels(engine: Recording) -> Iterator[Figure]:
     with torch.inference_mode():
         rate = ids.numel() / best(lambda: engine.model.model(input_ids=ids))
     harmless = constitution.load(constitution.shipped()["harmless"])
-    asked = Labelling(principles="all", method="choice", form="chat")
+    asked = Labelling(model="bundled", principles="all", method="choice", form="chat")
     for shots, chosen in (("few-shot", harmless), ("zero-shot", replace(harmless, few_shot=FewShot()))):
         tally = feedback.label_pairs(written(12), chosen, asked, engine, lambda _: None)
         yield Figure(f"labels, {shots}", tally.labels_per_second, "labels/s")

@@ -50,7 +50,7 @@ def main(
     lines = Path(pairs).read_text("utf-8").splitlines() if pairs else []
     judged = [parse(Pair, json.loads(line)) for line in lines[: int(count)]] or written(int(count))
     chosen = constitution.load(constitution.shipped()[name])
-    labelling = Labelling(principles=principles, method=method, form=form)
+    labelling = Labelling(model="bundled", principles=principles, method=method, form=form)
     engine = TransformersEngine("bundled")
     found: list[list[Label]] = []
     print(f"{len(judged)} pairs × {principles}, {method}, {form}, {name}, on {engine.info.device}")  # noqa: T201

@@ -75,7 +75,7 @@ def knowing(shown: str, text: str) -> float:
 
 def labels(engine: Any, pairs: Sequence[Pair], constitution: Constitution = ONE, **knobs: Any) -> list[Label]:
     found: list[Label] = []
-    labelling = Labelling(**knobs)
+    labelling = Labelling(**{"model": "bundled", **knobs})
     feedback.label_pairs(pairs, constitution, labelling, engine, found.append)
     return found
 
@@ -132,10 +132,11 @@ def test_pointwise_is_the_difference_of_the_odds_of_yes_the_same_in_both_orders(
 
 
 def test_a_choice_is_asked_for_but_of_what_learnt_to_judge_one_by_one() -> None:
-    assert (Labelling().model, Labelling().settled) == ("bundled", "choice")
-    assert Labelling(model="bundled-feedback").settled == "pointwise"
+    assert (Labelling().model, Labelling().settled) == ("bundled-feedback", "pointwise")
     assert Labelling(model="torch:bundled-feedback").settled == "pointwise"
-    assert Labelling(model="bundled-feedback", method="choice").settled == "choice"
+    assert Labelling(model="bundled").settled == "choice"
+    with pytest.raises(UserError, match="has no words"):
+        Labelling(method="choice")
 
 
 def test_contrast_is_the_difference_of_ratios_a_token_the_same_in_both_orders(
@@ -164,7 +165,7 @@ def test_an_empty_response_has_nothing_to_contrast(scripted: Callable[..., Any])
     tally = feedback.label_pairs(
         [pair(0, " ", BAD), pair(1)],
         ONE,
-        Labelling(method="contrast"),
+        Labelling(model="bundled", method="contrast"),
         scripted(),
         lambda label: None,
         lambda pair, reason: told.append((pair.id, reason)),
@@ -196,7 +197,7 @@ def test_a_cot_that_was_cancelled_gives_no_label(scripted: Callable[..., Any]) -
     tally = feedback.label_pairs(
         SIDES,
         ONE,
-        Labelling(method="cot"),
+        Labelling(model="bundled", method="cot"),
         scripted(last="one two three four"),
         found.append,
         on_text=lambda i, text: heard.append(text),
@@ -242,7 +243,7 @@ def test_a_pair_that_is_too_long_is_left_out_and_told_once(scripted: Callable[..
     tally = feedback.label_pairs(
         SIDES,
         MANY,
-        Labelling(principles="all"),
+        Labelling(model="bundled", principles="all"),
         engine,
         found.append,
         lambda pair, reason: told.append((pair.id, reason)),
@@ -258,7 +259,7 @@ def test_what_is_done_is_not_done_again_and_tokens_are_counted(scripted: Callabl
     tally = feedback.label_pairs(
         SIDES,
         MANY,
-        Labelling(principles="all"),
+        Labelling(model="bundled", principles="all"),
         scoring(scripted(), always("A")),
         found.append,
         lacks=lambda pair, principle: (pair.id, principle.id) != ("pair1", "p4"),
@@ -285,15 +286,15 @@ def test_labels_come_by_pair_unless_their_prompts_begin_with_the_principle(
 
 
 @pytest.mark.model
-def test_the_bundled_feedback_model_knows_the_projects_view_of_pairs_that_it_never_saw() -> None:
-    some = [one for one in written.judged("harmless") if one.reserved][:16]
+def test_the_bundled_feedback_model_knows_more_than_a_coin_of_answers_that_it_never_saw() -> None:
+    some = [one for one in written.judged("said-harmless") if one.reserved][:48]
     constitution = constitutions.load(constitutions.shipped()["harmless"])
-    labelling = Labelling(model="bundled-feedback")
     found: list[Label] = []
-    engine = loaded(labelling.model)
-    feedback.label_pairs([one.as_pair() for one in some], constitution, labelling, engine, found.append)
+    engine = loaded(Labelling().model)
+    feedback.label_pairs([one.as_pair() for one in some], constitution, Labelling(), engine, found.append)
     better = {one.as_pair().id: one.as_pair().response_a == one.better for one in some}
-    assert sum((label.p_a > 0.5) == better[label.pair_id] for label in found) >= 12
+    assert {label.method for label in found} == {"pointwise"}
+    assert sum((label.p_a > 0.5) == better[label.pair_id] for label in found) > 26
 
 
 @pytest.mark.model
@@ -303,7 +304,11 @@ def test_the_bundled_model_labels_pairs(bundled_engine: Any, method: Method) -> 
     some = [pair(0), pair(0, BAD, GOOD)]  # one with its sides turned
     found: list[Label] = []
     tally = feedback.label_pairs(
-        some, shipped, Labelling(method=method, max_tokens=8, temperature=0), bundled_engine, found.append
+        some,
+        shipped,
+        Labelling(model="bundled", method=method, max_tokens=8, temperature=0),
+        bundled_engine,
+        found.append,
     )
     first, second = found
     assert tally.saved > 0

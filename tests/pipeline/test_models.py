@@ -104,7 +104,7 @@ def test_the_bundled_critic_is_an_adapter_on_the_bundled_model(bundled_folder: P
     found = models.resolve("bundled-critic")
     assert (found.folder, found.kind, found.skills) == (bundled_folder, "bundled", ("critique", "revision"))
     assert not models.resolve("bundled").skills
-    assert sum(file.stat().st_size for file in bundled.ADAPTERS[bundled.CRITIC][0].iterdir()) < 12_000_000
+    assert sum(file.stat().st_size for file in bundled.TAUGHT[bundled.CRITIC][0].iterdir()) < 12_000_000
 
 
 def test_who_learnt_a_critics_requests_is_known_by_its_card(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 def form(studio: Studio) -> dict[str, Any]:
     """The labelling form as the page first shows it."""
     [version, *_] = constitutions.versions(studio.store, "harmless")
-    knobs = {**asdict(Labelling()), "constitution": version.version}
+    knobs = {**asdict(Labelling(model="bundled")), "constitution": version.version}
     return {**knobs, "which": "", "rest": True, "most": 0, "axis": "harmless", "name": ""}
 
 
@@ -100,9 +100,9 @@ def test_what_is_labelled_already_is_left_out_unless_asked_for(studio: Studio, f
     keep(studio, one, two)
     with studio.store.tx() as tx:
         labels.add(tx, [label(one, form)], "r1")
-    assert chosen(studio, form, Labelling()) == [two]
-    assert len(chosen(studio, {**form, "rest": False}, Labelling())) == 2
-    assert len(chosen(studio, form, Labelling(method="contrast"))) == 2
+    assert chosen(studio, form, Labelling(model="bundled")) == [two]
+    assert len(chosen(studio, {**form, "rest": False}, Labelling(model="bundled"))) == 2
+    assert len(chosen(studio, form, Labelling(model="bundled", method="contrast"))) == 2
     assert "1 pair<" in counted(studio, form)
     with studio.store.tx() as tx:
         labels.add(tx, [label(two, form)], "r1")
@@ -112,11 +112,11 @@ def test_what_is_labelled_already_is_left_out_unless_asked_for(studio: Studio, f
 def test_the_first_few_are_the_same_for_every_labeller(studio: Studio, form: dict[str, Any]) -> None:
     keep(studio, *(pair(f"{n}?") for n in range(20)))
     few = {**form, "most": 3}
-    ids = [p.id for p in chosen(studio, few, Labelling())]
+    ids = [p.id for p in chosen(studio, few, Labelling(model="bundled"))]
     assert ids == sorted(ids)
-    assert ids == [p.id for p in chosen(studio, few, Labelling(method="cot"))]
+    assert ids == [p.id for p in chosen(studio, few, Labelling(model="bundled", method="cot"))]
     with pytest.raises(UserError, match="at most"):
-        chosen(studio, {**form, "most": -1}, Labelling())
+        chosen(studio, {**form, "most": -1}, Labelling(model="bundled"))
 
 
 def test_pairs_are_chosen_by_run_by_import_and_as_a_label_run_had_them(
@@ -129,20 +129,24 @@ def test_pairs_are_chosen_by_run_by_import_and_as_a_label_run_had_them(
     list(bring(studio, comparisons(tmp_path), "harmless"))
     asked = {"": 4, f"run:{run}": 1, "by:harmless:people.jsonl": 2}
     for which, many in asked.items():
-        assert len(chosen(studio, {**form, "which": which}, Labelling())) == many
+        assert len(chosen(studio, {**form, "which": which}, Labelling(model="bundled"))) == many
         assert f"<b>{plural(many, 'pair')}</b>" in counted(studio, {**form, "which": which})
     assert "<b>3 pairs</b>" in counted(studio, {**form, "most": 3})
-    assert chosen(studio, {**form, "which": "by:helpful:people.jsonl"}, Labelling()) == []
+    assert chosen(studio, {**form, "which": "by:helpful:people.jsonl"}, Labelling(model="bundled")) == []
     second = start_label(studio, {**form, "which": f"run:{run}"}, "ann")
     assert [
-        p.messages[0].content for p in chosen(studio, {**form, "which": f"of:{second}"}, Labelling())
+        p.messages[0].content
+        for p in chosen(studio, {**form, "which": f"of:{second}"}, Labelling(model="bundled"))
     ] == ["of a run"]
     assert {value for _, value in sources(studio)} == {*asked, f"of:{second}"}
 
 
 def test_the_very_ones_of_a_selection_are_one_too(studio: Studio, form: dict[str, Any]) -> None:
     keep(studio, *(pair(f"{n}?") for n in range(3)))
-    labelling, some = Labelling(selection="wrong under kind"), chosen(studio, form, Labelling())
+    labelling, some = (
+        Labelling(selection="wrong under kind"),
+        chosen(studio, form, Labelling(model="bundled")),
+    )
     version = constitutions.load_version(studio.store, form["constitution"])
     of = batch.prepare_label(
         studio.store, studio.jobs.folder, some, version, labelling, "harmless", "", "ann"
@@ -182,7 +186,7 @@ def test_contrast_without_examples_is_refused_before_it_is_queued(
 ) -> None:
     version = constitutions.load_version(studio.store, form["constitution"])
     bare = replace(version, principles=tuple(replace(one, keeps=(), breaks=()) for one in version.principles))
-    contrast = Labelling(method="contrast")
+    contrast = Labelling(model="bundled", method="contrast")
     assert batch.principles_each(version, contrast) == 1
     with pytest.raises(UserError, match="contrast needs examples"):
         batch.prepare_label(

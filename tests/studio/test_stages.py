@@ -57,7 +57,7 @@ def test_a_run_of_pairs(store: Store, tmp_path: Path) -> None:
 
 def test_a_run_of_labels(store: Store, tmp_path: Path) -> None:
     some = [pair("One?"), pair("Two?")]
-    labelling = Labelling(method="contrast", principles="2")
+    labelling = Labelling(model="bundled", method="contrast", principles="2")
     batch.prepare_label(store, tmp_path, some, HARMLESS, labelling, "helpful", "mine", "ann")
     run = queued(store)
     folder, inputs = tmp_path / run.id, tmp_path / run.id / "inputs"
@@ -65,7 +65,7 @@ def test_a_run_of_labels(store: Store, tmp_path: Path) -> None:
     assert stages.words(run, folder) == [
         *("label", "--pairs", str(inputs / "pairs.jsonl")),
         *("--constitution", str(inputs / "constitution.yaml"), "--run", str(folder)),
-        *("--axis", "helpful", "--method", "contrast", "--principles", "2"),
+        *("--axis", "helpful", "--model", "bundled", "--method", "contrast", "--principles", "2"),
     ]
     assert constitution.load(inputs / "constitution.yaml") == HARMLESS
 
