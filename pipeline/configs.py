@@ -10,14 +10,14 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_h
 from pipeline.bundled import CRITIC, FEEDBACK
 from pipeline.engines import Form
 from pipeline.errors import UserError
-from pipeline.models import bare
+from pipeline.models import bare, scores
 from pipeline.records import Method
 
 C = TypeVar("C")
 OWN = "the model's own"
 METHOD = (
     "how it judges: a multiple choice, the same after reasoning, likelihoods against examples, or each "
-    "response alone; empty: choice, or what bundled-feedback learnt where that is the model"
+    "response alone; empty: choice, but of a model that only scores each alone"
 )
 
 
@@ -103,11 +103,11 @@ class Labelling:
         check(self)
         if self.principles != "all" and not (self.principles.isdecimal() and int(self.principles) > 0):
             raise UserError(f"principles: {self.principles!r} is neither a number from 1 nor `all`")
-        learnt = bare(self.model) == FEEDBACK
+        alone = scores(self.model)
         if self.method is None:
-            object.__setattr__(self, "method", "pointwise" if learnt else "choice")
-        if learnt and self.method != "pointwise":
-            raise UserError(f"{FEEDBACK}: scores responses and has no words: its method is pointwise")
+            object.__setattr__(self, "method", "pointwise" if alone else "choice")
+        if alone and self.method != "pointwise":
+            raise UserError(f"{self.model}: scores responses and has no words: its method is pointwise")
 
     @property
     def settled(self) -> Method:

@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline import intervals, templates
 from pipeline.engines import Cancelled, Context, Engine, Form, TooLong, never
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UserError
 from pipeline.intervals import Figure
 from pipeline.judging import probability
 from pipeline.prompt_forms import is_transcript, transcript
@@ -144,7 +144,12 @@ def answer(
     on_skip: Callable[[Question, str], None] = lambda question, reason: None,
     cancelled: Cancelled = never,
 ) -> list[Answer]:
-    """Put the questions to a model; on a cancel, those that are answered by then."""
+    """Put the questions to a model; on a cancel, those that are answered by then.
+
+    Raises UserError for a model that only scores.
+    """
+    if engine.info.scores:
+        raise UserError(f"{engine.info.name}: scores responses and has no words, and these ask for a letter")
     answers: list[Answer] = []
     for start in range(0, len(questions), BATCH):
         if cancelled():

@@ -41,9 +41,10 @@ class ScriptedEngine:
         form: Form = "chat",
         last: str = "fine",
         skills: tuple[str, ...] = (),
+        scores: bool = False,
     ) -> None:
         self.requests: list[Request] = []
-        self.info = ModelInfo(name, "r1", "scripted", "float32", "cpu", form, 0, skills)
+        self.info = ModelInfo(name, "r1", "scripted", "float32", "cpu", form, 0, skills, scores)
         self._texts: Iterator[str] = chain(texts, repeat(last))
 
     def generate(

@@ -11,7 +11,8 @@ from studio.components.training_sources import Options
 from studio.context import Studio
 from studio.store import checkpoints
 
-PM = "pm"
+SCORE = ("pm", "feedback")
+"""What training makes that only scores."""
 DEEPEST = 10
 """How many bases below a model are looked at."""
 
@@ -21,7 +22,7 @@ def speakers(studio: Studio) -> Options:
     found: Options = [("bundled", "bundled")]
     for one in checkpoints.listed(studio.store, studio.jobs.folder):
         method = str(one.card.get("method") or "")
-        if method != PM and one.card:
+        if method not in SCORE and one.card:
             found.append((f"{one.name} · {METHODS.get(method, method)}", str(one.source)))
     return found
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from pipeline import bundled
 from studio.components import tournament_card
 from studio.components.problem import told
 from studio.components.run_controls import REFRESH, Shelf, run_controls
@@ -82,7 +83,7 @@ def _offering(blocks: gr.Blocks, studio: Studio, card: TournamentCard) -> None:
         values = dict(zip(MENUS, given, strict=True))
         if not before:
             values["models"] = values["models"] or ["bundled"]
-            values["feedback"] = values["feedback"] or "bundled"
+            values["feedback"] = values["feedback"] or bundled.FEEDBACK
         known = [value for _, value in offers["pm"]]
         if values["pm"] not in known:
             values["pm"] = next(iter(known), None)

@@ -14,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 
-from pipeline import prompts
+from pipeline import bundled, prompts
 from pipeline.configs import Evaluating, as_arguments
 from pipeline.errors import UserError
 from pipeline.evaluate import PEOPLE, Tournament
@@ -25,7 +25,7 @@ from studio.components.chat_models import called, speakers
 from studio.components.pair_card import AXES
 from studio.components.problem import as_html, told
 from studio.components.run_view import duration, found_html
-from studio.components.training_sources import Options, pm_options
+from studio.components.training_sources import Options, feedback_options, pm_options
 from studio.components.version_choice import version_choice
 from studio.context import Studio
 from studio.escaping import escape
@@ -105,7 +105,7 @@ def tournament_card(studio: Studio) -> TournamentCard:
             feedback = gr.Dropdown(
                 [],
                 allow_custom_value=True,
-                value="bundled",
+                value=bundled.FEEDBACK,
                 label="Feedback model",
                 elem_id="evaluate-feedback",
             )
@@ -163,7 +163,8 @@ def filled(run: Run) -> dict[str, Any]:
 def offers(studio: Studio) -> dict[str, Options]:
     """The menus' options as the session has them now."""
     found = speakers(studio)
-    return {"models": found, "feedback": found, "pm": pm_options(studio)}
+    judges = [(bundled.FEEDBACK, bundled.FEEDBACK), *feedback_options(studio), *found]
+    return {"models": found, "feedback": judges, "pm": pm_options(studio)}
 
 
 def asked(studio: Studio, values: Values) -> tuple[Tournament, Constitution | None]:

@@ -79,6 +79,12 @@ def pm_options(studio: Studio) -> Options:
     return [(_named(run), run.id) for run in every]
 
 
+def feedback_options(studio: Studio) -> Options:
+    """What was trained to judge under a constitution."""
+    every = [run for run in _finished(studio) if run.stage == PM.name and run.config.get("constitution")]
+    return [(_named(run), str(studio.jobs.of(run.id))) for run in every]
+
+
 def import_of(value: str) -> tuple[str, Axis]:
     """The file and the axis that a menu's value names."""
     axis, _, name = value.partition(":")

@@ -13,7 +13,7 @@ import pytest
 from pipeline import evals, evals_command
 from pipeline.__main__ import main
 from pipeline.engines import Context, Score, TooLong
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UserError
 
 LETTERS = {
     "prompt": "\n\nHuman: Which?\n (A) one\n (B) two\n\nThe answer is:",
@@ -94,6 +94,11 @@ def test_an_engine_that_knows_gets_them_all(tmp_path: Path, scripted: Callable[.
 
     report = evals.report(evals.answer(questions, scoring(scripted(), knowing)))
     assert (report.accuracy.value, report.first.value, report.ties) == (1.0, 0.5, 0)
+
+
+def test_a_model_that_only_scores_is_asked_for_no_letter(scripted: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match="no words"):
+        evals.answer([], scripted(scores=True))
 
 
 def test_a_question_that_is_too_long_is_left_out(tmp_path: Path, scripted: Callable[..., Any]) -> None:

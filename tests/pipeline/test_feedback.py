@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline import constitution as constitutions
-from pipeline import feedback, written
+from pipeline import feedback, templates, written
 from pipeline.configs import Labelling
-from pipeline.engines import Context, Score, TooLong
+from pipeline.engines import Context, Form, Score, TooLong
 from pipeline.engines.opening import loaded
 from pipeline.errors import UserError
 from pipeline.judging import reasoning_seed
@@ -131,11 +131,47 @@ def test_pointwise_is_the_difference_of_the_odds_of_yes_the_same_in_both_orders(
     assert not any(GOOD in shown and BAD in shown for shown, _ in engine.seen)
 
 
+@pytest.mark.parametrize("form", ["chat", "plain"])
+def test_a_model_that_scores_reads_the_principle_and_each_response_alone(
+    scripted: Callable[..., Any], form: Form
+) -> None:
+    engine = scoring(scripted(scores=True, form=form), lambda shown, text: 2.0 if GOOD in text else -1.0)
+    [label] = labels(engine, [pair(0, BAD, GOOD)], method="pointwise")
+    assert (label.logit_ab, label.logit_ba) == (-3.0, -3.0)
+    assert [text.strip() for _, text in engine.seen] == [BAD, GOOD]
+    shown = engine.seen[0][0]
+    assert shown.index("Which is kinder?") < shown.index(templates.CONSIDER)
+    assert GOOD not in shown
+    assert BAD not in shown
+    assert label.p_a == pytest.approx(1 / (1 + math.exp(3)))
+
+
+def test_a_response_that_is_too_long_to_score_leaves_out_its_own_pair(scripted: Callable[..., Any]) -> None:
+    engine, skipped = scripted(scores=True), []
+
+    def score(contexts: Sequence[Context], texts: Sequence[str]) -> list[Score]:
+        for at, text in enumerate(texts):
+            if text == "long":
+                raise TooLong(at, "too long")
+        return [Score(1.0, 1) for _ in texts]
+
+    engine.score = score
+    some, found = [pair(0), pair(1, "long", BAD), pair(2)], []
+    labelling = Labelling(model="m", method="pointwise")
+    feedback.label_pairs(some, ONE, labelling, engine, found.append, lambda one, why: skipped.append(one.id))
+    assert (skipped, [label.pair_id for label in found]) == ([some[1].id], [some[0].id, some[2].id])
+
+
+def test_a_model_that_scores_is_asked_for_no_letter(scripted: Callable[..., Any]) -> None:
+    with pytest.raises(UserError, match="pointwise alone"):
+        labels(scripted(scores=True), SIDES, method="choice")
+
+
 def test_a_choice_is_asked_for_but_of_what_learnt_to_judge_one_by_one() -> None:
     assert (Labelling().model, Labelling().settled) == ("bundled-feedback", "pointwise")
     assert Labelling(model="torch:bundled-feedback").settled == "pointwise"
     assert Labelling(model="bundled").settled == "choice"
-    with pytest.raises(UserError, match="has no words"):
+    with pytest.raises(UserError, match="its method is pointwise"):
         Labelling(method="choice")
 
 
