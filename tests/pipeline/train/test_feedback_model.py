@@ -89,11 +89,11 @@ def test_the_command_makes_what_labels_and_says_under_what(
     pairs = tmp_path / "pairs.jsonl"
     pairs.write_text(json.dumps({"prompt": "How?", "chosen": "Gently.", "rejected": "Hard."}))
     labelled = ["label", "--pairs", str(pairs), "--constitution", "harmless", "--model", str(made)]
-    assert main([*labelled, "--method", "pointwise", "--run", str(tmp_path / "labels")]) == 0
+    assert main([*labelled, "--run", str(tmp_path / "labels")]) == 0
     [row] = (tmp_path / "labels" / "outputs" / "labels.jsonl").read_text().splitlines()
     assert json.loads(row)["p_ab"] == json.loads(row)["p_ba"]
     assert main([*labelled, "--method", "choice", "--run", str(tmp_path / "others")]) == 2
-    assert "by the method pointwise alone" in capsys.readouterr().err
+    assert "its method is pointwise" in capsys.readouterr().err
 
 
 def test_what_can_not_be_is_said_before_anything_is_written(
