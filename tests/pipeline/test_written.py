@@ -15,6 +15,7 @@ from pipeline.errors import InputError
 from pipeline.records import Chain, Message, Step, as_json
 from pipeline.train import sources
 from pipeline.train.examples import beginning_others, supervised
+from pipeline.written import PairSet
 
 
 def test_reserved_pairs_are_apart_and_sides_are_drawn() -> None:
@@ -25,9 +26,10 @@ def test_reserved_pairs_are_apart_and_sides_are_drawn() -> None:
     assert {p.origin for p in open_ones} == {"written"}
 
 
-def test_what_models_said_names_them_and_no_reserved_prompt_is_open() -> None:
-    open_ones, reserved = (written.preferences("said-harmless", reserved) for reserved in (False, True))
-    assert min(len(open_ones), len(reserved)) > 500
+@pytest.mark.parametrize(("name", "least"), [("said-harmless", 500), ("said-helpful", 150)])
+def test_what_models_said_names_them_and_no_reserved_prompt_is_open(name: PairSet, least: int) -> None:
+    open_ones, reserved = (written.preferences(name, reserved) for reserved in (False, True))
+    assert min(len(open_ones), len(reserved)) > least
     assert not {p.pair.messages for p in open_ones} & {p.pair.messages for p in reserved}
     assert {"bundled", "SL-CAI"} <= {p.pair.source_a.name for p in open_ones}
 
