@@ -42,6 +42,7 @@ FIRST = (
     Panel("KL from the start", ("kl",)),
     Panel("Reward of the judge", ("judge",)),
     Panel("Loss", ("loss", "eval_loss")),
+    Panel("Loss, cross-validated", ("cv_loss",)),
     Panel("Accuracy", ("accuracy", "eval_accuracy")),
     Panel("Accuracy", ("rewards/accuracies",)),
     Panel("Margin", ("margin", "eval_margin")),
