@@ -4,7 +4,8 @@ Four methods. `choice` compares the letters that answer a multiple choice, in bo
 `cot` does so after a reasoning, with clamped probabilities. Two are for models too small for a multiple
 choice, and see one response at a time: `contrast` compares how likely each is after examples that keep the
 principle and after examples that break it; `pointwise` asks of each whether it is the kind that the
-principle chooses, and compares the odds of "Yes". Headless: `cai label`.
+principle chooses, and compares the odds of "Yes", or the scores of a model that has a head for it. Headless:
+`cai label`.
 """
 
 from __future__ import annotations

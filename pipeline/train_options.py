@@ -106,7 +106,7 @@ def pm(parser: argparse.ArgumentParser) -> None:
         metavar="CONSTITUTION",
         help="train a feedback model instead: a response is read by a principle drawn for its "
         "pair, or where that is about helpfulness by what evaluations ask; for "
-        "`cai label --method pointwise`",
+        "`cai label --model`. It wants --tuning head",
     )
     parser.add_argument(
         "--eval",

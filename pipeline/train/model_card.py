@@ -87,7 +87,7 @@ def _facts(card: Mapping[str, Any], adapter: bool) -> list[str]:
         ("base revision", card.get("base_revision")),
         ("step", figures.number(card.get("step"))),
         ("parameters", figures.number(card.get("parameters"))),
-        ("weights", _weights(card, adapter)),
+        ("weights", weights(card, adapter)),
         ("seed", lineage.get("seed")),
         ("gate", lineage.get("gate")),
         ("gate overridden", lineage.get("override_gate")),
@@ -96,7 +96,8 @@ def _facts(card: Mapping[str, Any], adapter: bool) -> list[str]:
     return ["| | |", "| --- | --- |", *told]
 
 
-def _weights(card: Mapping[str, Any], adapter: bool) -> str:
+def weights(card: Mapping[str, Any], adapter: bool) -> str:
+    """What a checkpoint's folder holds of its model."""
     if adapter:
         return "an adapter (PEFT)"
     if not card.get(AVERAGED):

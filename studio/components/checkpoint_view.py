@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from pipeline.errors import UserError
 from pipeline.lineage import Lineage, Node
-from pipeline.train import figures
+from pipeline.train import figures, model_card
 from studio.components.lineage_graph import Shown, graph_html, table_html
 from studio.components.problem import as_html
 from studio.escaping import escape, exact, isolated
@@ -121,7 +121,7 @@ def _facts(one: Checkpoint, titles: Titles) -> str:
         ("parameters", parameters(card.get("parameters"))),
         ("trained", parameters(card.get("trained")) if card.get("trained") else ""),
         ("step", figures.number(card.get("step"))),
-        ("weights", "not here" if not one.weighs else "adapter" if one.adapter else "whole"),
+        ("weights", model_card.weights(card, one.adapter) if one.weighs else "not here"),
         ("seed", figures.number(said.get("seed"))),
         ("gate", str(said.get("gate") or "")),
         ("made", f"{one.made.astimezone():%Y-%m-%d %H:%M}"),
