@@ -27,6 +27,9 @@ from pipeline.train.loading import Loaded
 from pipeline.train.saving import Origin, write_card
 from pipeline.training_configs import Training
 
+AT_ONCE = 16
+"""Pairs whose responses are scored together."""
+
 
 def asked(preferences: Sequence[Preference], constitution: Constitution, seed: int) -> list[Preference]:
     """The pairs, each with its question: that of a principle drawn for it, or for helpful ones `BETTER`."""
@@ -57,10 +60,23 @@ def differences(engine: Engine, preferences: Sequence[Preference]) -> np.ndarray
     Not a number where a response is too long for the model.
     """
     found: list[float] = []
-    for one in preferences:
-        contexts, responses = zip(*alone(engine.info.form, one.pair, one.question, scores=True), strict=True)
+    for some in (preferences[i : i + AT_ONCE] for i in range(0, len(preferences), AT_ONCE)):
         try:
-            found.append(from_scores(*engine.score(contexts, responses))[0])
+            found += _scored(engine, some)
         except TooLong:
-            found.append(math.nan)
+            found += [_alone(engine, one) for one in some]
     return np.array(found)
+
+
+def _scored(engine: Engine, preferences: Sequence[Preference]) -> list[float]:
+    form = engine.info.form
+    asked = [each for one in preferences for each in alone(form, one.pair, one.question, scores=True)]
+    scores = engine.score([context for context, _ in asked], [response for _, response in asked])
+    return [from_scores(a, b)[0] for a, b in zip(scores[::2], scores[1::2], strict=True)]
+
+
+def _alone(engine: Engine, preference: Preference) -> float:
+    try:
+        return _scored(engine, [preference])[0]
+    except TooLong:
+        return math.nan

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline import constitution as constitutions
@@ -58,6 +59,15 @@ def test_the_question_comes_before_the_response_and_changes_its_score(made: Path
     kind, short = engine.score(contexts, ["fine fine 1"] * 2)
     assert kind.logprob != short.logprob
     assert kind.tokens == short.tokens
+
+
+def test_a_pair_that_is_too_long_has_no_difference_and_the_others_have(made: Path) -> None:
+    long = replace(PAIRS[1].pair, response_a="fine " * 5000)
+    first, none, last = feedback_model.differences(
+        loaded(str(made)), [PAIRS[0], replace(PAIRS[1], pair=long), PAIRS[2]]
+    )
+    assert np.isnan(none)
+    assert min(first, last) > 1
 
 
 def test_it_writes_nothing_and_nothing_is_trained_from_it(made: Path) -> None:
