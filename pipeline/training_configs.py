@@ -53,6 +53,11 @@ class Training:
         """How many steps so many examples take; at least one."""
         return self.steps or max(1, math.ceil(examples * self.epochs / self.batch))
 
+    @property
+    def least(self) -> int:
+        """How many examples it takes: a batch, or a trainer would end at step 0."""
+        return self.batch
+
     def __post_init__(self) -> None:
         check(self)
         if self.report_to not in ("", "tensorboard", "wandb", "trackio"):
@@ -99,6 +104,11 @@ class Preferring(Training):
     )
     epochs: float = knob(2.0, "how often each example is seen", low=0.01, high=100)
 
+    @property
+    def least(self) -> int:
+        """A batch of pairs; a regression does with two."""
+        return 2 if self.tuning == "head" else self.batch
+
     def steps_over(self, examples: float) -> int:
         """How many steps so many pairs take; a head sees each once at most."""
         if self.tuning != "head":
@@ -124,6 +134,11 @@ class Reinforcing(Speaking):
     )
     steps: int = knob(40, "how many steps", low=1, high=10**6)
     batch: int = knob(16, "answers to a step: prompts times answers to each", low=2, high=4096)
+
+    @property
+    def least(self) -> int:
+        """The prompts of a step, each of which gets several answers."""
+        return self.batch // self.answers
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -37,7 +37,7 @@ def train(
         loaded.append(start)
         data, out = opposed(start.encoder, clear, config.max_length)
         say(f"{len(data)} pairs; {len(preferences) - len(clear)} undecided and {out} too long are left out")
-        frame.enough(len(data), "pairs", config.batch)
+        frame.enough(len(data), "pairs", config.least)
 
         class Encoded(DPOTrainer):
             def _prepare_dataset(self, dataset: Any, *more: Any) -> Any:

@@ -62,7 +62,6 @@ def train(
         if config.tuning == "head":
             reader = HeadTrainer(start, targets, config, frame.checkpoints(folder), callbacks)
             _say_what_is_learnt(told, len(reader.pairs), reader.too_long, config)
-            frame.enough(len(reader.pairs), "pairs", 2)  # a regression wants two
             return reader
         from trl import RewardConfig
 
@@ -106,7 +105,7 @@ def _say_what_is_learnt(told: dict[str, Any], pairs: int, too_long: int, config:
     told.update(pairs=pairs, too_long=too_long)
     if too_long:
         say(f"{too_long} pairs are left out as longer than {config.max_length} tokens")
-    frame.enough(pairs, "pairs", config.batch)
+    frame.enough(pairs, "pairs", config.least)
 
 
 def _measure(checkpoint: Path, sets: Mapping[str, Sequence[Preference]], judges: bool) -> dict[str, Any]:

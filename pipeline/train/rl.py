@@ -45,7 +45,7 @@ def train(
     loaded: list[Loaded] = []
 
     def make(words: Mapping[str, Any], callbacks: list[Any]) -> Any:
-        frame.enough(len(prompts), "prompts", config.batch // config.answers)
+        frame.enough(len(prompts), "prompts", config.least)
         start = load(config, "language")
         loaded.append(start)
         [telling] = callbacks

@@ -28,7 +28,7 @@ def train(folder: RunDir, config: Supervised, lessons: Sequence[Lesson], lineage
         data, out = supervised(start.encoder, lessons, config.max_length)
         if out:
             say(f"{out} of {len(lessons)} examples are left out as longer than {config.max_length} tokens")
-        frame.enough(len(data), "examples", config.batch)
+        frame.enough(len(data), "examples", config.least)
         return frame.resumable(SFTTrainer)(
             model=start.model,
             args=SFTConfig(

@@ -12,7 +12,7 @@ from studio.progress import plural
 NO_LABELS = """<div class="cai-empty"><h2>No AI labels yet</h2><ol>
 <li><a href="labels">Get pairs</a>: sample two responses to each prompt from a model, or import a file of
 human comparisons.</li>
-<li>Have a feedback model label them under a constitution, each pair in both orders.</li>
+<li>Have a feedback model label them under a constitution.</li>
 <li><a href="audit">Judge some pairs yourself</a>, blind. Then this page shows how far the AI agrees with
 you, next to rules that need no model, and whether that is enough to train on.</li>
 </ol></div>"""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline import agreement, bias
 from pipeline.agreement import Bin, Compared, Figure
 from pipeline.baselines import Baseline
@@ -12,6 +14,7 @@ from studio.components.agreement_words import number, opens, points, share, size
 from studio.escaping import escape
 from studio.progress import plural
 
+NO_ORDER = "Each response was judged alone: none stands first, and no order can sway it."
 SIDES = ("a", "tie", "b")  # the order of a confusion table's rows and columns
 
 
@@ -105,15 +108,7 @@ def bias_html(c: Compared, who: str) -> str:
     """Does the AI follow where a response stands, or how long it is, rather than what it says?"""
     length = bias.length_bias(c)
     lines = (
-        ("letter", "Option shown first, (A), wins", share(bias.letter_share(c)), bias.letter_share(c), "50%"),
-        (
-            "",
-            "Mean lead of the option shown first",
-            number(bias.position_bias(c), True),
-            bias.position_bias(c),
-            "0",
-        ),
-        ("orders", "Winner changes with the order", share(bias.order_flips(c)), bias.order_flips(c), "0%"),
+        *_position(c),
         ("exact", "Exact ties, P = 0.5", share(bias.exact_ties(c)), bias.exact_ties(c), "0%"),
         ("longer", "AI prefers the longer", share(length.ai), length.ai, "as below"),
         ("", f"The {who} prefers the longer", share(length.human), length.human, ""),
@@ -125,7 +120,20 @@ def bias_html(c: Compared, who: str) -> str:
         f'<td class="cai-muted">{unbiased}</td></tr>'
         for what, name, value, figure, unbiased in lines
     ]
-    return _table(("Bias", "", "n", "without bias"), rows)
+    said = "" if _position(c) else f'<p class="cai-muted">{NO_ORDER}</p>'
+    return _table(("Bias", "", "n", "without bias"), rows) + said
+
+
+def _position(c: Compared) -> tuple[tuple[str, str, str, Figure, str], ...]:
+    """What the order of the responses does; nothing where each was judged alone, and there is no order."""
+    if len(c) and np.array_equal(c.p_ab, c.p_ba, equal_nan=True):
+        return ()
+    lead = bias.position_bias(c)
+    return (
+        ("letter", "Option shown first, (A), wins", share(bias.letter_share(c)), bias.letter_share(c), "50%"),
+        ("", "Mean lead of the option shown first", number(lead, True), lead, "0"),
+        ("orders", "Winner changes with the order", share(bias.order_flips(c)), bias.order_flips(c), "0%"),
+    )
 
 
 def principles_html(rows: Sequence[PrincipleRow]) -> str:

@@ -29,7 +29,9 @@ VOTES: dict[Vote, str] = {
 }
 EMPTY = """<section class="cai-empty" aria-label="How to begin"><h2>Which of two models do you prefer?</h2>
 <ol>
-<li>Choose two models, or leave <b>any of the session</b>: then not even the pair is known to you.</li>
+<li>Choose two models, or leave <b>any of the session</b>: then not even the pair is known to you. It takes
+two: the bundled one is there, others come of <a href="training">training</a>, or you type a hub id or a
+folder.</li>
 <li>Type a prompt and press Enter, or press <kbd>n</kbd>: a held-out starter prompt is drawn, red-team prompts
 for “harmless”, everyday ones for “helpful”. No model of the session should have been trained on it.</li>
 <li>Both answer, one after the other. Which side is whose was drawn. Vote by <kbd>1</kbd> left,

@@ -54,7 +54,7 @@ def nothing_html(queue: Queue, query: dict[str, str], filtered: bool) -> str:
         inside = NO_MATCH if filtered else NONE_YET
     elif queue.verdict == "none":
         inside = (
-            f'<div class="cai-empty"><h2>All {plural(len(queue.entries), "chain")} are judged</h2>'
+            f'<div class="cai-empty"><h2>{plural(len(queue.entries), "chain")}, and all judged</h2>'
             f"<p>{queue.count('accepted'):,} accepted, {queue.count('rejected'):,} rejected. Export the "
             "accepted below, or set the verdict filter to look at them again.</p></div>"
         )

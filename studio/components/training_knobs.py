@@ -15,6 +15,7 @@ from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervise
 from studio import forms
 from studio.escaping import escape
 from studio.jobs.launcher import CPU, devices
+from studio.progress import plural
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 LOOK, SMALL, WHOLE = "A first look", "Small", "Everything"
@@ -126,9 +127,13 @@ def plan(config: Any, many: int) -> str:
     """How often each of so many examples is seen; empty where nothing goes in."""
     if not many:
         return ""
+    if many < config.least:
+        need = f"This takes {config.least} examples, and there are {many}: lower the batch, or bring more."
+        return f'<p class="cai-error" role="status">{need}</p>'
     steps = config.steps_over(many)
     times = steps * config.batch / many
-    told = f"{steps:} steps of {config.batch}: each example is seen about {times:,.2g} times"
+    often = f"{times:,.0f}" if times >= 10 else f"{times:.2g}"
+    told = f"{plural(steps, 'step')} of {config.batch}: each example is seen about {often} times"
     if times > OFTEN:
         told += ". That often it is learnt by heart: fewer steps, or more examples, teach better"
     return f'<p class="cai-muted">{told}.</p>'

@@ -60,6 +60,7 @@ class Sides:
 
     saved: Constitution | str
     draft: Constitution | str
+    titles: tuple[str, str] = ("Saved version", "This draft")
 
 
 def trial(studio: Studio, editor: Any) -> None:
@@ -143,7 +144,9 @@ def both_sides(studio: Studio, name: str, only: str) -> Sides:
     saved: Constitution | str = constitutions.latest(studio.store, name) or "No version was saved yet."
     if isinstance(saved, Constitution) and saved == draft:
         draft = "The draft is the saved version: change a principle and run again to see a difference."
-    sides = Sides(_side(saved, only), _side(draft, only))
+    # By the version that people know, and not that of what is left of it with one principle.
+    titles = _title("Saved version", saved), _title("This draft", draft)
+    sides = Sides(_side(saved, only), _side(draft, only), titles)
     if isinstance(sides.saved, str) and isinstance(sides.draft, str):
         raise UserError(sides.draft if sides.saved.startswith("No version") else sides.saved)
     return sides
@@ -171,13 +174,13 @@ def _pictures(studio: Studio, one: Trial, sides: Sides, text: str, drawing: Draw
         raise UserError("type a prompt first")
     prompt = from_text(text)
     draft = Draft(prompt.id, prompt.messages)
-    waiting = '<p class="cai-muted">waits for the answer</p>'
+    waiting = '<p class="cai-muted">waits for its turn</p>'
     busy = [gr.update(interactive=False), gr.update(interactive=True)]
     yield [
         "",
         "",
-        _panel("Saved version", sides.saved, waiting),
-        _panel("This draft", sides.draft, waiting),
+        _panel(sides.titles[0], sides.saved, waiting),
+        _panel(sides.titles[1], sides.draft, waiting),
         *busy,
     ]
     one_side = sides.saved if isinstance(sides.saved, Constitution) else sides.draft
@@ -190,7 +193,7 @@ def _pictures(studio: Studio, one: Trial, sides: Sides, text: str, drawing: Draw
     if one.stopped or not moment.steps:
         return
     draft = replace(draft, steps=moment.steps)
-    for at, (title, side) in enumerate((("Saved version", sides.saved), ("This draft", sides.draft))):
+    for at, (title, side) in enumerate(zip(sides.titles, (sides.saved, sides.draft), strict=True)):
         if isinstance(side, str) or one.stopped:
             continue
         principles = {p.id: p for p in side.principles}
@@ -229,4 +232,8 @@ def _moments(
 def _panel(title: str, side: Constitution | str, html: str) -> str:
     if isinstance(side, str):
         return f'<h3>{title}</h3><p class="cai-muted">{escape(side)}</p>'
-    return f"<h3>{title} <code>{escape(side.version[:8])}</code></h3>{html}"
+    return f"<h3>{title}</h3>{html}"
+
+
+def _title(name: str, whole: Constitution | str) -> str:
+    return name if isinstance(whole, str) else f"{name} <code>{escape(whole.version[:8])}</code>"

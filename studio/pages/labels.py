@@ -28,8 +28,9 @@ EMPTY = """<div class="cai-empty"><h2>No labels yet</h2>
 <p>In the paper's second stage people no longer say which of two responses does less harm: a model does, under
 a principle drawn from the constitution (section 4.1). Those labels then train a preference model.</p><ol>
 <li><b>Get pairs.</b> Let a model answer each prompt twice, or import comparisons that people have made.</li>
-<li><b>Label them.</b> The feedback model sees each pair in both orders and gives the probability that one
-response is better.</li>
+<li><b>Label them.</b> The feedback model sees each pair in both orders, or each response alone, and gives
+the probability that one response is better. Which one is not shown here: whoever judges a pair does so
+blind.</li>
 <li><b>Judge some yourself</b>, blind, on the Audit page. Only then is it known what the labels are worth: the
 Agreement page says so, with its interval.</li>
 </ol></div>"""

@@ -79,7 +79,7 @@ def test_what_was_skipped_comes_round_again(studio: Studio) -> None:
     press(studio, "reject", "c2")
     assert shown(press(studio, "reject", "c3")) == "c1"
     assert shown(press(studio, "skip", "c1")) == "c1"
-    assert "All 3 chains are judged" in press(studio, "accept", "c1")[0]
+    assert "3 chains, and all judged" in press(studio, "accept", "c1")[0]
 
 
 def test_undo_shows_the_chain_again(studio: Studio) -> None:
