@@ -173,6 +173,14 @@ def test_no_card_is_told(tmp_path: Path) -> None:
         lineage.of(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["bundled-critic", "bundled-feedback"])
+def test_what_comes_with_the_package_has_a_lineage_by_its_name(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lineage", name]) == 0
+    assert name in capsys.readouterr().out
+
+
 def test_the_command_prints_a_tree_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from pipeline.__main__ import main
 

@@ -76,6 +76,10 @@ def test_a_warning_escapes_the_runs_it_names() -> None:
 def test_how_often_an_example_is_seen() -> None:
     assert training_knobs.plan(Supervised(), 0) == ""
     assert "about 1 times" in training_knobs.plan(Supervised(batch=8), 80)
+    assert "1 step of 8: each example is seen about 1 times" in training_knobs.plan(Supervised(batch=8), 8)
+    assert "takes 8 examples, and there are 3" in training_knobs.plan(Supervised(batch=8), 3)
+    assert "1 step" in training_knobs.plan(Preferring(tuning="head", batch=8), 3)
+    assert "about 160 times" in training_knobs.plan(Supervised(batch=8, steps=160), 8)
     assert "by heart" in training_knobs.plan(Supervised(batch=8, steps=100), 80)
 
 
