@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import constitution as constitutions
 from pipeline import lineage, lineage_command
+from pipeline.__main__ import main
 from pipeline.errors import UserError
 
 
@@ -182,8 +183,6 @@ def test_what_comes_with_the_package_has_a_lineage_by_its_name(
 
 
 def test_the_command_prints_a_tree_or_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from pipeline.__main__ import main
-
     run = whole_line(tmp_path)
     assert main(["lineage", str(run)]) == 0
     printed = capsys.readouterr().out

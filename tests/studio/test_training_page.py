@@ -11,7 +11,7 @@ import pytest
 from pipeline import gate
 from pipeline.errors import UserError
 from pipeline.records import as_json
-from pipeline.training_configs import Supervised
+from pipeline.training_configs import Preferring, Supervised
 from studio import forms
 from studio.components import training_charts, training_compare, training_gate, training_knobs
 from studio.components import training_results as results
