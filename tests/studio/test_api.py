@@ -104,14 +104,14 @@ def test_labellers_and_how_far_they_agree(studio: Studio, call: Callable[..., An
 def test_checkpoints_and_ratings(studio: Studio, call: Callable[..., Any]) -> None:
     recipes.enqueue(studio.store, studio.jobs.folder, "tour-quick", "ann")
     [tour] = recipes.queued(studio.store)
-    sl, harmless = studio.jobs.of(tour.runs[1].id), studio.jobs.of(tour.runs[7].id)
+    sl, harmless = studio.jobs.of(tour.runs[1].id), studio.jobs.of(tour.runs[8].id)
     (sl / "checkpoint").mkdir(parents=True)
     (sl / "checkpoint" / "checkpoint.json").write_text('{"method": "sft", "base": "bundled", "step": 3}')
     (harmless / "outputs").mkdir(parents=True)
     (harmless / "outputs" / "ratings.json").write_text(json.dumps([{"model": "bundled", "elo": 0.0}]))
     [checkpoint] = call("list_checkpoints")
     assert (checkpoint["run"], checkpoint["method"], checkpoint["step"]) == (tour.runs[1].id, "sft", 3)
-    assert call("elo_rows") == [{"run": tour.runs[7].id, "model": "bundled", "elo": 0.0}]
+    assert call("elo_rows") == [{"run": tour.runs[8].id, "model": "bundled", "elo": 0.0}]
 
 
 def test_these_are_all_the_endpoints_and_each_is_documented(studio: Studio) -> None:
