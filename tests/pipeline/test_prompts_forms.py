@@ -224,6 +224,16 @@ def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyP
         read(tmp_path, "p.parquet", b"PAR1")
 
 
+def test_a_damaged_column_does_not_end_the_process(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "p.parquet", [{"prompt": "why?"}, {"prompt": "what?"}])
+    optional, strange = b"%\x02\x18\x06prompt", b"%\x76\x18\x06prompt"
+    whole = path.read_bytes()
+    assert optional in whole
+    path.write_bytes(whole.replace(optional, strange))
+    with contextlib.suppress(InputError):
+        prompts.read(path)
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=200)
 @given(data=st.data())
 def test_any_damage_to_parquet_is_an_input_error(tmp_path: Path, data: st.DataObject) -> None:
