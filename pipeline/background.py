@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-NICE = 10
-"""Beside a process of 0 it gets a tenth of a processor that both want, and all of one that nobody wants."""
+NICE = 5
+"""Beside a process of 0 it gets a quarter of a processor that both want, and all of one that nobody wants."""
 
 
 def give_way(pid: int) -> None:

@@ -107,7 +107,10 @@ class Labelling:
         if self.method is None:
             object.__setattr__(self, "method", "pointwise" if alone else "choice")
         if alone and self.method != "pointwise":
-            raise UserError(f"{self.model}: scores responses and has no words: its method is pointwise")
+            raise UserError(
+                f"{self.model}: scores responses and has no words: its method is pointwise. Name another model "
+                "for another method, such as --model bundled"
+            )
 
     @property
     def settled(self) -> Method:

@@ -127,7 +127,7 @@ def _constitution(args: argparse.Namespace, settings: Evaluating) -> Constitutio
 def is_preference_model(name: str) -> bool:
     """Whether a model scores, and does not write. Raises UserError where there is no such model."""
     files = models.resolve(name)
-    if isinstance(files, ServerModel):
+    if isinstance(files, ServerModel) or files.head:
         return False
     try:
         config = bounded.json_of(files.folder / "config.json")

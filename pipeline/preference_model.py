@@ -17,10 +17,11 @@ TOKENS_AT_ONCE = 16384
 class PreferenceModel:
     """One preference model in this process. `score` is the log-odds scale: differences mean something."""
 
-    def __init__(self, name: str, *, files: models.ModelFiles | None = None) -> None:
+    def __init__(self, name: str, *, files: models.ModelFiles | None = None, judges: bool = False) -> None:
         """Load it, in fp32. `files` is what the name means, where that is known already.
 
-        Raises UserError where the name has no model or it is no preference model.
+        With `judges` it may be a feedback model's head, which is to be asked after a principle. Raises
+        UserError where the name has no model or it is no preference model.
         """
         import torch
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -30,6 +31,11 @@ class PreferenceModel:
 
         disable_progress_bar()
         self.files = files or models.weights(name)
+        if self.files.head and not judges:
+            raise EngineError(
+                f"{name}: reads a principle before an answer, and so labels pairs and is no preference "
+                "model: train one with `cai pm`, without --under"
+            )
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             with heads.unreported():
@@ -48,6 +54,8 @@ class PreferenceModel:
             raise EngineError(f"{name} could not be loaded: {error}") from error
         if not self.files.head and (report["missing_keys"] or model.config.num_labels != 1):
             raise EngineError(f"{name}: is no preference model: train one with `cai pm`")
+        if model.config.pad_token_id is None:
+            model.config.pad_token_id = tokenizer.pad_token_id or tokenizer.eos_token_id or 0
         self.name = name
         self.model: Any = model.to(device).eval()
         self.encoder = Encoder(tokenizer, name)

@@ -29,7 +29,7 @@ class ScoringEngine:
 
     def __init__(self, name: str, files: ModelFiles) -> None:
         """Load the model. Raises EngineError where it can't be."""
-        self._pm = PreferenceModel(name, files=files)
+        self._pm = PreferenceModel(name, files=files, judges=True)
         model = self._pm.model
         self._info = ModelInfo(
             name=name,

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from pipeline import models
+from pipeline import heads, models
 from pipeline.engines import (
     Cancelled,
     Completion,
@@ -221,6 +221,8 @@ def _load(files: models.ModelFiles, dtype: torch.dtype) -> Any:
         files.folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **LOCAL
     )
     # transformers fills these with random numbers and only warns: a preference model would "speak".
+    if getattr(model.config, heads.HALVED, False):
+        raise ValueError("it has the lower half of a model, which scores and can't speak")
     if missing := sorted(report["missing_keys"]):
         raise ValueError(f"its weights lack {', '.join(missing[:3])}: it is no (or half a) language model")
     if files.adapter:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
-from pipeline import lineage, models
+from pipeline import heads, lineage, models
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.models import CARD
@@ -38,6 +38,10 @@ def export(checkpoint: Path, to: Path, merged: bool, portable: bool = False, tel
         raise UserError(f"{checkpoint}: has not finished, and so there is no checkpoint to export yet")
     _require_free(to, source)
     adapter = (source / "adapter_config.json").is_file()
+    if merged and (source / heads.SHAPE).is_file():
+        raise UserError(
+            f"{checkpoint}: a head, which stands on its base and can't be merged: export it as it is"
+        )
     with _appearing(to) as folder:
         if adapter and merged:
             _merge(str(checkpoint), folder, tell)

@@ -29,7 +29,7 @@ from pipeline.training_configs import Preferring
 STRENGTHS = np.logspace(-5, 1, 13)
 """How little the weights are held down, from which cross-validation chooses."""
 FOLDS = 5
-STATES, TRAINER = "states.npy", "trainer_state.json"
+TRAINER = "trainer_state.json"
 
 
 class HeadTrainer:
@@ -117,6 +117,11 @@ class HeadTrainer:
                 "layers, and a head alone can't be learnt: choose --tuning lora"
             )
 
+    @property
+    def _kept(self) -> str:
+        """The file of what was read, which is of these layers."""
+        return f"states-{self.model.config.num_hidden_layers}.npy"
+
     def _tell(self, what: str, **more: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, what)(None, self.state, self.control, **more)
@@ -125,7 +130,7 @@ class HeadTrainer:
         before = list(self.folder.glob("checkpoint-*"))
         self.folder.mkdir(exist_ok=True)
         with whole_folder(self.folder / f"checkpoint-{self.state.global_step}") as to:
-            np.save(to / STATES, self.states)
+            np.save(to / self._kept, self.states)
             self.state.save_to_json(str(to / TRAINER))
         for old in before:
             shutil.rmtree(old, ignore_errors=True)
@@ -133,7 +138,13 @@ class HeadTrainer:
     def _load_from_checkpoint(self, checkpoint: str) -> None:
         from transformers import TrainerState
 
-        self.states = np.load(Path(checkpoint) / STATES, allow_pickle=False)
+        kept = Path(checkpoint) / self._kept
+        if not kept.is_file():
+            raise UserError(
+                "what this run has read is of other layers, as an earlier version had them: begin it in another "
+                "folder"
+            )
+        self.states = np.load(kept, allow_pickle=False)
         self.state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER))
         if self.state.global_step == self.state.max_steps:  # all is read, and its end was not reached
             self._fit()

@@ -68,7 +68,7 @@ def test_comparisons_are_imported_labelled_and_their_labeller_is_listed(
     expect(page.locator("#samples")).to_contain_text("labels/s")
     labeller = page.get_by_role("region", name="Labellers").locator("tbody tr")
     expect(page.get_by_role("region", name="Imported comparisons")).to_contain_text("people.jsonl")
-    expect(labeller).to_contain_text("bundled · choice")
+    expect(labeller).to_contain_text("bundled-feedback · pointwise")
     expect(labeller.get_by_role("link", name="Agreement with people")).to_have_attribute(
         "href", re.compile("^agreement\\?labeller=")
     )

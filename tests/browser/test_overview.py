@@ -54,7 +54,7 @@ def test_the_tour_starts_stops_and_goes_on(page: Page, shot: Callable[[str], Non
     resume, tour = page.locator("#tour-resume"), page.locator("#tour")
     expect(stop).to_be_disabled()
     start.click()
-    expect(tour.locator(".cai-stage")).to_have_count(9)
+    expect(tour.locator(".cai-stage")).to_have_count(10)
     expect(start).to_be_disabled()
     stands = tour.locator("[role=status]").first
     expect(stands).to_contain_text("Running: Critique and revision")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from pipeline.__main__ import main
 from pipeline.engines import EngineError
 from pipeline.engines.opening import loaded
 from pipeline.errors import UserError
+from pipeline.evaluate_command import is_preference_model
 from pipeline.preference_model import PreferenceModel
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
-from pipeline.train import feedback_model, loading, preference
+from pipeline.train import exporting, feedback_model, loading, preference
 from pipeline.train.examples import Preference
 from pipeline.training_configs import Preferring, Supervised
 
@@ -77,13 +79,34 @@ def test_it_writes_nothing_and_nothing_is_trained_from_it(made: Path) -> None:
         loading.load(Supervised(model=str(made)), "language")
 
 
+def test_it_is_no_preference_model_and_can_not_be_merged(made: Path, tmp_path: Path) -> None:
+    assert not is_preference_model(str(made))
+    with pytest.raises(EngineError, match="reads a principle before an answer"):
+        PreferenceModel(str(made))
+    with pytest.raises(UserError, match="export it as it is"):
+        exporting.export(made, tmp_path / "whole", merged=True)
+    exporting.export(made, tmp_path / "as-it-is", merged=False)
+    assert min(feedback_model.differences(loaded(str(tmp_path / "as-it-is")), PAIRS)) > 1
+
+
+def test_a_base_without_a_padding_token_will_do(tiny_model: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "pad_token_id": None}))
+    folder = RunDir.open(tmp_path / "run", {"stage": "pm"}, {})
+    settings = Preferring(model=str(base), tuning="head", batch=4, heldout=0.3)
+    several = [replace(p, pair=replace(p.pair, response_b=p.pair.response_b * 3)) for p in PAIRS]
+    assert preference.train(folder, settings, several, {"sources": []}) == 0
+
+
 def test_a_head_that_fits_another_model_is_told(made: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
     save_file({"score.weight": torch.zeros(1, 3)}, made / "checkpoint" / heads.WEIGHTS)
     with pytest.raises(EngineError, match="no head for this model"):
-        PreferenceModel(str(made))
+        loaded(str(made))
 
 
 def test_the_command_makes_what_labels_and_says_under_what(

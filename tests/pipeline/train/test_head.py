@@ -12,6 +12,7 @@ import torch
 from transformers.utils.logging import enable_propagation
 
 from pipeline.__main__ import main
+from pipeline.engines.opening import loaded
 from pipeline.errors import UserError
 from pipeline.growing import Stop
 from pipeline.heads import AVERAGED
@@ -108,6 +109,33 @@ def test_a_head_learns_prefers_and_says_what_of_it_was_trained(tiny_model: Path,
     card = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())
     assert card["trained"] == pm.model.config.hidden_size
     assert card["figures"]["heldout"]["accuracy"]["value"] == 1.0
+
+
+@pytest.mark.training
+def test_what_was_read_of_other_layers_is_not_gone_on_with(tiny_model: Path, tmp_path: Path) -> None:
+    def run() -> int:
+        folder = RunDir.open(tmp_path / "run", {"stage": "pm"}, {})
+        return preference.train(folder, config(tiny_model, heldout=0.0), preferences(40), {})
+
+    def broken(*args: object) -> None:
+        raise ValueError("no")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(head, "fit", broken)
+        with pytest.raises(ValueError, match="no"):
+            run()
+    [states] = (tmp_path / "run").rglob("states-1.npy")
+    states.rename(states.with_name("states-2.npy"))
+    with pytest.raises(UserError, match="begin it in another"):
+        run()
+
+
+@pytest.mark.training
+def test_a_half_of_a_model_does_not_speak(tiny_model: Path, tmp_path: Path) -> None:
+    folder = RunDir.open(tmp_path / "run", {"stage": "pm"}, {})
+    assert preference.train(folder, config(tiny_model, heldout=0.0), preferences(20), {}) == 0
+    with pytest.raises(UserError, match="can't speak"):
+        loaded(str(tmp_path / "run"))
 
 
 @pytest.mark.training
