@@ -108,8 +108,8 @@ class Labelling:
             object.__setattr__(self, "method", "pointwise" if alone else "choice")
         if alone and self.method != "pointwise":
             raise UserError(
-                f"{self.model}: scores responses and has no words: its method is pointwise. Name another model "
-                "for another method, such as --model bundled"
+                f"{self.model}: scores responses and has no words: its method is pointwise. Name another "
+                "model for another method, such as --model bundled"
             )
 
     @property

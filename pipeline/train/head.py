@@ -141,8 +141,8 @@ class HeadTrainer:
         kept = Path(checkpoint) / self._kept
         if not kept.is_file():
             raise UserError(
-                "what this run has read is of other layers, as an earlier version had them: begin it in another "
-                "folder"
+                "what this run has read is of other layers, as an earlier version had them: begin it in "
+                "another folder"
             )
         self.states = np.load(kept, allow_pickle=False)
         self.state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER))

@@ -126,7 +126,7 @@ def test_what_was_read_of_other_layers_is_not_gone_on_with(tiny_model: Path, tmp
             run()
     [states] = (tmp_path / "run").rglob("states-1.npy")
     states.rename(states.with_name("states-2.npy"))
-    with pytest.raises(UserError, match="begin it in another"):
+    with pytest.raises(UserError, match="another folder"):
         run()
 
 
