@@ -50,6 +50,11 @@ NAMES = ("bundled", *TAUGHT)
 MISSING = "the bundled model is not on this machine yet: run `cai models get bundled` (about 90 MB)"
 
 
+def place(name: str) -> Path:
+    """Into this package, or as the name says. Raises RuntimeError for a `~user` that isn't there."""
+    return TAUGHT[name][0] if name in TAUGHT else Path(name).expanduser()
+
+
 def cache() -> Path:
     """Where converted models are kept: the user's cache folder."""
     return platformdirs.user_cache_path("cai-studio") / "models"

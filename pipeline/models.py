@@ -85,7 +85,7 @@ def scores(name: str) -> bool:
     """Whether a model only scores responses: it is a head, or a run that made one."""
     name = bare(name)
     try:
-        folder = bundled.TAUGHT[name][0] if name in bundled.TAUGHT else Path(name).expanduser()
+        folder = bundled.place(name)
         return any((place / heads.SHAPE).is_file() for place in (folder, folder / "checkpoint"))
     except (OSError, RuntimeError):  # a folder that may not be read, a `~user` that isn't there
         return False

@@ -45,7 +45,7 @@ def key(messages: Iterable[Message | Mapping[str, Any]]) -> Key:
 def of(name: str) -> Seen:
     """What the model of this name has seen. A hub's and the bundled one say nothing, and neither do we."""
     name, seen = models.bare(name), Seen()
-    folder = bundled.TAUGHT[name][0] if name in bundled.TAUGHT else Path(name).expanduser()
+    folder = bundled.place(name)
     if name == "bundled" or not folder.is_dir():
         return seen
     try:

@@ -106,9 +106,9 @@ def bins_html(bins: Sequence[Bin]) -> str:
 
 def bias_html(c: Compared, who: str) -> str:
     """Does the AI follow where a response stands, or how long it is, rather than what it says?"""
-    length = bias.length_bias(c)
+    length, position = bias.length_bias(c), _position(c)
     lines = (
-        *_position(c),
+        *position,
         ("exact", "Exact ties, P = 0.5", share(bias.exact_ties(c)), bias.exact_ties(c), "0%"),
         ("longer", "AI prefers the longer", share(length.ai), length.ai, "as below"),
         ("", f"The {who} prefers the longer", share(length.human), length.human, ""),
@@ -120,7 +120,7 @@ def bias_html(c: Compared, who: str) -> str:
         f'<td class="cai-muted">{unbiased}</td></tr>'
         for what, name, value, figure, unbiased in lines
     ]
-    said = "" if _position(c) else f'<p class="cai-muted">{NO_ORDER}</p>'
+    said = "" if position else f'<p class="cai-muted">{NO_ORDER}</p>'
     return _table(("Bias", "", "n", "without bias"), rows) + said
 
 
