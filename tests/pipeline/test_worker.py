@@ -29,6 +29,11 @@ def say(text: str, max_tokens: int = 8, **sampling: Any) -> list[Request]:
     return [Request(context, Sampling(max_tokens=max_tokens, **sampling))]
 
 
+def much(times: int = 20) -> list[Request]:
+    """Work for many seconds: one answer can be whole before a busy machine lets this process hear of it."""
+    return say("Hi", LONG) * times
+
+
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """One process for the tests that leave it alive; those that kill it cost the next a new one."""
@@ -151,9 +156,9 @@ def test_a_cancel_ends_within_a_second_with_what_there_is(remote: RemoteEngine) 
             asked.append(time.monotonic())
         return bool(asked)
 
-    [done] = remote.generate(say("Hi", LONG), lambda i, text: heard.append(text), cancelled)
-    assert done.finish == "cancelled"
-    assert done.text.startswith("".join(heard[:3]))
+    first, *_ = remote.generate(much(), lambda i, text: i or heard.append(text), cancelled)
+    assert first.finish == "cancelled"
+    assert first.text.startswith("".join(heard[:3]))
     assert time.monotonic() - asked[0] < 1
 
 
@@ -170,7 +175,7 @@ def test_a_load_that_is_cancelled_ends_at_once_and_harms_nothing(
 def test_a_queued_job_is_cancelled_without_harm_to_the_one_that_runs(remote: RemoteEngine) -> None:
     began, done = threading.Event(), []
     first = threading.Thread(
-        target=lambda: done.extend(remote.generate(say("Hi", LONG, seed=1), lambda i, text: began.set()))
+        target=lambda: done.extend(remote.generate(much(5), lambda i, text: began.set()))
     )
     first.start()
     assert began.wait(20)
@@ -178,7 +183,7 @@ def test_a_queued_job_is_cancelled_without_harm_to_the_one_that_runs(remote: Rem
     assert (second.text, second.finish) == ("", "cancelled")
     assert first.is_alive()
     first.join()
-    assert done[0].finish in ("length", "stop")
+    assert {completion.finish for completion in done} <= {"length", "stop"}
 
 
 def test_two_threads_each_get_their_own_text(remote: RemoteEngine) -> None:
@@ -203,7 +208,7 @@ def test_a_listener_that_fails_cancels_its_job(remote: RemoteEngine) -> None:
         raise ValueError("the page is gone")
 
     with pytest.raises(ValueError, match="the page is gone"):
-        remote.generate(say("Hi", LONG), fail)
+        remote.generate(much(), fail)
     began = time.monotonic()
     assert remote.generate(say("Hi", 1))[0].tokens == 1
     assert time.monotonic() - began < 1
@@ -215,7 +220,7 @@ def test_a_kill_in_mid_stream_is_told_and_the_next_call_has_a_new_process(
     pid = worker.pid
     assert pid is not None
     with pytest.raises(EngineError, match="was killed"):
-        remote.generate(say("Hi", LONG), lambda i, text: psutil.Process(pid).kill())
+        remote.generate(much(), lambda i, text: psutil.Process(pid).kill())
     assert remote.generate(say("Hi"))[0].text
     assert worker.pid not in (None, pid)
 
@@ -225,9 +230,7 @@ def test_a_release_disturbs_nobody_and_frees_what_has_nothing_to_do(
 ) -> None:
     began, enough, done = threading.Event(), threading.Event(), []
     writing = threading.Thread(
-        target=lambda: done.extend(
-            remote.generate(say("Hi", LONG), lambda i, text: began.set(), enough.is_set)
-        )
+        target=lambda: done.extend(remote.generate(much(), lambda i, text: began.set(), enough.is_set))
     )
     writing.start()
     assert began.wait(20)
@@ -245,7 +248,7 @@ def test_stop_frees_at_once_and_ends_what_runs_and_waits(worker: Worker, remote:
 
     def write() -> None:
         try:
-            remote.generate(say("Hi", LONG), lambda i, text: began.set())
+            remote.generate(much(), lambda i, text: began.set())
         except EngineError as error:
             ends.append(str(error))
 
