@@ -99,7 +99,7 @@ def _draw(work: Work, todo: Sequence[Prompt], constitution: Constitution, drawin
 def _load(drawing: Drawing, purse: Purse) -> critique.Engines:
     policy = loaded(drawing.model, purse)
     same = drawing.critic_name == drawing.model
-    return critique.Engines(policy, policy if same else loaded(drawing.critic_name, purse))
+    return critique.Engines(policy, policy if same else loaded(drawing.critic_name, purse, [policy]))
 
 
 def _sample(chain: Chain) -> dict[str, str]:

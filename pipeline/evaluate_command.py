@@ -12,9 +12,7 @@ from typing import Any, get_args
 from pipeline import bounded, evaluate, feedback, models, prompts, seen
 from pipeline import constitution as constitutions
 from pipeline.configs import Evaluating, add_arguments, from_arguments
-from pipeline.engines import Engine
-from pipeline.engines.opening import loaded
-from pipeline.engines.spending import Purse
+from pipeline.engines.opening import in_turn
 from pipeline.errors import UserError
 from pipeline.evaluate import ANSWERS, MATCHUPS, PEOPLE, Playing, Tournament
 from pipeline.growing import Growing, Row, Work, grow, say
@@ -140,8 +138,7 @@ def is_preference_model(name: str) -> bool:
 def _play(
     work: Work, play: Tournament, constitution: Constitution | None, folder: RunDir, keys: list[str]
 ) -> None:
-    def load(name: str) -> Engine:
-        return _load(name, work.purse)
+    load = in_turn(work.purse)
 
     with ExitStack() as stack:
         answers = stack.enter_context(Growing(folder, ANSWERS, evaluate.answers_key))
@@ -185,10 +182,6 @@ def _about(judge: str) -> dict[str, Any]:
     sources = card.get("lineage", {}).get("sources") or []
     told = [{k: v for k, v in source.items() if k != "config"} for source in sources]
     return {"judge_heldout": heldout, "judge_trained_on": told}
-
-
-def _load(name: str, purse: Purse) -> Engine:
-    return loaded(name, purse)
 
 
 def _load_scorer(name: str) -> Scorer:

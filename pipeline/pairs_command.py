@@ -114,7 +114,7 @@ def _load(answering: Answering, purse: Purse) -> Engines:
     first = loaded(answering.model, purse)
     if answering.model_b in ("", answering.model):
         return Engines(first, first)
-    return Engines(first, loaded(answering.model_b, purse))
+    return Engines(first, loaded(answering.model_b, purse, [first]))
 
 
 def _excerpt(answers: Answers) -> dict[str, str]:

@@ -7,8 +7,8 @@ choose    normalised probabilities over given whole continuations, from fp32 log
 
 An engine is one loaded model. `studio` talks to a `RemoteEngine` (remote.py), whose model lives in
 a worker process; headless stages use what `open_engine` (opening.py) gives for a model's name:
-`TransformersEngine` (transformers.py), `ScoringEngine` (scoring.py) for a head, or `ServerEngine` (server/)
-for a model of a server.
+`TransformersEngine` (transformers.py), `VllmEngine` (vllm.py) on GPUs, `ScoringEngine` (scoring.py) for a
+head, or `ServerEngine` (server/) for a model of a server.
 """
 
 from __future__ import annotations

@@ -26,6 +26,8 @@ AT_ONCE = 4096
 class Row:
     """A request on its way through the batch. `ids` is the prompt, `new` what was generated.
 
+    Its tokens are drawn by `generator`, but where an engine draws by itself.
+
     `end` is the token that ended it, if one did: no part of its text.
     """
 
@@ -34,7 +36,7 @@ class Row:
     sampling: Sampling
     tokenizer: Any
     eos: frozenset[int]
-    generator: torch.Generator
+    generator: torch.Generator = field(default_factory=torch.Generator)
     new: list[int] = field(default_factory=list)
     text: str = ""
     sent: int = 0

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from pipeline.engines import Context, EngineError, Form
+from pipeline.engines import Context, EngineError, Form, TooLong
 from pipeline.records import well_formed
 
 
@@ -68,8 +68,18 @@ class Encoder:
         return ids
 
 
-def ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end what a model says."""
-    ids = model.generation_config.eos_token_id
+def require_room(index: int, tokens: int, *, name: str, limit: int) -> None:
+    """Raises TooLong where a prompt with its answer takes more tokens than the model holds."""
+    if tokens > limit:
+        raise TooLong(
+            index,
+            f"the prompt with its answer takes {tokens} tokens, and {name} holds {limit}: "
+            "shorten the prompt, use fewer few-shot examples, or lower max tokens",
+        )
+
+
+def ends(generation: Any, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end what a model says, by its generation config and its tokenizer."""
+    ids = generation.eos_token_id
     ids = ids if isinstance(ids, list) else [ids]
     return frozenset(i for i in (*ids, tokenizer.eos_token_id) if i is not None)

@@ -35,7 +35,8 @@ from pipeline.engines import (
     sharing,
 )
 from pipeline.engines.decoding import Batch, Rounds, Row, decode, prefill
-from pipeline.engines.encoding import Encoder, ends
+from pipeline.engines.encoding import Encoder, ends, require_room
+from pipeline.engines.options import chosen
 from pipeline.engines.paged import PagedBatch
 from pipeline.engines.slots import Slots
 
@@ -73,7 +74,7 @@ class TransformersEngine:
         except Exception as error:  # a damaged folder makes the libraries raise nearly anything
             raise EngineError(f"{name} could not be loaded: {error or type(error).__name__}") from error
         self.model = model.eval()
-        self.encoder, self.ends = Encoder(self.tokenizer, name), ends(model, self.tokenizer)
+        self.encoder, self.ends = Encoder(self.tokenizer, name), ends(model.generation_config, self.tokenizer)
         self.slots = slots or (32 if device == "cuda" else 48)
         self.pad = self.tokenizer.pad_token_id or 0
         self.limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
@@ -136,7 +137,7 @@ class TransformersEngine:
         for i, (before, after) in enumerate(pairs):
             if not after:
                 raise EngineError(f"score: continuation {i} has no tokens")
-            self._room(i, len(before) + len(after))
+            self._require_room(i, len(before) + len(after))
         # bf16 is not enough for it.
         if self.paged and self.model.dtype == torch.float32:
             return paged_scores.score(self.paged, pairs, SCORED_AT_ONCE)
@@ -147,11 +148,7 @@ class TransformersEngine:
             return self._score_whole(pairs)
 
     def choose(self, contexts: Sequence[Context], options: Sequence[str]) -> list[list[float]]:
-        every = [context for context in contexts for _ in options]
-        scores = self.score(every, list(options) * len(contexts))
-        logits = torch.tensor([s.logprob for s in scores], dtype=torch.float64).view(-1, len(options))
-        chosen: list[list[float]] = torch.softmax(logits, -1).tolist()
-        return chosen
+        return chosen(self.score, contexts, options)
 
     def encode(self, context: Context) -> list[int]:
         """The tokens that the model sees. Raises EngineError."""
@@ -170,10 +167,13 @@ class TransformersEngine:
 
     def _row(self, index: int, request: Request) -> Row:
         ids = self.encode(request.context)
-        self._room(index, len(ids) + request.sampling.max_tokens)
+        self._require_room(index, len(ids) + request.sampling.max_tokens)
         # The draw is on the CPU on every device: the same seed, the same stream.
         generator = torch.Generator().manual_seed(request.sampling.seed)
         return Row(index, ids, request.sampling, self.tokenizer, self.ends, generator)
+
+    def _require_room(self, index: int, tokens: int) -> None:
+        require_room(index, tokens, name=self.info.name, limit=self.limit)
 
     def _score_whole(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
         order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
@@ -195,14 +195,6 @@ class TransformersEngine:
             predicted = torch.log_softmax(row[-len(after) :], -1)
             chosen = predicted.gather(1, torch.tensor(after, device=row.device)[:, None])
             yield Score(float(chosen.double().sum()), len(after), computed=len(ids))
-
-    def _room(self, index: int, tokens: int) -> None:
-        if tokens > self.limit:
-            raise TooLong(
-                index,
-                f"the prompt with its answer takes {tokens} tokens, and {self.info.name} holds {self.limit}: "
-                "shorten the prompt, use fewer few-shot examples, or lower max tokens",
-            )
 
 
 def _longest_first(rows: Sequence[Row]) -> list[Row]:

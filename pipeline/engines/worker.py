@@ -76,7 +76,11 @@ class Models:
         # One limit for all, as long as this process lives.
         purse = self._purse = self._purse or Purse.from_environment()
         key = ("writes", name, files.revision)
-        engine: Engine = self._kept(key, lambda: open_engine(name, purse, files=files))
+
+        def load() -> Engine:
+            return open_engine(name, purse, files=files, beside=list(self._loaded.values()))
+
+        engine: Engine = self._kept(key, load)
         return engine
 
     def _kept(self, key: tuple[str, str, str], load: Callable[[], Any]) -> Any:

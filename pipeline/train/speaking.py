@@ -52,7 +52,7 @@ class Speaker:
             self.able = False
             say("transformers writes the answers, as OpenVINO can't run this model here: see `cai doctor`")
             return None
-        end = ends(model, tokenizer)
+        end = ends(model.generation_config, tokenizer)
         rows = [
             Row(i, list(ids), sampling, tokenizer, end, torch.Generator().manual_seed(sampling.seed))
             for i, (ids, sampling) in enumerate(zip(asked, samplings, strict=True))

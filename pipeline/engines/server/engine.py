@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -23,6 +22,7 @@ from pipeline.engines import (
     ignore,
     never,
 )
+from pipeline.engines.options import chosen
 from pipeline.engines.server import keys
 from pipeline.engines.server.abilities import look
 from pipeline.engines.server.bodies import Abilities
@@ -138,11 +138,7 @@ class ServerEngine:
         return asyncio.run(self._within(score))
 
     def choose(self, contexts: Sequence[Context], options: Sequence[str]) -> list[list[float]]:
-        every = [context for context in contexts for _ in options]
-        scores = self.score(every, list(options) * len(contexts))
-        logprobs = [s.logprob for s in scores]
-        many = len(options)
-        return [_softmax(logprobs[i : i + many]) for i in range(0, len(logprobs), many)]
+        return chosen(self.score, contexts, options)
 
     async def _within(self, do: Callable[[Exchange], Awaitable[T]]) -> T:
         connection = Connection.open(
@@ -150,9 +146,3 @@ class ServerEngine:
         )
         async with connection as open_one:
             return await do(Exchange(open_one, self.purse))
-
-
-def _softmax(logprobs: Sequence[float]) -> list[float]:
-    highest = max(logprobs)
-    weights = [math.exp(p - highest) for p in logprobs]
-    return [w / sum(weights) for w in weights]
