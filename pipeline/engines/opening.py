@@ -17,6 +17,8 @@ OPENVINO = "CAI_OPENVINO"
 """Set to 0, torch alone runs models on processors."""
 VLLM = "CAI_VLLM"
 """Set to 0, vLLM is left out where it is installed; to 1, it runs models on processors, too."""
+VLLM_SHARE = 0.3
+"""Of a GPU's memory, in RL: for the copy that writes the answers, and its keys and values."""
 
 
 def open_engine(
@@ -42,7 +44,7 @@ def open_engine(
         from pipeline.engines.scoring import ScoringEngine
 
         return ScoringEngine(name, files)
-    if not files.torch and _wants_vllm():
+    if not files.torch and wants_vllm():
         from pipeline.engines import vllm
 
         if engine := vllm.running(name, files, beside):
@@ -73,13 +75,18 @@ def _folder(engine: Engine) -> Path:
     return models.weights(engine.info.name).folder
 
 
-def _wants_vllm() -> bool:
-    chosen = os.environ.get(VLLM)
-    if chosen == "0" or not find_spec("vllm"):
+def has_vllm() -> bool:
+    """Whether vLLM is installed, and nobody left it out."""
+    return os.environ.get(VLLM) != "0" and find_spec("vllm") is not None
+
+
+def wants_vllm() -> bool:
+    """Whether vLLM is to run models here."""
+    if not has_vllm():
         return False
     import torch
 
-    return chosen == "1" or torch.cuda.is_available()
+    return os.environ.get(VLLM) == "1" or torch.cuda.is_available()
 
 
 def loaded(name: str, purse: Purse | None = None, beside: Sequence[object] = ()) -> Engine:

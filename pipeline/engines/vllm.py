@@ -12,7 +12,6 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from pipeline import bounded, models
@@ -44,6 +42,7 @@ from pipeline.engines.decoding import Row
 from pipeline.engines.encoding import Encoder, ends, require_room
 from pipeline.engines.options import chosen
 from pipeline.engines.transformers import LOCAL, fast_in_bf16, tokenizer_folder
+from pipeline.estimating import parameters
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +148,7 @@ class VllmEngine:
             dtype=str(dtype).removeprefix("torch."),
             device=device,
             form=self.encoder.form,
-            parameters=sum(_sizes(files.folder)) + sum(_sizes(files.adapter) if files.adapter else ()),
+            parameters=_parameters(files.folder) + (_parameters(files.adapter) if files.adapter else 0),
             skills=files.skills,
         )
 
@@ -332,7 +331,7 @@ def _memory(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
 
     The rest is for its graphs, its passes and a second model.
     """
-    weights = sum(_sizes(folder)) * dtype.itemsize
+    weights = _parameters(folder) * dtype.itemsize
     if not torch.cuda.is_available():
         return {"kv_cache_memory_bytes": 1 << 30, "enforce_eager": True}
     free, total = torch.cuda.mem_get_info()
@@ -341,12 +340,8 @@ def _memory(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     return {"kv_cache_memory_bytes": room, "gpu_memory_utilization": 0.9 * free / total}
 
 
-def _sizes(folder: Path) -> Iterator[int]:
-    """The numbers in each tensor of a folder."""
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, "pt") as opened:
-            for name in opened.keys():  # noqa: SIM118 - it is no dict
-                yield math.prod(opened.get_slice(name).get_shape())
+def _parameters(folder: Path) -> int:
+    return sum(map(parameters, folder.glob("*.safetensors")))
 
 
 def _rank(adapter: Path | None) -> int:

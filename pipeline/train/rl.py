@@ -14,8 +14,9 @@ from transformers import TrainerCallback
 
 from pipeline import templates
 from pipeline.engines import Sampling
+from pipeline.engines.opening import VLLM, VLLM_SHARE, wants_vllm
 from pipeline.events import EventLog
-from pipeline.growing import EXCERPT
+from pipeline.growing import EXCERPT, say
 from pipeline.records import Message, Prompt
 from pipeline.refusals import refuses
 from pipeline.rundir import RunDir
@@ -110,12 +111,21 @@ def _trainer(
             max_completion_length=config.max_tokens,
             temperature=config.temperature,
             beta=config.beta,
+            **_by_vllm(config),
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=start.tokenizer,
         peft_config=start.adapter,
         callbacks=callbacks,
     )
+
+
+def _by_vllm(config: Reinforcing) -> dict[str, Any]:
+    """Have TRL's vLLM write the answers in this process, of the weights as they are at each step."""
+    if not wants_vllm():
+        return {}
+    say(f"vLLM writes the answers; {VLLM}=0 leaves it out")
+    return {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": VLLM_SHARE}
 
 
 class Watch:

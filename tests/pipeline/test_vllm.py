@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
 from pipeline import models
 from pipeline.engines import Completion, Context, EngineError, Request, Sampling, TooLong
@@ -20,6 +20,7 @@ from pipeline.engines.transformers import TransformersEngine
 from pipeline.engines.vllm import VllmEngine
 from pipeline.prompts import starter
 from pipeline.records import Message
+from tests.vllm_models import for_vllm
 
 pytest.importorskip("vllm", reason="vLLM is not installed (`make vllm`)")
 pytestmark = pytest.mark.timeout(600)
@@ -32,23 +33,14 @@ def _by_vllm() -> Any:
         yield
 
 
-def random_model(like: Path, folder: Path, seed: int) -> Path:
-    """The tiny model with heads of 32 numbers: vLLM has no kernels for its 16."""
-    torch.manual_seed(seed)
-    config = LlamaConfig.from_pretrained(like, num_attention_heads=2, num_key_value_heads=1, head_dim=32)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(like).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def small(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return random_model(tiny_model, tmp_path_factory.mktemp("vllm") / "small", 0)
+    return for_vllm(tiny_model, tmp_path_factory.mktemp("vllm") / "small", 0)
 
 
 @pytest.fixture(scope="module")
 def another(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return random_model(tiny_model, tmp_path_factory.mktemp("vllm") / "another", 1)
+    return for_vllm(tiny_model, tmp_path_factory.mktemp("vllm") / "another", 1)
 
 
 @pytest.fixture(scope="module")
