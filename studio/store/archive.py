@@ -10,6 +10,7 @@ behind: they tell about the machine. What people and models wrote is in there as
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import math
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psutil
 
 from pipeline.errors import UserError
 from pipeline.models import CARD
@@ -85,6 +87,7 @@ def export_session(store: Store, out: Path, checkpoints: bool = False) -> Path:
     copy = snapshot(store)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        _clear(out)
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             manifest = _fill(archive, copy, store.folder, checkpoints)
             archive.writestr(MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
@@ -97,6 +100,14 @@ def export_session(store: Store, out: Path, checkpoints: bool = False) -> Path:
         copy.unlink(missing_ok=True)
         part.unlink(missing_ok=True)
     return out
+
+
+def _clear(out: Path) -> None:
+    """Remove what killed exports to this file have left."""
+    for part in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
+        pid = part.name.split(".")[-2]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            part.unlink(missing_ok=True)
 
 
 def _fill(archive: zipfile.ZipFile, copy: Path, folder: Path, checkpoints: bool) -> Manifest:

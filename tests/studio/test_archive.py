@@ -7,6 +7,8 @@ import io
 import json
 import os
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +37,23 @@ NASTY = [
     "",
     "null",
 ]
+
+
+def test_what_a_killed_export_left_goes_with_the_next_and_a_running_one_s_stays(
+    store: Store, tmp_path: Path
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, running, other = (
+        tmp_path / name
+        for name in (f".a.cai.zip.{gone.pid}.part", f".a.cai.zip.{os.getppid()}.part", ".a.cai.zip.x.part")
+    )
+    for file in (left, running, other):
+        file.touch()
+    export_session(store, tmp_path / "a.cai.zip")
+    assert not left.exists()
+    assert running.exists()
+    assert other.exists()
 
 
 @pytest.fixture
