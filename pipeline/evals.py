@@ -2,7 +2,8 @@
 
 Two kinds of question. Where the answers are letters, the prompt is asked as it is, and the letters are
 compared as whole continuations. Where they are responses to a conversation, each right one is put
-against each wrong one as a choice (templates.py), in both orders. Headless: `cai evals`.
+against each wrong one as a choice (templates.py), in both orders. A model that only scores compares the
+responses, which a lettered row of the paper also has at length. Headless: `cai evals`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline import intervals, templates
+from pipeline import intervals, models, templates
 from pipeline.engines import Cancelled, Context, Engine, Form, TooLong, never
-from pipeline.errors import InputError, UserError
+from pipeline.errors import InputError
 from pipeline.intervals import Figure
 from pipeline.judging import probability
 from pipeline.prompt_forms import is_transcript, transcript
@@ -40,7 +41,10 @@ _LETTER = re.compile(r"\s*\(?([A-Za-z])\)?[.:]?\s*")
 
 @dataclass(frozen=True)
 class Question:
-    """One thing to decide: letters' continuations, or a right and a wrong response. `id` is its place."""
+    """One thing to decide: letters' continuations, or a right and a wrong response. `id` is its place.
+
+    `responses` are the conversation, and the right and the wrong response to it, where they are known.
+    """
 
     id: str
     line: int
@@ -48,6 +52,7 @@ class Question:
     prompt: str
     corrects: tuple[str, ...]
     incorrects: tuple[str, ...]
+    responses: tuple[tuple[Message, ...], str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,10 @@ class EvalFile:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures with 95% intervals, clustered by prompt. `first` is how often the first option wins."""
+    """Figures with 95% intervals, clustered by prompt.
+
+    `first` is how often the first option wins; not a number for a model that only scores.
+    """
 
     accuracy: Figure
     first: Figure
@@ -120,14 +128,27 @@ def _questions(row: object, line: int) -> Iterator[Question]:
     if set(corrects) & set(incorrects):
         raise ValueError("corrects, incorrects: share an answer")
     if all(_LETTER.fullmatch(text) for text in (*corrects, *incorrects)):
-        yield Question(f"{line}", line, "letters", well_formed(prompt), corrects, incorrects)
+        spelt = _at_length(row.get("text_correct"), row.get("text_incorrect"))
+        yield Question(f"{line}", line, "letters", well_formed(prompt), corrects, incorrects, spelt)
         return
     if not is_transcript(prompt):
         raise ValueError(
             "prompt: is not a conversation that begins with `Human:`, and the answers are no letters"
         )
+    asked = well_formed(prompt)
+    messages = _conversation(asked)
     for i, (right, wrong) in enumerate(product(corrects, incorrects)):
-        yield Question(f"{line}.{i}", line, "responses", well_formed(prompt), (right,), (wrong,))
+        yield Question(f"{line}.{i}", line, "responses", asked, (right,), (wrong,), (messages, right, wrong))
+
+
+def _at_length(right: object, wrong: object) -> tuple[tuple[Message, ...], str, str] | None:
+    """Two transcripts of one conversation that end in responses to it."""
+    if not (isinstance(right, str) and isinstance(wrong, str) and is_transcript(right)):
+        return None
+    (*asked, better), (*same, worse) = transcript(well_formed(right)), transcript(well_formed(wrong))
+    if asked != same or not asked or not better.role == worse.role == "assistant":
+        return None
+    return tuple(asked), better.content, worse.content
 
 
 def _texts(value: Any, field: str) -> tuple[str, ...]:
@@ -144,12 +165,7 @@ def answer(
     on_skip: Callable[[Question, str], None] = lambda question, reason: None,
     cancelled: Cancelled = never,
 ) -> list[Answer]:
-    """Put the questions to a model; on a cancel, those that are answered by then.
-
-    Raises UserError for a model that only scores.
-    """
-    if engine.info.scores:
-        raise UserError(f"{engine.info.name}: scores responses and has no words, and these ask for a letter")
+    """Put the questions to a model; on a cancel, those that are answered by then."""
     answers: list[Answer] = []
     for start in range(0, len(questions), BATCH):
         if cancelled():
@@ -163,9 +179,15 @@ def answer(
 def _answered(
     questions: Sequence[Question], engine: Engine, form: Form, on_skip: Callable[[Question, str], None]
 ) -> list[Answer]:
-    left = list(questions)
+    scores_only = engine.info.scores
+    left = []
+    for question in questions:
+        if scores_only and question.responses is None:
+            on_skip(question, f"{engine.info.name} scores responses, and this asks for a letter alone")
+        else:
+            left.append(question)
     while left:
-        asked = [(i, *one) for i, question in enumerate(left) for one in _asked(question, form)]
+        asked = [(i, *one) for i, question in enumerate(left) for one in _asked(question, form, scores_only)]
         try:
             scores = engine.score([context for _, context, _ in asked], [text for _, _, text in asked])
         except TooLong as error:
@@ -175,11 +197,16 @@ def _answered(
         for (i, _, _), score in zip(asked, scores, strict=True):
             found[i].append(score.logprob)
         said_by = engine.info.name, engine.info.revision, form
-        return [_answer(question, logprobs, said_by) for question, logprobs in zip(left, found, strict=True)]
+        by = _by_scores if scores_only else _answer
+        return [by(question, logprobs, said_by) for question, logprobs in zip(left, found, strict=True)]
     return []
 
 
-def _asked(question: Question, form: Form) -> list[tuple[Context, str]]:
+def _asked(question: Question, form: Form, scores_only: bool) -> list[tuple[Context, str]]:
+    if scores_only and question.responses:
+        messages, *both = question.responses
+        context = templates.chosen(form, messages, templates.BETTER)
+        return [(context, templates.continuation(form, response)) for response in both]
     if question.kind == "letters":
         context = templates.as_asked(form, question.prompt)
         texts = (*question.corrects, *question.incorrects)
@@ -200,10 +227,20 @@ def _conversation(prompt: str) -> tuple[Message, ...]:
     return tuple(turns)
 
 
-def _answer(question: Question, logprobs: Sequence[float], said_by: tuple[str, str, Form]) -> Answer:
+def _by_scores(question: Question, scores: Sequence[float], said_by: tuple[str, str, Form]) -> Answer:
+    right, wrong = scores
+    # Each was read alone, so that none comes first.
+    return Answer(*_said(question), _side(right - wrong), 0.5, probability(right - wrong), *said_by)
+
+
+def _said(question: Question) -> tuple[str, Literal["letters", "responses"], str]:
     # A lettered prompt holds its own options: what comes before them is what is shared.
     stem = question.prompt.split("\n (A)")[0].split("\n(A)")[0]
-    said = question.id, question.kind, content_id([stem])
+    return question.id, question.kind, content_id([stem])
+
+
+def _answer(question: Question, logprobs: Sequence[float], said_by: tuple[str, str, Form]) -> Answer:
+    said = _said(question)
     if question.kind == "responses":
         right_a, wrong_b, wrong_a, right_b = logprobs
         ab, ba = right_a - wrong_b, right_b - wrong_a
@@ -226,9 +263,11 @@ def report(answers: Sequence[Answer]) -> Report:
     """The figures. An exact tie counts half."""
     cluster = np.unique([a.prompt_id for a in answers], return_inverse=True)[1]
     kinds = [a.kind for a in answers]
+    firsts = np.array([a.first for a in answers])
+    alone = bool(answers) and models.scores(answers[0].model)
     return Report(
         accuracy=intervals.share(np.array([a.right for a in answers]), cluster),
-        first=intervals.share(np.array([a.first for a in answers]), cluster),
+        first=intervals.nothing(len(answers)) if alone else intervals.share(firsts, cluster),
         ties=sum(a.right == 0.5 for a in answers),
         kinds={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
     )

@@ -32,6 +32,7 @@ KINDS = {
     "letters": "with lettered options, asked as they are",
     "responses": "pairs of responses, put as a choice of the most helpful, honest and harmless, both orders",
 }
+SCORED = "questions, answered by the scores of their responses, each read alone"
 
 
 def register(subparsers: Any) -> None:
@@ -140,11 +141,13 @@ def _load(name: str) -> Engine:
 
 def _lines(of: Answer, report: evals.Report, left_out: int) -> list[str]:
     kinds = [f"{count:,} {KINDS[kind]}" for kind, count in report.kinds.items()]
+    if models.scores(of.model):
+        kinds = [f"{report.accuracy.n:,} {SCORED}"]
     return [
         f"{of.model} ({of.revision}), asked in the {of.form} form",
         *kinds,
         _line("accuracy", report.accuracy),
-        _line("first option wins", report.first),
+        *([] if math.isnan(report.first.value) else [_line("first option wins", report.first)]),
         f"{'exact ties':20} {report.ties:,}, each counted as half right",
         *([f"left out: {left_out:,}"] * bool(left_out)),
     ]

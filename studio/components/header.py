@@ -36,7 +36,8 @@ def header(blocks: gr.Blocks, studio: Studio, path: str, title: str, logout: boo
 
     def render(request: gr.Request | None = None) -> str:
         user = request.username if request is not None and logout else None
-        return header_html(studio.session, path, title, progress(studio.store), user, studio.mover.serial)
+        now, example = progress(studio.store), studio.store.read_only
+        return header_html(studio.session, path, title, now, user, studio.mover.serial, example)
 
     def refresh(shown: str, request: gr.Request) -> object:
         fresh = render(request)
@@ -56,13 +57,20 @@ def header(blocks: gr.Blocks, studio: Studio, path: str, title: str, logout: boo
 
 
 def header_html(
-    session: str, path: str, title: str, now: Progress, user: str | None = None, serial: int = 0
+    session: str,
+    path: str,
+    title: str,
+    now: Progress,
+    user: str | None = None,
+    serial: int = 0,
+    example: bool = False,
 ) -> str:
     """The header as HTML, with the page's `h1` for who reads by headings: the stepper shows it already.
 
-    Links are relative to the page's `<base>`, so they hold under any root path.
+    Links are relative to the page's `<base>`, so they hold under any root path. In the example nothing is to
+    be done next.
     """
-    action = next_action(now)
+    action = None if example else next_action(now)
     steps = _step("constitution", "Constitution", plural(now.versions, "version"), path)
     steps += _step("chains", "Chains", plural(now.chains, "chain"), path)
     steps += _step("runs", "Runs", plural(now.runs, "run"), path)
@@ -78,6 +86,12 @@ def header_html(
     here = ' aria-current="page"' if path == "" else ""
     at_glossary = ' aria-current="page"' if path == "glossary" else ""
     at_sessions = ' aria-current="page"' if path == "sessions" else ""
+    following = ""
+    if action:
+        following = (
+            f'<a class="cai-next" href="{action.path}" title="{escape(action.why)}"><span class="cai-muted">'
+            f'Next</span> {escape(action.label)} <span aria-hidden="true">→</span></a>'
+        )
     leave = ""
     if user is not None:
         leave = (
@@ -90,8 +104,7 @@ def header_html(
 <a class="cai-session" href="sessions" data-serial="{serial}"{at_sessions} title="All sessions">\
 <span class="cai-muted">session</span> <b>{escape(session)}</b></a>
 <a class="cai-words" href="glossary"{at_glossary}>Glossary</a>
-<a class="cai-next" href="{action.path}" title="{escape(action.why)}"><span class="cai-muted">Next</span>
-{escape(action.label)} <span aria-hidden="true">→</span></a>{leave}
+{following}{leave}
 <nav class="cai-nav" aria-label="The loop"><ol class="cai-stepper">{steps}</ol></nav>
 </header>"""
 

@@ -106,9 +106,9 @@ STATIONS = (
 WHO = {"person": "you", "model": "models", "both": "models and you"}
 
 
-def loop_html(now: Progress) -> str:
-    """The ring, with the station of the next action marked."""
-    at = next_action(now).station
+def loop_html(now: Progress, example: bool = False) -> str:
+    """The ring, with the station of the next action marked: in the example there is none."""
+    at = None if example else next_action(now).station
     items = "".join(_item(station, now, station.name == at) for station in STATIONS)
     return f'<ol class="cai-ring" aria-label="The loop, with what this session holds">{items}</ol>'
 

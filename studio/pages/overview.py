@@ -130,7 +130,7 @@ def _example(studio: Studio) -> None:
 def now_html(now: Progress, read_only: bool = False) -> str:
     """The loop with the session's counts, and what to do next, or where nothing can be done, to look at."""
     if read_only:
-        return loop_html(now) + LOOK
+        return loop_html(now, example=True) + LOOK
     action = next_action(now)
     button = f'<a class="cai-button" href="{action.path}">{action.label}</a>'
     if now.chains == 0 and now.pairs == 0:
@@ -198,7 +198,7 @@ def _look(studio: Studio, before: list[Any]) -> list[Any]:
     return [
         [stamp, *parts],
         *changed,
-        gr.update(interactive=tour is None or not tour.at_work),
+        gr.update(interactive=not studio.store.read_only and (tour is None or not tour.at_work)),
         gr.update(interactive=at is not None and at.state != "stopping"),
         gr.update(interactive=tour is not None and tour.resumable and not tour.lacks),
     ]

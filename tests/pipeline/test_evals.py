@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from pipeline import evals, evals_command
 from pipeline.__main__ import main
 from pipeline.engines import Context, Score, TooLong
-from pipeline.errors import InputError, UserError
+from pipeline.engines.opening import loaded
+from pipeline.errors import InputError
 
 LETTERS = {
     "prompt": "\n\nHuman: Which?\n (A) one\n (B) two\n\nThe answer is:",
@@ -94,11 +96,6 @@ def test_an_engine_that_knows_gets_them_all(tmp_path: Path, scripted: Callable[.
 
     report = evals.report(evals.answer(questions, scoring(scripted(), knowing)))
     assert (report.accuracy.value, report.first.value, report.ties) == (1.0, 0.5, 0)
-
-
-def test_a_model_that_only_scores_is_asked_for_no_letter(scripted: Callable[..., Any]) -> None:
-    with pytest.raises(UserError, match="no words"):
-        evals.answer([], scripted(scores=True))
 
 
 def test_a_question_that_is_too_long_is_left_out(tmp_path: Path, scripted: Callable[..., Any]) -> None:
@@ -208,3 +205,39 @@ def test_the_papers_own_files(shared_data: Path, bundled_engine: Any, tmp_path: 
         report = evals.report(evals.answer(some, bundled_engine, form))
         assert report.kinds == {"letters": 2, "responses": 1}
         assert report.ties == 0
+
+
+AT_LENGTH = {
+    "text_correct": "\n\nHuman: Which?\n\nAssistant: two",
+    "text_incorrect": "\n\nHuman: Which?\n\nAssistant: one",
+}
+
+
+def test_a_model_that_only_scores_compares_the_responses_and_is_asked_for_no_letter(
+    tmp_path: Path, scripted: Callable[..., Any]
+) -> None:
+    other = {**AT_LENGTH, "text_incorrect": "\n\nHuman: What?\n\nAssistant: one"}
+    file = written(tmp_path / "f.jsonl", LETTERS | AT_LENGTH, LETTERS, LETTERS | other, RESPONSES)
+    skipped: list[tuple[int, str]] = []
+    engine = scoring(scripted(), lambda shown, text: {"two": 2.0, "Please don't.": 0.5}.get(text, 1.0))
+    engine.info = replace(engine.info, scores=True)
+    answers = evals.answer(
+        evals.read(file).questions, engine, on_skip=lambda q, why: skipped.append((q.line, why))
+    )
+    assert [(answer.id, answer.right, answer.first) for answer in answers] == [
+        ("1", 1.0, 0.5),
+        ("4.0", 0.0, 0.5),
+        ("4.1", 0.0, 0.5),
+    ]
+    assert answers[0].p == pytest.approx(1 / (1 + math.exp(-1)))
+    assert [line for line, _ in skipped] == [2, 3]
+    assert "asks for a letter alone" in skipped[0][1]
+
+
+@pytest.mark.model
+def test_the_bundled_feedback_model_is_measured_too(tmp_path: Path, bundled_folder: Path) -> None:
+    file = written(tmp_path / "f.jsonl", LETTERS | AT_LENGTH, RESPONSES)
+    answers = evals.answer(evals.read(file).questions, loaded("bundled-feedback"))
+    assert len(answers) == 3
+    assert all(0 < answer.p < 1 for answer in answers)
+    assert math.isnan(evals.report(answers).first.value)  # there is no order

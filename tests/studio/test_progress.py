@@ -88,6 +88,13 @@ def test_links_hold_under_any_root_path() -> None:
     assert 'href="/' not in header_html("test", "", "Overview", Progress()) + now_html(Progress())
 
 
+def test_in_the_example_nothing_is_next() -> None:
+    assert "cai-next" in header_html("test", "", "Overview", Progress())
+    assert "cai-next" not in header_html("example", "", "Overview", Progress(), example=True)
+    assert "cai-at" in now_html(Progress())
+    assert "cai-at" not in now_html(Progress(), read_only=True)
+
+
 def test_the_overview_teaches_until_there_is_a_chain() -> None:
     assert "Start here" in now_html(Progress(versions=3))
     assert "Start here" not in now_html(Progress(versions=3, chains=1))
