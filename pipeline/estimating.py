@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 
 from pipeline import bounded, gpus, models
-from pipeline.engines.opening import VLLM_SHARE, has_vllm
+from pipeline.engines.wanting import SHARE, has_vllm
 from pipeline.models import ModelFiles
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Training
 
@@ -126,7 +126,7 @@ def foresee(
         return replace(config, at_once=config.at_once or 1), words
     free, cuda = memory()
     if cuda and isinstance(config, Reinforcing) and has_vllm():
-        free *= 1 - VLLM_SHARE
+        free *= 1 - SHARE  # of all that there is, in truth: that is free when training starts alone
     rate = None if cuda else matrix_rate()
     if not config.at_once:
         config = replace(config, at_once=_at_once(config, sizes, lengths, free, cuda))

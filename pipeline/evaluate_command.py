@@ -12,7 +12,7 @@ from typing import Any, get_args
 from pipeline import bounded, evaluate, feedback, models, prompts, seen
 from pipeline import constitution as constitutions
 from pipeline.configs import Evaluating, add_arguments, from_arguments
-from pipeline.engines.opening import in_turn
+from pipeline.engines.opening import InTurn
 from pipeline.errors import UserError
 from pipeline.evaluate import ANSWERS, MATCHUPS, PEOPLE, Playing, Tournament
 from pipeline.growing import Growing, Row, Work, grow, say
@@ -138,11 +138,11 @@ def is_preference_model(name: str) -> bool:
 def _play(
     work: Work, play: Tournament, constitution: Constitution | None, folder: RunDir, keys: list[str]
 ) -> None:
-    load = in_turn(work.purse)
+    turn = InTurn(work.purse)
 
     with ExitStack() as stack:
         answers = stack.enter_context(Growing(folder, ANSWERS, evaluate.answers_key))
-        given = evaluate.answer(play, work, answers, load)
+        given = evaluate.answer(play, work, answers, turn.load)
         if work.stop.is_set():
             return
         named = [evaluate.answers_key({"model": m, "id": p.id}) for m in play.models for p in play.prompts]
@@ -155,10 +155,10 @@ def _play(
         kept = stack.enter_context(Growing(folder, name, key))
         judge: Judge
         if constitution is None:
-            judge = PreferenceJudge(lambda: _load_scorer(play.judge), kept)
+            judge = PreferenceJudge(lambda: _load_scorer(play.judge, turn), kept)
         else:
             labelling = play.settings.labelling(play.judge)
-            judge = FeedbackJudge(constitution, labelling, lambda: load(play.judge), kept)
+            judge = FeedbackJudge(constitution, labelling, lambda: turn.load(play.judge), kept)
         played = evaluate.judge_all(Playing(play, work, given, judge), keys)
         if played.whole and work.output.rows:
             kept.finish(list(kept.rows))
@@ -184,7 +184,8 @@ def _about(judge: str) -> dict[str, Any]:
     return {"judge_heldout": heldout, "judge_trained_on": told}
 
 
-def _load_scorer(name: str) -> Scorer:
+def _load_scorer(name: str, turn: InTurn) -> Scorer:
+    turn.drop()
     say(f"loading {name}")
     from pipeline.preference_model import PreferenceModel
 

@@ -156,20 +156,20 @@ def _weights(name: str, folder: Path, download: bool, adapted: bool) -> ModelFil
     if not (folder / "config.json").is_file():
         raise UserError(f"{name}: no config.json or adapter_config.json in this folder, so it holds no model")
     _require_safetensors(name, folder, "*.safetensors")
-    return ModelFiles(name, "folder", folder, _fingerprint(folder))
+    return ModelFiles(name, "folder", folder, fingerprint(folder))
 
 
 def _adapter(name: str, folder: Path, download: bool) -> ModelFiles:
     # By its exact name: beside any other file PEFT would go on to unpickle adapter_model.bin.
     _require_safetensors(name, folder, "adapter_model.safetensors")
     below = _base(name, folder / "adapter_config.json", download)
-    return ModelFiles(name, "adapter", below.folder, f"{below.revision}+{_fingerprint(folder)}", folder)
+    return ModelFiles(name, "adapter", below.folder, f"{below.revision}+{fingerprint(folder)}", folder)
 
 
 def _head(name: str, folder: Path, download: bool) -> ModelFiles:
     _require_safetensors(name, folder, heads.WEIGHTS)
     below = _base(name, folder / heads.SHAPE, download)
-    return ModelFiles(name, "head", below.folder, f"{below.revision}+{_fingerprint(folder)}", head=folder)
+    return ModelFiles(name, "head", below.folder, f"{below.revision}+{fingerprint(folder)}", head=folder)
 
 
 def _base(name: str, config: Path, download: bool) -> ModelFiles:
@@ -278,7 +278,7 @@ def downloaded(repository: str) -> int:
     return size
 
 
-def _fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path) -> str:
     """Identity of a folder's weights: names, sizes and both ends of each file.
 
     Not a hash of every byte: that would take a minute on a large model, at each load.

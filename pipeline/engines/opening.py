@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Sequence
 
 from pipeline import models
 from pipeline.engines import Engine
+from pipeline.engines.freeing import free
 from pipeline.engines.spending import Purse
+from pipeline.engines.wanting import wants_vllm
 from pipeline.growing import say
 from pipeline.servers import ServerModel
 
 OPENVINO = "CAI_OPENVINO"
 """Set to 0, torch alone runs models on processors."""
-VLLM = "CAI_VLLM"
-"""Set to 0, vLLM is left out where it is installed; to 1, it runs models on processors, too."""
-VLLM_SHARE = 0.3
-"""Of a GPU's memory, in RL: for the copy that writes the answers, and its keys and values."""
 
 
 def open_engine(
@@ -30,10 +26,9 @@ def open_engine(
 ) -> Engine:
     """Load the model, or reach the server that has it. `files` is what the name means, where that is known.
 
-    Of the engines that are open `beside` it, one may lend it a base that both stand on.
-
-    Models of servers draw on `purse`; engines that belong to one run share it. Raises UserError where the
-    name has no model, EngineError where it can't be loaded or reached.
+    Of the engines that are open `beside` it, one may lend it a base that both stand on. Models of servers
+    draw on `purse`; engines that belong to one run share it. Raises UserError where the name has no model,
+    EngineError where it can't be loaded or reached.
     """
     files = files or models.resolve(name)
     if isinstance(files, ServerModel):
@@ -55,38 +50,32 @@ def open_engine(
     return TransformersEngine(name, files=files, openvino=openvino)
 
 
-def in_turn(purse: Purse) -> Callable[[str], Engine]:
-    """What opens engines of which each is dropped before the next; a base that both stand on stays."""
-    last: list[Engine] = []
+class InTurn:
+    """Opens engines, of which each is dropped before the next; a base that both stand on stays."""
 
-    def load(name: str) -> Engine:
+    def __init__(self, purse: Purse) -> None:
+        self._purse = purse
+        self._last: list[Engine] = []
+
+    def load(self, name: str) -> Engine:
+        """The next one. Raises as `open_engine` does."""
         files = models.resolve(name)
-        lent = [e for e in last if isinstance(files, models.ModelFiles) and _folder(e) == files.folder]
-        last.clear()
-        engine = loaded(name, purse, lent)
+        beside, self._last = self._last, []
+        if beside:
+            from pipeline.engines.vllm import lent
+
+            if isinstance(files, ServerModel) or not lent(files, beside):
+                beside = []
+        free()
+        engine = loaded(name, self._purse, beside)
         if engine.info.engine == "vllm":
-            last.append(engine)
+            self._last = [engine]
         return engine
 
-    return load
-
-
-def _folder(engine: Engine) -> Path:
-    return models.weights(engine.info.name).folder
-
-
-def has_vllm() -> bool:
-    """Whether vLLM is installed, and nobody left it out."""
-    return os.environ.get(VLLM) != "0" and find_spec("vllm") is not None
-
-
-def wants_vllm() -> bool:
-    """Whether vLLM is to run models here."""
-    if not has_vllm():
-        return False
-    import torch
-
-    return os.environ.get(VLLM) == "1" or torch.cuda.is_available()
+    def drop(self) -> None:
+        """Give up what was kept for a next one: another kind of model wants its room."""
+        self._last = []
+        free()
 
 
 def loaded(name: str, purse: Purse | None = None, beside: Sequence[object] = ()) -> Engine:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,11 @@ from pipeline.engines import (
 )
 from pipeline.engines.decoding import Row
 from pipeline.engines.encoding import Encoder, ends, require_room
+from pipeline.engines.freeing import free
 from pipeline.engines.options import chosen
 from pipeline.engines.transformers import LOCAL, fast_in_bf16, tokenizer_folder
-from pipeline.estimating import parameters
+from pipeline.engines.wanting import quieten
+from pipeline.estimating import parameters, shape
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +54,6 @@ RANKS = (64, 128, 256, 512)
 """What vLLM takes as the largest rank of a base's adapters."""
 IN_FLIGHT = 2048
 """Beginnings of which the next token is asked at a time, when it scores."""
-QUIET = {
-    "VLLM_NO_USAGE_STATS": "1",  # it reports its use over the network otherwise
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # a model ends with its process, and its memory is free at once
-    "VLLM_USE_V2_MODEL_RUNNER": "0",  # the one that was tried
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-}
 
 
 class Base:
@@ -68,12 +63,14 @@ class Base:
         # By a thread: an exception that it keeps of its import would keep the frames from here on, too, and
         # so this model for ever.
         with ThreadPoolExecutor(1) as pool:
-            args, engine = pool.submit(_imported).result()
-        self.folder, self.rank = files.folder, rank
+            args, engine, usage = pool.submit(_imported).result()
+        self.rank, self.weights = rank, _weights(files)
         self.llm = engine.from_engine_args(
             args(
                 model=str(files.folder),
                 runner="generate",
+                # Its own models alone: for others it changes transformers' classes, and torch can't then use them
+                model_impl="vllm",
                 dtype=str(dtype).removeprefix("torch."),
                 skip_tokenizer_init=True,
                 max_model_len=-1,  # the model's, or what the cache holds
@@ -82,13 +79,17 @@ class Base:
                 enable_lora=rank > 0,
                 max_lora_rank=rank or RANKS[0],
                 max_loras=ADAPTERS,
+                max_cpu_loras=4 * ADAPTERS,
+                max_logprobs=128,
                 disable_log_stats=True,
                 use_tqdm_on_load=False,
-                **_memory(files.folder, dtype),
-            )
+                **_memory(files, dtype, rank),
+            ),
+            usage,
         )
         gc.unfreeze()  # it hid what it loaded from the collector of garbage, which would never free it
         self._adapters: dict[Path, Any] = {}
+        self._failed = False
         self._ids = itertools.count()
 
     def adapter(self, folder: Path, revision: str) -> Any:
@@ -109,13 +110,29 @@ class Base:
 
         name = str(next(self._ids))
         how = {"detokenize": False, "output_kind": RequestOutputKind.DELTA, **how}
-        self.llm.add_request(name, tokens_input(list(ids)), SamplingParams(**how), lora_request=adapter)
+        with self._told():
+            self.llm.add_request(name, tokens_input(list(ids)), SamplingParams(**how), lora_request=adapter)
         return name
+
+    def step(self) -> list[Any]:
+        """One token further for all that was begun; what came of it."""
+        with self._told():
+            return list(self.llm.step())
 
     def end(self, names: Sequence[str]) -> None:
         """Go on with these no more."""
         if names:
             self.llm.abort_request(list(names))
+        if self._failed:  # what was to be computed counts as cached already
+            self._failed = not self.llm.reset_prefix_cache()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # its errors, and Triton's, have no common kind
+            self._failed = True
+            raise EngineError(f"vLLM failed: {error or type(error).__name__}") from error
 
 
 class VllmEngine:
@@ -130,15 +147,12 @@ class VllmEngine:
     ) -> None:
         """Load the model; one of `beside` that has the same base lends it. Raises what vLLM raises."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = dtype or (torch.bfloat16 if fast_in_bf16(device) else torch.float32)
+        half = torch.float16 if device == "cuda" else torch.float32
+        dtype = dtype or (torch.bfloat16 if fast_in_bf16(device) else half)
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(files), **LOCAL)
         self.encoder = Encoder(self.tokenizer, name)
         self.ends = ends(_generation(files.folder), self.tokenizer)
-        rank = _rank(files.adapter)
-        lent: Iterator[Base] = (
-            e.base for e in beside if isinstance(e, VllmEngine) and e.base.folder == files.folder
-        )
-        self.base: Base = next((base for base in lent if base.rank >= rank), None) or Base(files, dtype, rank)
+        self.base = lent(files, beside) or _begun(files, dtype)
         self.adapter = self.base.adapter(files.adapter, files.revision) if files.adapter else None
         self.limit = int(self.base.llm.model_config.max_model_len)
         self._info = ModelInfo(
@@ -222,7 +236,7 @@ class VllmEngine:
     def _step(self, running: dict[str, Row], on_text: OnText) -> Iterator[tuple[str, Row]]:
         """One token further for each; those that ended."""
         ended: list[tuple[str, Row]] = []
-        for output in self.base.llm.step():
+        for output in self.base.step():
             row = running[output.request_id]
             for token in output.outputs[0].token_ids:
                 if row.finish is None and (shown := row.take(token)):
@@ -248,18 +262,17 @@ class VllmEngine:
         for i, (before, after) in enumerate(pairs):
             for at, token in enumerate(after):
                 asked.setdefault(tuple(before + after[:at]), []).append((i, token))
-        scores = [Score(0.0, 0)] * len(pairs)
-        for shown, logprobs, computed in self._nexts(asked):
+        logprob, computed = [0.0] * len(pairs), [0] * len(pairs)
+        for shown, found, new in self._nexts(asked):
             for i, token in asked[shown]:
-                first = not scores[i].tokens
-                scores[i] = Score(
-                    scores[i].logprob + logprobs[token].logprob,
-                    scores[i].tokens + 1,
-                    scores[i].computed + computed,
-                    len(shown) - computed if first else scores[i].saved,
-                )
-                computed = 0  # for the others that were asked after the same
-        return scores
+                logprob[i] += found[token].logprob
+                computed[i] += new
+                new = 0  # for the others that were asked after the same
+        # The last token of a sequence predicts nothing; some are computed twice, as blocks are cached whole.
+        return [
+            Score(logprob[i], len(after), computed[i], max(0, len(before) + len(after) - 1 - computed[i]))
+            for i, (before, after) in enumerate(pairs)
+        ]
 
     def choose(self, contexts: Sequence[Context], options: Sequence[str]) -> list[list[float]]:
         return chosen(self.score, contexts, options)
@@ -279,7 +292,7 @@ class VllmEngine:
                     waiting[name] = shown
                 if not waiting:
                     return
-                for output in self.base.llm.step():
+                for output in self.base.step():
                     shown = waiting.pop(output.request_id)
                     computed = len(shown) - int(output.num_cached_tokens or 0)
                     yield shown, output.outputs[0].logprobs[0], computed
@@ -299,45 +312,59 @@ def running(name: str, files: models.ModelFiles, beside: Sequence[object] = ()) 
     """A model as vLLM runs it, where that can; else the log says why it can't."""
     try:
         return VllmEngine(name, files, beside)
-    except (
-        RuntimeError,
-        TypeError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        AssertionError,
-        OSError,
-    ) as error:
-        # Whichever way it says that it can't: an architecture, an adapter, memory, a missing compiler.
+    except Exception as error:  # noqa: BLE001 - an architecture, an adapter, memory, a compiler: torch will do
         log.warning("%s: torch runs it, as vLLM can't: %r", name, error)
-    except ImportError as error:
-        log.warning("%s: torch runs it, as vLLM can't be imported: %r", name, error)
-    gc.collect()  # what it had loaded before it failed
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    free()  # what it had loaded before it failed
     return None
 
 
-def _imported() -> tuple[Any, Any]:
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
+def lent(files: models.ModelFiles, beside: Sequence[object]) -> Base | None:
+    """The base of another engine, where it has these weights and can serve the adapter."""
+    rank, weights = _rank(files.adapter), _weights(files)
+    for engine in beside:
+        if isinstance(engine, VllmEngine) and engine.base.weights == weights and engine.base.rank >= rank:
+            return engine.base
+    return None
+
+
+def _begun(files: models.ModelFiles, dtype: torch.dtype) -> Base:
+    """A base with room for adapters, or without where it is wanted for itself and can't have them."""
+    try:
+        return Base(files, dtype, max(_rank(files.adapter), RANKS[0]))
+    except Exception as error:
+        if files.adapter:
+            raise
+        log.info("%s: vLLM runs it without adapters: %r", files.name, error)
+    free()
+    return Base(files, dtype, 0)
+
+
+def _weights(files: models.ModelFiles) -> tuple[Path, str]:
+    """What tells a base's weights: a folder may be trained anew."""
+    return files.folder, models.fingerprint(files.folder)
+
+
+def _imported() -> tuple[Any, Any, Any]:
+    quieten()
     from vllm import EngineArgs, LLMEngine
+    from vllm.usage.usage_lib import UsageContext
 
-    return EngineArgs, LLMEngine
+    return EngineArgs, LLMEngine, UsageContext.LLM_CLASS
 
 
-def _memory(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+def _memory(files: models.ModelFiles, dtype: torch.dtype, rank: int) -> dict[str, Any]:
     """How much vLLM may take for keys and values: two fifths of what the weights leave free.
 
     The rest is for its graphs, its passes and a second model.
     """
-    weights = _parameters(folder) * dtype.itemsize
     if not torch.cuda.is_available():
         return {"kv_cache_memory_bytes": 1 << 30, "enforce_eager": True}
-    free, total = torch.cuda.mem_get_info()
-    if (room := int(0.4 * (free - weights))) < 1 << 28:
-        raise ValueError(f"it has {weights / 1e9:.1f} GB of weights, and {free / 1e9:.1f} GB are free")
-    return {"kv_cache_memory_bytes": room, "gpu_memory_utilization": 0.9 * free / total}
+    adapters = ADAPTERS * shape(files).lora(rank) if rank else 0
+    weights = (_parameters(files.folder) + adapters) * dtype.itemsize
+    free_now, total = torch.cuda.mem_get_info()
+    if (room := int(0.4 * (free_now - weights))) < 1 << 28:
+        raise ValueError(f"it takes {weights / 1e9:.1f} GB, and {free_now / 1e9:.1f} GB are free")
+    return {"kv_cache_memory_bytes": room, "gpu_memory_utilization": 0.9 * free_now / total}
 
 
 def _parameters(folder: Path) -> int:
@@ -345,10 +372,14 @@ def _parameters(folder: Path) -> int:
 
 
 def _rank(adapter: Path | None) -> int:
-    """The least that vLLM takes as largest rank for this adapter."""
-    r = int(bounded.json_of(adapter / "adapter_config.json")["r"]) if adapter else 0
-    if (rank := next((rank for rank in RANKS if rank >= r), None)) is None:
-        raise ValueError(f"its rank is {r}, and vLLM takes {RANKS[-1]}")
+    """The least that vLLM takes as largest rank for this adapter; 0 for none."""
+    if adapter is None:
+        return 0
+    config = bounded.json_of(adapter / "adapter_config.json")
+    if config.get("rank_pattern") or config.get("alpha_pattern"):
+        raise ValueError("vLLM takes its layers as all alike, and they are not")
+    if (rank := next((rank for rank in RANKS if rank >= config["r"]), None)) is None:
+        raise ValueError(f"its rank is {config['r']}, and vLLM takes {RANKS[-1]}")
     return rank
 
 

@@ -6,7 +6,6 @@ while a job runs. It ends when stdin closes, so a killed studio leaves no model 
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import queue
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pipeline import models
 from pipeline.engines import Context, Engine, EngineError, Request
+from pipeline.engines.freeing import free, gpu_memory
 from pipeline.engines.opening import open_engine
 from pipeline.engines.spending import Purse
 from pipeline.errors import UserError
@@ -88,25 +88,10 @@ class Models:
         if model is None:
             while len(self._loaded) >= KEPT:
                 del self._loaded[next(iter(self._loaded))]
-            free()  # before the next one comes, or both would need room
+            free()
             model = load()
         self._loaded[key] = model
         return model
-
-
-def free() -> None:
-    """Give back the memory of models that were dropped: they hold circles, and torch keeps what it had."""
-    gc.collect()
-    if gpu_memory():
-        import torch
-
-        torch.cuda.empty_cache()
-
-
-def gpu_memory() -> int:
-    """Bytes that this process holds on the GPU."""
-    torch = sys.modules.get("torch")  # not imported for this: before the first model, it is 0 anyway
-    return int(torch.cuda.memory_reserved()) if torch and torch.cuda.is_initialized() else 0
 
 
 class Cancels:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline import pairs, prompts, templates
 from pipeline.engines import Completion, Request, Sampling, TooLong
+from pipeline.engines.freeing import free
 from pipeline.engines.opening import loaded
 from pipeline.errors import UserError
 from pipeline.growing import Stop, say
@@ -48,6 +49,7 @@ def sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int, kept
     """
     if not kept.is_file():
         answers = _sample(model, every, seed, max_tokens)
+        free()  # for the model that is trained
         write_atomically(kept, "".join(json.dumps(row) + "\n" for row in answers))
     return [
         lesson([parse(Message, m) for m in row["messages"][:-1]], row["messages"][-1]["content"], row["id"])

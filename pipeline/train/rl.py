@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback
+from transformers import TrainerCallback, set_seed
 
-from pipeline import templates
-from pipeline.engines import Sampling
-from pipeline.engines.opening import VLLM, VLLM_SHARE, wants_vllm
+from pipeline import models, templates
+from pipeline.engines import EngineError, Sampling
+from pipeline.engines.wanting import SHARE, VLLM, quieten, wants_vllm
 from pipeline.events import EventLog
 from pipeline.growing import EXCERPT, say
 from pipeline.records import Message, Prompt
@@ -80,7 +80,7 @@ def _trainer(
     base: Any = RLOOTrainer if rloo else GRPOTrainer
     kind: Any = RLOOConfig if rloo else GRPOConfig
 
-    speaker = Speaker()
+    speaker, by_vllm = Speaker(), _by_vllm(config)
 
     class Encoded(base):
         def _tokenize_prompts(self, asked: list[Any]) -> Any:
@@ -96,13 +96,15 @@ def _trainer(
             seeds = [answer_seed(config.seed, self.state.global_step, first + i) for i in range(len(ids))]
             samplings = [Sampling(config.max_tokens, config.temperature, seed=seed) for seed in seeds]
             model = self.accelerator.unwrap_model(self.model)
-            said = speaker.answers(model, start.tokenizer, ids, samplings)
+            said = None if by_vllm else speaker.answers(model, start.tokenizer, ids, samplings)
             if said is None:
                 return super()._generate_single_turn(ids, *more)
             return said if rloo else (said, None)
 
     rows = [{"prompt": [{"role": m.role, "content": m.content} for m in p.messages]} for p in prompts]
-    return frame.resumable(Encoded)(
+    return _made(
+        frame.resumable(Encoded),
+        bool(by_vllm),
         model=start.model,
         reward_funcs=watch.reward,
         args=kind(
@@ -111,7 +113,7 @@ def _trainer(
             max_completion_length=config.max_tokens,
             temperature=config.temperature,
             beta=config.beta,
-            **_by_vllm(config),
+            **by_vllm,
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=start.tokenizer,
@@ -122,10 +124,29 @@ def _trainer(
 
 def _by_vllm(config: Reinforcing) -> dict[str, Any]:
     """Have TRL's vLLM write the answers in this process, of the weights as they are at each step."""
-    if not wants_vllm():
+    if models.weights(config.model).torch or not wants_vllm():
         return {}
+    quieten()
     say(f"vLLM writes the answers; {VLLM}=0 leaves it out")
-    return {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": VLLM_SHARE}
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": SHARE,
+        "vllm_max_model_length": -1,  # as long as its share of the memory holds
+    }
+
+
+def _made(trainer: Callable[..., Any], by_vllm: bool, **words: Any) -> Any:
+    """The trainer. Raises EngineError where vLLM can't write for it."""
+    if not by_vllm:
+        return trainer(**words)
+    try:
+        made = trainer(**words)
+    except Exception as error:  # whichever way vLLM says it: an architecture, memory, a missing compiler
+        raise EngineError(f"vLLM can't write the answers: {error}. {VLLM}=0 leaves it out") from error
+    # vLLM has put the random streams at a seed of its own.
+    set_seed(words["args"].seed)
+    return made
 
 
 class Watch:

@@ -115,7 +115,7 @@ def test_a_run_killed_just_before_its_end_loads_no_model_again(
     assert main(command()) == 0
     outputs = tmp_path / "run" / "outputs"
     (outputs / "matchups.jsonl").rename(outputs / "matchups.jsonl.part")
-    monkeypatch.setattr(evaluate_command, "in_turn", lambda purse: pytest.fail)
+    monkeypatch.setattr(evaluate_command.InTurn, "load", pytest.fail)
     monkeypatch.setattr(evaluate_command, "_load_scorer", pytest.fail)
     assert main(command()) == 0
     assert len(rows(outputs / "matchups.jsonl")) == 2

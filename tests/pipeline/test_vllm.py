@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +13,12 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from pipeline import models
 from pipeline.engines import Completion, Context, EngineError, Request, Sampling, TooLong
-from pipeline.engines.opening import in_turn, open_engine
+from pipeline.engines.opening import InTurn, open_engine
 from pipeline.engines.spending import Purse
 from pipeline.engines.transformers import TransformersEngine
 from pipeline.engines.vllm import VllmEngine
@@ -164,10 +168,8 @@ def test_an_adapter_is_served_by_the_base_that_is_open(engine: Any, adapter: Pat
 def test_models_in_turn_share_a_base_and_another_has_its_own(
     small: Path, adapter: Path, another: Path
 ) -> None:
-    load = in_turn(Purse.from_environment())
-    first = load(str(small))
-    second = load(str(adapter))
-    third = load(str(another))
+    turn = InTurn(Purse())
+    first, second, third = (turn.load(str(folder)) for folder in (small, adapter, another))
     assert second.base is first.base  # type: ignore[attr-defined]
     assert third.base is not first.base  # type: ignore[attr-defined]
     texts = [e.generate([ask("A fox", temperature=0.0)])[0].text for e in (first, second, third)]
@@ -175,15 +177,56 @@ def test_models_in_turn_share_a_base_and_another_has_its_own(
 
 
 def test_what_vllm_can_not_run_torch_runs_and_the_log_says_why(
-    tiny_pm: Path, tiny_model: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tiny_pm: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from pipeline.engines import vllm
-
-    monkeypatch.setattr(vllm, "RANKS", ())
-    assert open_engine(str(tiny_model)).info.engine != "vllm"
+    assert open_engine(str(tiny_model)).info.engine != "vllm"  # its heads are too small for the kernels
     assert "torch runs it, as vLLM can't" in caplog.text
     with pytest.raises(EngineError, match="no \\(or half a\\) language model"):
         open_engine(str(tiny_pm))
+
+
+def test_an_adapter_whose_layers_differ_is_left_to_torch(adapter: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(adapter, tmp_path / "patterned")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps(config | {"alpha_pattern": {"q_proj": 16}}))
+    assert open_engine(str(folder)).info.engine != "vllm"
+
+
+def test_a_base_that_was_trained_anew_in_its_folder_is_loaded_anew(small: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(small, tmp_path / "m")
+    old = open_engine(str(folder))
+    assert open_engine(str(folder), beside=[old]).base is old.base  # type: ignore[attr-defined]
+    weights = load_file(folder / "model.safetensors")
+    save_file(
+        {name: tensor.flip(0) for name, tensor in weights.items()},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
+    new = open_engine(str(folder), beside=[old])
+    assert new.base is not old.base  # type: ignore[attr-defined]
+    assert new.info.revision != old.info.revision
+
+
+def test_a_step_that_fails_is_told_and_its_beginnings_are_computed_again(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [ask("A fresh beginning of some length " * 40, 8, temperature=0.0)]
+    core = engine.base.llm.engine_core.engine_core.model_executor
+    with monkeypatch.context() as patch:
+        patch.setattr(core, "execute_model", lambda *a, **k: 1 / 0)
+        with pytest.raises(EngineError, match="vLLM failed"):
+            engine.generate(asked)
+    [after] = engine.generate(asked)
+    [alone] = VllmEngine(engine.info.name, models.weights(engine.info.name), dtype=torch.float32).generate(
+        asked
+    )
+    assert after.text == alone.text
+
+
+def test_more_options_than_vllm_gives_by_itself(engine: Any) -> None:
+    [likely] = engine.choose([Context(prefill="It is")], [f" {letter}" for letter in string.ascii_letters])
+    assert sum(likely) == pytest.approx(1)
+    assert len(set(likely)) == 52
 
 
 def test_torch_or_the_environment_leave_it_out(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

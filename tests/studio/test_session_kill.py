@@ -95,8 +95,7 @@ def test_two_hundred_kills_lose_and_double_nothing(
         before = kept(store, before)
         store.close()
         announced(before, words)
-        if SHARE < 1:
-            tell(f"{killed.total()}: {whom}; { ({table: len(rows) for table, rows in before.items()}) }")
+        tell(f"{killed.total()}: {whom}; { ({table: len(rows) for table, rows in before.items()}) }")
     finish(folder, before)
     copies_hold(folder, {str(pair) for pair, _ in before["judgments"]})
     killed["upgrade"] += UPGRADES
