@@ -69,7 +69,7 @@ class Base:
             args(
                 model=str(files.folder),
                 runner="generate",
-                # Its own models alone: for others it changes transformers' classes, and torch can't then use them
+                # Its own models alone: others change transformers' classes, and torch can't then use these.
                 model_impl="vllm",
                 dtype=str(dtype).removeprefix("torch."),
                 skip_tokenizer_init=True,

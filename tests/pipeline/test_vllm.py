@@ -242,10 +242,10 @@ def test_fifty_real_prompts_get_the_text_and_the_choices_of_torch(bundled_folder
     asked = [Context(messages=(Message("user", p.messages[-1].content),)) for p in starter("red_team")[:50]]
     requests = [Request(c, Sampling(max_tokens=16, temperature=0.0)) for c in asked]
     pairs = list(zip(ours.generate(requests), theirs.generate(requests), strict=True))
-    assert sum(a.text == b.text for a, b in pairs) >= 45
+    assert sum(a.text == b.text for a, b in pairs) >= 48
     ours_chosen, theirs_chosen = (e.choose(asked, [" I", " The"]) for e in (ours, theirs))
     off = [abs(a[0] - b[0]) for a, b in zip(ours_chosen, theirs_chosen, strict=True)]
-    assert max(off) < 0.05
+    assert max(off) < 1e-3
 
 
 LOADS = """
