@@ -165,7 +165,6 @@ class VllmEngine:
             parameters=_parameters(files.folder) + (_parameters(files.adapter) if files.adapter else 0),
             skills=files.skills,
         )
-
         # Some kernels only say in the first pass that they lack a shape.
         self.generate([Request(Context(prefill="Hello"), Sampling(max_tokens=1))])
 

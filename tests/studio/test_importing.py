@@ -220,7 +220,7 @@ def test_a_tournament_comes_in_with_its_matchups(
     tiny_model: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(evaluate_command, "_load", lambda *_: scripted())
+    monkeypatch.setattr(evaluate_command.InTurn, "load", lambda *_: scripted())
     (tmp_path / "prompts.txt").write_text("One?\nTwo?\n")
     other = tmp_path / "other"
     shutil.copytree(tiny_model, other)
