@@ -37,7 +37,8 @@ $(VENV)/.installed: pyproject.toml
 training: $(VENV)
 	$(BIN)/pytest -m 'training and not soak' tests/pipeline/train tests/pipeline/test_tour_quick.py tests/browser/test_training.py $(ARGS)
 
-# The engine on vLLM, by its build for processors and in an environment of its own: it wants another torchvision.
+# The engine on vLLM, by its build for processors and in an environment of its own: it wants another torchvision,
+# and a torch that only a CPU index has (README, "CPU or CUDA").
 VLLM := .venv-vllm
 vllm: $(VLLM)/.installed
 	$(VLLM)/bin/pytest --numprocesses 2 --dist loadfile tests/pipeline/test_vllm.py tests/pipeline/train/test_vllm_rl.py $(ARGS)
