@@ -1,15 +1,16 @@
-"""Follow-up requests, for an engine that has no batch of its own to refill: round by round.
-
-Where the model runs in this process, `TransformersEngine.flow` does the same without the rounds.
-"""
+"""`flow` by `generate`, round by round, where an engine has no batch to refill; and `generate` by `flow`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pipeline.engines import Cancelled, Completion, Follow, OnText, Request, TooLong
 
 Generate = Callable[[Sequence[Request], OnText, Cancelled], list[Completion]]
+
+Flow = Callable[[Sequence[Request], Follow, OnText, Cancelled], None]
+T = TypeVar("T")
 
 
 def in_rounds(
@@ -32,3 +33,30 @@ def in_rounds(
             continue
         nexts = [(chain, follow(chain, completion)) for chain, completion in zip(which, done, strict=True)]
         now = [(chain, request) for chain, request in nexts if request]
+
+
+def at_once(
+    flow: Flow, requests: Sequence[Request], on_text: OnText, cancelled: Cancelled
+) -> list[Completion]:
+    """`Engine.generate` by a flow in which nothing follows."""
+    done: dict[int, Completion] = {}
+
+    def take(index: int, outcome: Completion | TooLong) -> None:
+        if isinstance(outcome, TooLong):
+            raise outcome
+        done[index] = outcome
+
+    flow(requests, take, on_text, cancelled)
+    return [done[i] for i in range(len(requests))]
+
+
+def fitting(
+    row: Callable[[int, Request], T], follow: Follow, index: int, request: Request | None
+) -> T | None:
+    """The first of a chain's requests that has room: for one that has none, `follow` may give another."""
+    while request:
+        try:
+            return row(index, request)
+        except TooLong as error:
+            request = follow(index, error)
+    return None

@@ -59,12 +59,12 @@ class InTurn:
 
     def load(self, name: str) -> Engine:
         """The next one. Raises as `open_engine` does."""
-        files = models.resolve(name)
         beside, self._last = self._last, []
         if beside:
-            from pipeline.engines.vllm import lent
+            from pipeline.engines.vllm import stands_on
 
-            if isinstance(files, ServerModel) or not lent(files, beside):
+            files = models.resolve(name)
+            if isinstance(files, ServerModel) or not stands_on(beside[0], files):
                 beside = []
         free()
         engine = loaded(name, self._purse, beside)

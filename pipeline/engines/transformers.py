@@ -27,7 +27,6 @@ from pipeline.engines import (
     OnText,
     Request,
     Score,
-    TooLong,
     ignore,
     never,
     paged,
@@ -36,6 +35,7 @@ from pipeline.engines import (
 )
 from pipeline.engines.decoding import Batch, Rounds, Row, decode, prefill
 from pipeline.engines.encoding import Encoder, ends, require_room
+from pipeline.engines.flow import fitting
 from pipeline.engines.options import chosen
 from pipeline.engines.paged import PagedBatch
 from pipeline.engines.slots import Slots
@@ -113,19 +113,12 @@ class TransformersEngine:
         on_text: OnText = ignore,
         cancelled: Cancelled = never,
     ) -> None:
-        def fitting(index: int, request: Request | None) -> Row | None:
-            while request:
-                try:
-                    return self._row(index, request)
-                except TooLong as error:
-                    request = follow(index, error)
-            return None
-
-        rows = [row for i, request in enumerate(requests) if (row := fitting(i, request))]
+        rows = [row for i, one in enumerate(requests) if (row := fitting(self._row, follow, i, one))]
         waiting = _longest_first(rows)
         for row in decode(self._batch(), waiting, self.slots, on_text, cancelled):
             # At the front: it takes the slot that its chain leaves, so that chains end one by one.
-            if after := fitting(row.index, follow(row.index, row.completion())):
+            following = follow(row.index, row.completion())
+            if after := fitting(self._row, follow, row.index, following):
                 waiting.insert(0, after)
 
     @torch.inference_mode()

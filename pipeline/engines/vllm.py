@@ -34,12 +34,12 @@ from pipeline.engines import (
     Request,
     Sampling,
     Score,
-    TooLong,
     ignore,
     never,
 )
 from pipeline.engines.decoding import Row
 from pipeline.engines.encoding import Encoder, ends, require_room
+from pipeline.engines.flow import at_once, fitting
 from pipeline.engines.freeing import free
 from pipeline.engines.options import chosen
 from pipeline.engines.transformers import LOCAL, fast_in_bf16, tokenizer_folder
@@ -152,7 +152,7 @@ class VllmEngine:
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(files), **LOCAL)
         self.encoder = Encoder(self.tokenizer, name)
         self.ends = ends(_generation(files.folder), self.tokenizer)
-        self.base = lent(files, beside) or _begun(files, dtype)
+        self.base = _lent(files, beside) or _begun(files, dtype)
         self.adapter = self.base.adapter(files.adapter, files.revision) if files.adapter else None
         self.limit = int(self.base.llm.model_config.max_model_len)
         self._info = ModelInfo(
@@ -175,16 +175,7 @@ class VllmEngine:
     def generate(
         self, requests: Sequence[Request], on_text: OnText = ignore, cancelled: Cancelled = never
     ) -> list[Completion]:
-        for i, request in enumerate(requests):
-            self._row(i, request)  # that one is too long is said before any is written
-        done: dict[int, Completion] = {}
-
-        def keep(index: int, ended: Completion | TooLong) -> None:
-            assert isinstance(ended, Completion)  # noqa: S101 - each had room
-            done[index] = ended
-
-        self.flow(requests, keep, on_text, cancelled)
-        return [done[i] for i in range(len(requests))]
+        return at_once(self.flow, requests, on_text, cancelled)  # none is written before all have begun
 
     def flow(
         self,
@@ -196,14 +187,8 @@ class VllmEngine:
         running: dict[str, Row] = {}
 
         def begin(index: int, request: Request | None) -> None:
-            while request:
-                try:
-                    row = self._row(index, request)
-                except TooLong as error:
-                    request = follow(index, error)
-                else:
-                    running[self._write(row)] = row
-                    return
+            if row := fitting(self._row, follow, index, request):
+                running[self._write(row)] = row
 
         try:
             for i, request in enumerate(requests):
@@ -232,7 +217,7 @@ class VllmEngine:
             stop_token_ids=sorted(self.ends),
         )
 
-    def _step(self, running: dict[str, Row], on_text: OnText) -> Iterator[tuple[str, Row]]:
+    def _step(self, running: Mapping[str, Row], on_text: OnText) -> list[tuple[str, Row]]:
         """One token further for each; those that ended."""
         ended: list[tuple[str, Row]] = []
         for output in self.base.step():
@@ -244,7 +229,7 @@ class VllmEngine:
                 if not output.finished:  # at a stop string, which vLLM does not know of
                     self.base.end([output.request_id])
                 ended.append((output.request_id, row))
-        yield from ended
+        return ended
 
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:
         pairs = [
@@ -317,13 +302,16 @@ def running(name: str, files: models.ModelFiles, beside: Sequence[object] = ()) 
     return None
 
 
-def lent(files: models.ModelFiles, beside: Sequence[object]) -> Base | None:
+def _lent(files: models.ModelFiles, beside: Sequence[object]) -> Base | None:
     """The base of another engine, where it has these weights and can serve the adapter."""
     rank, weights = _rank(files.adapter), _weights(files)
-    for engine in beside:
-        if isinstance(engine, VllmEngine) and engine.base.weights == weights and engine.base.rank >= rank:
-            return engine.base
-    return None
+    bases = (engine.base for engine in beside if isinstance(engine, VllmEngine))
+    return next((base for base in bases if base.weights == weights and base.rank >= rank), None)
+
+
+def stands_on(engine: object, files: models.ModelFiles) -> bool:
+    """Whether the model's base is the one that this engine has."""
+    return isinstance(engine, VllmEngine) and engine.base.weights == _weights(files)
 
 
 def _begun(files: models.ModelFiles, dtype: torch.dtype) -> Base:

@@ -124,7 +124,7 @@ def _trainer(
 
 def _by_vllm(config: Reinforcing) -> dict[str, Any]:
     """Have TRL's vLLM write the answers in this process, of the weights as they are at each step."""
-    if models.weights(config.model).torch or not wants_vllm():
+    if not wants_vllm() or models.weights(config.model).torch:
         return {}
     quieten()
     say(f"vLLM writes the answers; {VLLM}=0 leaves it out")

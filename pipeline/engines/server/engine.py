@@ -22,6 +22,7 @@ from pipeline.engines import (
     ignore,
     never,
 )
+from pipeline.engines.flow import at_once
 from pipeline.engines.options import chosen
 from pipeline.engines.server import keys
 from pipeline.engines.server.abilities import look
@@ -83,15 +84,7 @@ class ServerEngine:
     def generate(
         self, requests: Sequence[Request], on_text: OnText = ignore, cancelled: Cancelled = never
     ) -> list[Completion]:
-        done: dict[int, Completion] = {}
-
-        def take(index: int, outcome: Completion | TooLong) -> None:
-            if isinstance(outcome, TooLong):
-                raise outcome
-            done[index] = outcome
-
-        self.flow(requests, take, on_text, cancelled)
-        return [done[i] for i in range(len(requests))]
+        return at_once(self.flow, requests, on_text, cancelled)
 
     def flow(
         self,
