@@ -11,10 +11,9 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy import sparse
 
 from pipeline import bradley_terry
 from pipeline.bradley_terry import ABOVE, APART, BELOW, RATED
@@ -23,6 +22,9 @@ from pipeline.intervals import Floats, Ints, count, dense
 from pipeline.matchups import Matchup, Question
 from pipeline.records import AnnotatorKind
 from pipeline.votes import Votes, matrix, ordered
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Rule = Literal["majority", "soft"]
 Standing = Literal["rated", "above", "below", "apart"]
@@ -216,6 +218,8 @@ def _wins(votes: Votes, ids: Ints) -> Floats | sparse.csr_array:
     won = np.concatenate([votes.won, 1 - votes.won])
     groups, pairs = np.tile(ids, 2), np.concatenate([votes.a * m + votes.b, votes.b * m + votes.a])
     if math.prod(shape) > _AT_ONCE:
+        from scipy import sparse  # a fifth of a second, which the studio's start would wait for
+
         return sparse.csr_array((won, (groups, pairs)), shape)
     # Plain numbers are put together and multiplied faster.
     return np.bincount(groups * shape[1] + pairs, won, math.prod(shape)).reshape(shape)

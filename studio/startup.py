@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
+import typing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache, wraps
 from typing import Any
 
 
@@ -23,27 +25,53 @@ def without_stub_writing() -> Iterator[None]:
             raise OSError("no stubs wanted")
         return getfile(thing)
 
-    inspect.getfile = no_file  # type: ignore[assignment]
-    try:
+    with _put(inspect, "getfile", no_file):
         yield
-    finally:
-        inspect.getfile = getfile
 
 
 @contextmanager
 def without_an_app_for_each_page() -> Iterator[None]:
-    """Build pages in here and Gradio makes no app and configuration of all pages so far after each of them.
-
-    Fifteen pages took five seconds so, in which each page's parts were described fifteen times. Mounting
-    makes the app that counts.
-    """
-    from gradio import Blocks
+    """Build pages in here and Gradio makes no app of all pages so far after each of them: mounting does."""
     from gradio.routes import App
 
-    create, configure = App.create_app, Blocks.get_config_file
-    App.create_app = staticmethod(lambda *of, **how: None)
-    Blocks.get_config_file = lambda self: {}
+    with _put(App, "create_app", staticmethod(lambda *of, **how: None)):
+        yield
+
+
+@contextmanager
+def signatures_read_once() -> Iterator[None]:
+    """Build and mount in here and Gradio reads the signature of a function once.
+
+    It asks for the one of a component's constructor whenever it makes or describes such a component: two
+    thousand times for thirty of them, a third of the building.
+    """
+    with ExitStack() as stack:
+        for module, name in ((inspect, "signature"), (inspect, "getfullargspec"), (typing, "get_type_hints")):
+            stack.enter_context(_put(module, name, _once(getattr(module, name))))
+        yield
+
+
+@contextmanager
+def _put(of: Any, name: str, what: Any) -> Iterator[None]:
+    """Something else in the place of an attribute, for a time."""
+    before = vars(of)[name]
+    setattr(of, name, what)
     try:
         yield
     finally:
-        App.create_app, Blocks.get_config_file = staticmethod(create), configure
+        setattr(of, name, before)
+
+
+def _once(read: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which keeps what it found; not for what can't be a key."""
+    kept = lru_cache(maxsize=None)(read)
+
+    @wraps(read)
+    def found(*of: Any, **how: Any) -> Any:
+        try:
+            hash((of, *how.values()))
+        except TypeError:
+            return read(*of, **how)
+        return kept(*of, **how)
+
+    return found

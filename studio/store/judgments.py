@@ -62,8 +62,8 @@ WITH held AS (
     QUALIFY row_number() OVER (PARTITION BY pair, annotator, annotator_kind ORDER BY brought, seq DESC) = 1)
 """
 CURRENT = f"{HELD} {SELECT} FROM held ORDER BY first"
-OF_PAIR = f"{SELECT} FROM current_judgments WHERE pair = ? ORDER BY seq"
 # Which rows stand is seen in Python: a view with a window takes DuckDB twice as long, after every judgment.
+OF_PAIR = f"{SELECT}, seq, undoes FROM judgments WHERE pair = ? ORDER BY brought DESC, seq"
 HERE = f"""
 {SELECT}, seq, undoes FROM judgments
 WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought ORDER BY seq
@@ -192,7 +192,8 @@ def add_imported(tx: Tx, judgments: Sequence[Judgment], run: str | None) -> int:
 
 def of_pair(store: Reader, pair: str) -> list[Judgment]:
     """What each annotator holds of a pair, on either axis; the oldest row first."""
-    return [_judgment(row) for row in store.query(OF_PAIR, [pair])]
+    held = {row[1:4]: row for row in _standing(store.query(OF_PAIR, [pair]))}  # by axis, name and kind
+    return [_judgment(row) for row in sorted(held.values(), key=lambda row: row[-2])]
 
 
 def annotators(store: Reader) -> list[Annotator]:

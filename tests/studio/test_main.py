@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ import pytest
 from pipeline.errors import UserError
 from studio import serving
 from studio.__main__ import main
+from studio.startup import signatures_read_once
 
 RUN = [sys.executable, "-m", "studio", "--no-browser"]
 
@@ -76,6 +78,19 @@ def test_gradio_writes_nothing_into_site_packages_when_the_studio_imports_it() -
         "assert gradio.Textbox and not written, written\n"
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_while_the_pages_are_built_a_signature_is_read_once_and_afterwards_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[object] = []
+    monkeypatch.setattr(inspect, "signature", read.append)
+    for _ in range(2):
+        with signatures_read_once():
+            for of in (python, python, []):  # a list can't be a key
+                inspect.signature(of)
+    inspect.signature(python)
+    assert [of for of in read if of is python] == [python] * 3
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])  # noqa: S104
