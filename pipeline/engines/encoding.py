@@ -6,6 +6,7 @@ No text of a message can make a special token, and so forge a turn.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from jinja2 import TemplateError
@@ -58,6 +59,23 @@ class Encoder:
             well_formed(text), add_special_tokens=False, split_special_tokens=True
         )["input_ids"]
         return ids
+
+    def scored(
+        self, contexts: Sequence[Context], continuations: Sequence[str], limit: int
+    ) -> list[tuple[list[int], list[int]]]:
+        """The tokens of each context and of what is scored after it.
+
+        Raises EngineError for a continuation of no tokens, TooLong for more of both than `limit`.
+        """
+        pairs = [
+            (self.encode(context), self.tokens(text))
+            for context, text in zip(contexts, continuations, strict=True)
+        ]
+        for i, (before, after) in enumerate(pairs):
+            if not after:
+                raise EngineError(f"score: continuation {i} has no tokens")
+            require_room(i, len(before) + len(after), name=self.name, limit=limit)
+        return pairs
 
     def _beginning(self) -> list[int]:
         first: list[int] = self.tokenizer("")["input_ids"][:1]

@@ -123,14 +123,7 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:
-        pairs = [
-            (self.encode(context), self.encoder.tokens(text))
-            for context, text in zip(contexts, continuations, strict=True)
-        ]
-        for i, (before, after) in enumerate(pairs):
-            if not after:
-                raise EngineError(f"score: continuation {i} has no tokens")
-            self._require_room(i, len(before) + len(after))
+        pairs = self.encoder.scored(contexts, continuations, self.limit)
         # bf16 is not enough for it.
         if self.paged and self.model.dtype == torch.float32:
             return paged_scores.score(self.paged, pairs, SCORED_AT_ONCE)
@@ -160,13 +153,10 @@ class TransformersEngine:
 
     def _row(self, index: int, request: Request) -> Row:
         ids = self.encode(request.context)
-        self._require_room(index, len(ids) + request.sampling.max_tokens)
+        require_room(index, len(ids) + request.sampling.max_tokens, name=self.info.name, limit=self.limit)
         # The draw is on the CPU on every device: the same seed, the same stream.
         generator = torch.Generator().manual_seed(request.sampling.seed)
         return Row(index, ids, request.sampling, self.tokenizer, self.ends, generator)
-
-    def _require_room(self, index: int, tokens: int) -> None:
-        require_room(index, tokens, name=self.info.name, limit=self.limit)
 
     def _score_whole(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[Score]:
         order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))

@@ -24,7 +24,6 @@ from pipeline.engines import (
     Cancelled,
     Completion,
     Context,
-    EngineError,
     Follow,
     ModelInfo,
     OnText,
@@ -145,14 +144,7 @@ class VllmEngine:
         return ended
 
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:
-        pairs = [
-            (self.encoder.encode(context), self.encoder.tokens(text))
-            for context, text in zip(contexts, continuations, strict=True)
-        ]
-        for i, (before, after) in enumerate(pairs):
-            if not after:
-                raise EngineError(f"score: continuation {i} has no tokens")
-            self._require_room(i, len(before) + len(after))
+        pairs = self.encoder.scored(contexts, continuations, self.limit)
         # Token by token: a beginning that was computed is cached, and a prompt's own log-probabilities
         # are not to be had beside adapters.
         asked: dict[tuple[int, ...], list[tuple[int, int]]] = {}
@@ -196,12 +188,9 @@ class VllmEngine:
         finally:
             self.base.end(list(waiting))
 
-    def _require_room(self, index: int, tokens: int) -> None:
-        require_room(index, tokens, name=self.info.name, limit=self.limit)
-
     def _row(self, index: int, request: Request) -> Row:
         ids = self.encoder.encode(request.context)
-        self._require_room(index, len(ids) + request.sampling.max_tokens)
+        require_room(index, len(ids) + request.sampling.max_tokens, name=self.info.name, limit=self.limit)
         return Row(index, ids, request.sampling, self.tokenizer, self.ends)
 
 
