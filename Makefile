@@ -22,7 +22,7 @@ browser: $(VENV)
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m 'browser and not soak and not training' tests/browser $(ARGS)
 
 soak: $(VENV)
-	$(BIN)/pytest -m soak $(ARGS)
+	$(BIN)/pytest -m soak -rP $(ARGS)
 
 # The stamp, not the folder, says that the install finished: a killed one starts again.
 $(VENV): $(VENV)/.installed

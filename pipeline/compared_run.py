@@ -128,7 +128,7 @@ def read(folder: Path, human: Path | None = None, axis: Axis | None = None) -> J
     blind = [j for j in judgments if j.blind]
     if len(judgments) > len(blind):
         notes.append(f"left out, made with the label in sight: {len(judgments) - len(blind):,} judgments")
-    kept = [j for j in _current(blind) if j.axis == axis and j.choice != "skip"]
+    kept = [j for j in current(blind) if j.axis == axis and j.choice != "skip"]
     unchosen = [j for j in kept if j.picked_by in UNCHOSEN]
     known = [j for j in unchosen if j.pair_id in labels and j.pair_id in pairs]
     if len(kept) > len(unchosen):
@@ -193,7 +193,7 @@ def _axis(judgments: Sequence[Judgment], file: Path) -> Axis:
     return axes[0]
 
 
-def _current(judgments: Iterable[Judgment]) -> list[Judgment]:
+def current(judgments: Iterable[Judgment]) -> list[Judgment]:
     """What each annotator said last of each pair on each axis, in the order of the first word on each.
 
     As in the studio: a judgment that is changed keeps its place, or a change could move it past a look.

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline import heads, models
 from pipeline.engines import EngineError
-from pipeline.engines.encoding import Encoder
+from pipeline.engines.encoding import Encoder, room
 from pipeline.records import Message
 from pipeline.train.examples import Row, answered
 
@@ -59,7 +59,7 @@ class PreferenceModel:
         self.name = name
         self.model: Any = model.to(device).eval()
         self.encoder = Encoder(tokenizer, name)
-        self.limit = int(getattr(model.config, "max_position_embeddings", 0)) or 1 << 20
+        self.limit = room(model.config)
 
     def score(self, conversations: Sequence[tuple[Sequence[Message], str]]) -> list[float]:
         """The score of each (messages, answer). What is too long for the model loses its beginning."""

@@ -125,12 +125,10 @@ def require_apart(names: Sequence[str], judge: str, scores: bool = True) -> list
 
 def _run(seen: Seen, run: Path) -> None:
     """The prompts that lie in a training run itself: those of RL, and the helpful ones that SFT answered."""
-    for path, read in (
-        (run / "inputs" / "prompts.jsonl", _prompts),
-        (run / "outputs" / "helpful.jsonl", _answered),
-    ):
-        if path.is_file():
-            _take(seen, path, read)
+    for path in (run / "inputs").glob("prompts*"):  # in whatever form they were given
+        _take(seen, path, _prompts)
+    if (answered := run / "outputs" / "helpful.jsonl").is_file():
+        _take(seen, answered, _answered)
 
 
 def _source(seen: Seen, node: Node, beside: Path) -> None:

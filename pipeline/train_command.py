@@ -17,8 +17,8 @@ from pipeline.configs import add_arguments, from_arguments
 from pipeline.engines import Context
 from pipeline.errors import UserError
 from pipeline.growing import say
-from pipeline.records import Axis, Prompt, as_json
-from pipeline.rundir import RunDir
+from pipeline.records import Axis, Prompt, as_json, content_id
+from pipeline.rundir import RunDir, read_config
 from pipeline.stage_inputs import read_prompts, revisions
 from pipeline.train import ranks
 from pipeline.train.examples import Preference, beginning_others
@@ -103,7 +103,8 @@ def sft(args: argparse.Namespace) -> int:
     config = _foresee(config, texts + ["x" * 4 * config.helpful_tokens] * len(prompts))
     if args.estimate:
         return 0
-    folder = _open(args.run, "sft", config, origins, {})
+    learnt = [["".join(_text(one.ask("plain"))), one.answer, one.ends] for one in lessons]
+    folder = _open(args.run, "sft", config, origins, {}, learnt=content_id(learnt))
     if prompts:
         kept = folder.outputs / helpful.SAMPLED
         lessons += helpful.sample(by, prompts, config.seed, config.helpful_tokens, kept)
@@ -118,8 +119,7 @@ def pm(args: argparse.Namespace) -> int:
 
     config = from_arguments(Preferring, args)
     preferences, origins = _preferences(args)
-    files = [_axis(named, args.axis) for named in args.eval]
-    measured = {path.name: sources.from_people(path, axis)[0] for path, axis in files}
+    measured = {name: sources.from_people(path, axis)[0] for name, (path, axis) in _measured_on(args).items()}
     under = {}
     if args.under:
         if args.labels:
@@ -138,7 +138,8 @@ def pm(args: argparse.Namespace) -> int:
         return 0
     gate = _gate(args)
     inputs = {"constitution.yaml": constitutions.find(args.under)} if args.under else {}
-    folder = _open(args.run, "pm", config, origins, inputs, **gate, **under, eval=sorted(measured))
+    about = {**gate, **under, "eval": sorted(measured), "learnt": _digest(preferences)}
+    folder = _open(args.run, "pm", config, origins, inputs, **about)
     lineage = {"sources": origins, "seed": config.seed, **gate, **under}
     return stage.train(folder, config, preferences, lineage, measured)
 
@@ -153,7 +154,7 @@ def dpo(args: argparse.Namespace) -> int:
     if args.estimate:
         return 0
     gate = _gate(args)
-    folder = _open(args.run, "dpo", config, origins, {}, **gate)
+    folder = _open(args.run, "dpo", config, origins, {}, **gate, learnt=_digest(preferences))
     return stage.train(folder, config, preferences, {"sources": origins, "seed": config.seed, **gate})
 
 
@@ -166,14 +167,14 @@ def rl(args: argparse.Namespace) -> int:
     if args.judge:
         preference.apart(args.pm, args.judge)
     with prompts.find(args.prompts) as path:
-        found, _ = read_prompts(path)
+        found, inputs = read_prompts(path)
         answer = "x" * 4 * config.max_tokens
-        config = _foresee(config, [p.messages[-1].content + answer for p in found.prompts])
+        config = _foresee(config, [_asked(prompt) + answer for prompt in found.prompts])
         if args.estimate:
             return 0
         named = {"pm": args.pm, "judge": args.judge}
         weights = revisions(**{role: name for role, name in named.items() if name})
-        folder = _open(args.run, "rl", config, [], {"prompts.jsonl": path}, **named, **weights)
+        folder = _open(args.run, "rl", config, [], inputs, **named, **weights)
     from pipeline.preference_model import PreferenceModel
 
     say(f"loading {args.pm}")
@@ -190,6 +191,10 @@ def _foresee(config: T, texts: Sequence[str]) -> T:
     for line in lines:
         say(line)
     return cast(T, made)
+
+
+def _asked(prompt: Prompt) -> str:
+    return "".join(message.content for message in prompt.messages)
 
 
 def _text(asked: Context) -> Iterator[str]:
@@ -213,6 +218,18 @@ def _axis(named: str, otherwise: Axis) -> tuple[Path, Axis]:
         if named.startswith(f"{axis}="):
             return Path(named.removeprefix(f"{axis}=")), axis
     return Path(named), otherwise
+
+
+def _measured_on(args: argparse.Namespace) -> dict[str, tuple[Path, Axis]]:
+    """The files of --eval by their names, with the folder's before it where two have the same."""
+    files = [_axis(named, args.axis) for named in args.eval]
+    names = [path.name for path, _ in files]
+    if len(set(names)) < len(names):
+        names = [f"{path.absolute().parent.name}/{path.name}" for path, _ in files]
+    for name in names:
+        if names.count(name) > 1 or name == "heldout":
+            raise UserError(f"--eval: {name}: its figures go by this name, which is taken: rename the file")
+    return dict(zip(names, files, strict=True))
 
 
 def _gate(args: argparse.Namespace) -> dict[str, Any]:
@@ -250,9 +267,17 @@ def _preferences(args: argparse.Namespace) -> tuple[list[Preference], list[dict[
     return preferences, origins
 
 
+def _digest(preferences: Sequence[Preference]) -> str:
+    """What is learnt from, in its order. A run whose files have changed since does not go on with others."""
+    return content_id([[one.pair.id, one.p, one.question] for one in preferences])
+
+
 def _open(
     folder: Path, stage: str, config: Any, origins: Sequence[Any], inputs: dict[str, Path], **more: Any
 ) -> RunDir:
+    before = read_config(folder)
+    if before and "learnt" not in before:  # begun by a version that did not say it
+        more.pop("learnt", None)
     record = {
         "stage": stage,
         **as_json(config),

@@ -86,6 +86,11 @@ class Encoder:
         return ids
 
 
+def room(config: Any) -> int:
+    """The tokens that a model holds, by its config; as good as without end where that does not say."""
+    return int(getattr(config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
+
+
 def require_room(index: int, tokens: int, *, name: str, limit: int) -> None:
     """Raises TooLong where a prompt with its answer takes more tokens than the model holds."""
     if tokens > limit:

@@ -34,7 +34,7 @@ from pipeline.engines import (
     sharing,
 )
 from pipeline.engines.decoding import Batch, Rounds, Row, decode, prefill
-from pipeline.engines.encoding import Encoder, ends, require_room
+from pipeline.engines.encoding import Encoder, ends, require_room, room
 from pipeline.engines.flow import fitting
 from pipeline.engines.options import chosen
 from pipeline.engines.paged import PagedBatch
@@ -77,7 +77,7 @@ class TransformersEngine:
         self.encoder, self.ends = Encoder(self.tokenizer, name), ends(model.generation_config, self.tokenizer)
         self.slots = slots or (32 if device == "cuda" else 48)
         self.pad = self.tokenizer.pad_token_id or 0
-        self.limit = int(getattr(model.config.get_text_config(), "max_position_embeddings", 0)) or 1 << 20
+        self.limit = room(model.config)
         # Whether common beginnings are computed once; None until it was tried. False: never.
         self.shares: bool | None = None
         self.paged = paged.running(name, model) if openvino else None

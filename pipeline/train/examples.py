@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline import templates
+from pipeline.comparison_forms import UNKNOWN
 from pipeline.engines import Context, Form
 from pipeline.engines.encoding import Encoder
-from pipeline.records import Chain, Message, Pair
+from pipeline.records import Chain, Message, Pair, as_json, content_id
 
 Row = tuple[list[int], int]
 """The tokens of a conversation with its answer, and how many come before the answer."""
@@ -17,16 +18,20 @@ Row = tuple[list[int], int]
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a model is asked, in either form, and what it is to say. `source` is where it came from."""
+    """What a model is asked, in either form, and what it is to say. `source` is where it came from.
+
+    An answer that was cut off does not end: the end of the turn, in mid-sentence, is not to be learnt.
+    """
 
     ask: Callable[[Form], Context]
     answer: str
     source: str
+    ends: bool = True
 
 
-def lesson(messages: Sequence[Message], answer: str, source: str) -> Lesson:
+def lesson(messages: Sequence[Message], answer: str, source: str, ends: bool = True) -> Lesson:
     """To answer a conversation."""
-    return Lesson(lambda form: templates.response(form, messages), answer, source)
+    return Lesson(lambda form: templates.response(form, messages), answer, source, ends)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,15 @@ class Preference:
     origin: str
     question: str = ""
 
+    @property
+    def prompt(self) -> str:
+        """What is answered, by what it says: the same prompt may have other ids in other files.
+
+        Comparisons may lack their prompt; then it is the pair's own id of it.
+        """
+        plain = [as_json(message) for message in self.pair.messages]
+        return self.pair.prompt_id if self.pair.messages == UNKNOWN else content_id(plain)
+
 
 def lessons_of(chains: Iterable[Chain], every: bool) -> list[Lesson]:
     """The last revision of each chain, or all of them; the response of a chain without revisions is none."""
@@ -48,7 +62,8 @@ def lessons_of(chains: Iterable[Chain], every: bool) -> list[Lesson]:
     for chain in chains:
         revisions = [step for step in chain.steps if step.kind == "revision" and step.text.strip()]
         for step in revisions if every else revisions[-1:]:
-            lessons.append(lesson(chain.messages, step.text, chain.id))
+            whole = step.finish != "length"
+            lessons.append(lesson(chain.messages, step.text, chain.id, whole))
     return lessons
 
 
@@ -57,11 +72,12 @@ def answered(encoder: Encoder, messages: Sequence[Message], answer: str) -> Row:
     return said(encoder, templates.response(encoder.form, messages), answer)
 
 
-def said(encoder: Encoder, asked: Context, answer: str) -> Row:
-    """The tokens of what is asked, the answer and the turn's end; and how many are the question's."""
+def said(encoder: Encoder, asked: Context, answer: str, ends: bool = True) -> Row:
+    """The tokens of what is asked, the answer and, if it `ends`, the turn's end; and how many are the
+    question's."""
     before = encoder.encode(asked)
     written = encoder.tokens(answer if encoder.form == "chat" else f" {answer.strip()}")
-    return [*before, *written, encoder.tokenizer.eos_token_id], len(before)
+    return [*before, *written, *[encoder.tokenizer.eos_token_id] * ends], len(before)
 
 
 def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tuple[Any, int]:
@@ -76,7 +92,7 @@ def supervised(encoder: Encoder, lessons: Iterable[Lesson], longest: int) -> tup
     rows: list[dict[str, Any]] = []
     out = 0
     for one in lessons:
-        ids, start = said(encoder, one.ask(encoder.form), one.answer)
+        ids, start = said(encoder, one.ask(encoder.form), one.answer, one.ends)
         if len(ids) > longest:
             out += 1
             continue

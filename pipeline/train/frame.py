@@ -43,6 +43,7 @@ def train(folder: RunDir, stage: str, config: Training, make: MakeTrainer, save:
             with in_plain_words(folder):
                 score_answers_alone()
                 trainer = make(arguments(folder, config), [Telling(log, stop, stage)])
+                hold_to_its_beginning(trainer)
                 last = newest(RunDir(folder.leader))
                 if not last or not _at_its_end(trainer, last):
                     trainer.train(resume_from_checkpoint=last)
@@ -252,6 +253,17 @@ def whole_folder(goal: Path) -> Iterator[Path]:
     yield aside
     shutil.rmtree(goal, ignore_errors=True)
     os.replace(aside, goal)
+
+
+def hold_to_its_beginning(trainer: Any) -> None:
+    """Give a frozen reference, where there is one, the weights that training begins with.
+
+    TRL loads it from the folder of the base: an adapter that was merged to train all weights is not in it.
+    """
+    reference = getattr(trainer, "ref_model", None)
+    if reference is not None:
+        bare = trainer.accelerator.unwrap_model
+        bare(reference).load_state_dict(bare(trainer.model).state_dict())
 
 
 def _ended(folder: RunDir, log: EventLog) -> int:

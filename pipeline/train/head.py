@@ -99,7 +99,7 @@ class HeadTrainer:
         d = (self.states[a] - self.states[b]) / spread
         p = np.array([one.p for one in self.pairs])
         say(f"all answers are read: the head is fitted to {len(p):,} pairs")
-        weights, strength, loss = fit(d, p, [one.pair.prompt_id for one in self.pairs])
+        weights, strength, loss = fit(d, p, [one.prompt for one in self.pairs])
         with torch.no_grad():
             self.model.score.weight.copy_(torch.from_numpy(weights / spread)[None])
         setattr(self.model.config, AVERAGED, True)

@@ -53,8 +53,9 @@ def compared(d: np.ndarray, preferences: Sequence[Preference]) -> Compared:
     """The model's P(a better) = σ(d) beside the sides that the labels favour; d is score a less score b."""
     p = np.exp(-np.logaddexp(0, -d))
     pairs = [preference.pair for preference in preferences]
-    numbers = {prompt: i for i, prompt in enumerate(dict.fromkeys(pair.prompt_id for pair in pairs))}
-    prompts = np.array([numbers[pair.prompt_id] for pair in pairs], np.int64)
+    asked = [preference.prompt for preference in preferences]
+    numbers = {prompt: i for i, prompt in enumerate(dict.fromkeys(asked))}
+    prompts = np.array([numbers[prompt] for prompt in asked], np.int64)
     favoured = agreement.sides(np.array([preference.p for preference in preferences]))
     return beside(pairs, (p, p, p), favoured, prompts)
 

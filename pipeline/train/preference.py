@@ -48,6 +48,11 @@ def train(
     """
     learnt, kept = held_out(preferences, config.heldout, config.seed)
     sets = {"heldout": kept, **(measured_on or {})}
+    if config.targets == "hard":
+        sided = [preference for preference in learnt if preference.p != 0.5]
+        if ties := len(learnt) - len(sided):
+            say(f"{ties} pairs are left out: they favour neither side, and a hard target has to")
+        learnt = sided
     judges = any(preference.question for preference in learnt)
     if config.tuning == "head" and ranks.many() > 1:
         raise UserError("--tuning head reads each answer once, and on one GPU: choose one")
@@ -168,14 +173,14 @@ def held_out(
     learnt: list[Preference] = []
     kept: list[Preference] = []
     for preference in preferences:
-        digest = hashlib.sha256(f"{seed}:heldout:{preference.pair.prompt_id}".encode()).digest()
+        digest = hashlib.sha256(f"{seed}:heldout:{preference.prompt}".encode()).digest()
         (kept if int.from_bytes(digest[:4], "big") < share * 2**32 else learnt).append(preference)
     return learnt, kept
 
 
 def _target(preference: Preference, config: Preferring) -> Preference:
     if config.targets == "hard":
-        return replace(preference, p=1.0 if preference.p >= 0.5 else 0.0)
+        return replace(preference, p=1.0 if preference.p > 0.5 else 0.0)
     return replace(preference, p=min(max(preference.p, config.clamp), 1 - config.clamp))
 
 

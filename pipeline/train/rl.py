@@ -14,6 +14,7 @@ from transformers import TrainerCallback, set_seed
 
 from pipeline import models, templates
 from pipeline.engines import EngineError, Sampling
+from pipeline.engines.encoding import room
 from pipeline.engines.wanting import SHARE, VLLM, quieten, wants_vllm
 from pipeline.events import EventLog
 from pipeline.growing import EXCERPT, say
@@ -46,14 +47,15 @@ def train(
     loaded: list[Loaded] = []
 
     def make(words: Mapping[str, Any], callbacks: list[Any]) -> Any:
-        frame.enough(len(prompts), "prompts", config.least)
         start = load(config, "language")
         loaded.append(start)
+        fitting = _fitting(start, prompts, config)
+        frame.enough(len(fitting), "prompts", config.least)
         [telling] = callbacks
         watch = Watch(telling.log, reward, judge)
         snapshots = Snapshots(folder.folder / SNAPSHOTS, config, start, lineage)
         samples = Samples(telling.log, start.encoder, config.sample_every)
-        return _trainer(config, start, prompts, watch, words, [telling, snapshots, samples])
+        return _trainer(config, start, fitting, watch, words, [telling, snapshots, samples])
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
         rewards = [row["reward"] for row in trainer.state.log_history if "reward" in row]
@@ -63,6 +65,16 @@ def train(
         return figures
 
     return frame.train(folder, "rl", config, make, save)
+
+
+def _fitting(start: Loaded, prompts: Sequence[Prompt], config: Reinforcing) -> list[Prompt]:
+    """The prompts that leave an answer its room; says how many others there are. TRL has no limit."""
+    longest = min(config.max_length, room(start.model.config)) - config.max_tokens
+    form, encoder = start.encoder.form, start.encoder
+    fitting = [p for p in prompts if len(encoder.encode(templates.response(form, p.messages))) <= longest]
+    if out := len(prompts) - len(fitting):
+        say(f"{out} prompts are left out: with an answer they are longer than {longest + config.max_tokens}")
+    return fitting
 
 
 def _trainer(

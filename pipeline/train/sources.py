@@ -13,7 +13,7 @@ import numpy as np
 from pipeline import bounded, comparisons, written
 from pipeline import constitution as constitutions
 from pipeline.calibration import Calibration
-from pipeline.compared_run import aggregated
+from pipeline.compared_run import aggregated, current
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_rows import rows
 from pipeline.records import Axis, Chain, Label, Message, Pair, parse
@@ -132,18 +132,25 @@ def calibrated(preferences: Sequence[Preference], path: Path) -> list[Preference
 
 
 def from_people(path: Path, axis: Axis) -> tuple[list[Preference], Origin]:
-    """The choices in a file of comparisons: certain where a side was chosen, even where it was a tie."""
+    """The choices in a file of comparisons: certain where a side was chosen, even where it was a tie.
+
+    Each annotator's last word on the axis; models' words are no people's, and pass the gate as labels only.
+    """
     found = comparisons.read(path, axis)
     pairs = {pair.id: pair for pair in found.pairs}
     certain = {"a": 1.0, "b": 0.0, "tie": 0.5}
+    judgments = [j for j in current(found.judgments) if j.axis == axis and j.annotator_kind != "model"]
     preferences = [
         Preference(pairs[judgment.pair_id], certain[judgment.choice], judgment.annotator_kind)
-        for judgment in found.judgments
+        for judgment in judgments
         if judgment.choice in certain
     ]
     if not preferences:
-        raise UserError(f"{path}: no choices in this file: expected comparisons that somebody has judged")
-    kinds = sorted({judgment.annotator_kind for judgment in found.judgments})
+        raise UserError(
+            f"{path}: no choices of people in this file, of {axis} responses: expected comparisons that "
+            "somebody has judged"
+        )
+    kinds = sorted({judgment.annotator_kind for judgment in judgments})
     return preferences, {"human": str(path), "axis": axis, "count": len(preferences), "kinds": kinds}
 
 

@@ -71,6 +71,13 @@ def test_rl_prompts_are_seen_whatever_their_case_and_space(run: Make) -> None:
     assert seen.require_heldout([str(rl)], [prompts.from_text("Why?")]) == []
 
 
+def test_rl_prompts_are_seen_in_the_form_they_were_given(run: Make) -> None:
+    rl = run("rl", {})
+    (rl / "inputs").mkdir()
+    (rl / "inputs" / "prompts.txt").write_text("How now?\n")
+    assert "(rl/prompts.txt)" in refused(rl, "how now?")
+
+
 def test_a_list_that_is_long_is_cut_and_counted(run: Make) -> None:
     texts = [f"Question {i}?" for i in range(25)]
     rl = run("rl", {}, inputs__prompts=[{"messages": asked(text)} for text in texts])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.__main__ import main
+from pipeline.pairs import make_pair
+from pipeline.records import Judgment, Message, Source, as_json
+from pipeline.train import sources
 
 
 def said(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -51,6 +55,52 @@ def test_a_judge_that_shares_pairs_with_the_reward_is_refused(
     options = ["--pm", str(tmp_path / "pm"), "--judge", str(tmp_path / "judge"), "--prompts", "red-team"]
     told = said(["rl", *options, "--run", str(tmp_path / "run")], capsys)
     assert "shares 2 training pairs" in told
+
+
+def test_files_to_measure_on_that_have_one_name_go_by_their_folders_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+) -> None:
+    measured: dict[str, object] = {}
+    monkeypatch.setattr("pipeline.train.preference.train", lambda *args: measured.update(args[-1]) or 0)
+    options = ["--written", "harmless", "--model", str(tiny_model), "--run", str(tmp_path / "run"), "--eval"]
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        row = {"prompt": f"Which {name}?", "chosen": "This.", "rejected": "That."}
+        (tmp_path / name / "test.jsonl").write_text(json.dumps(row) + "\n")
+        options.append(str(tmp_path / name / "test.jsonl"))
+    assert main(["pm", *options]) == 0
+    assert list(measured) == ["one/test.jsonl", "two/test.jsonl"]
+
+
+def test_a_run_does_not_go_on_with_other_labels_than_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.train.preference.train", lambda *args: 0)
+    human = tmp_path / "human.jsonl"
+    options = ["pm", "--human", str(human), "--model", str(tiny_model), "--run", str(tmp_path / "run")]
+    human.write_text(json.dumps({"prompt": "Which?", "chosen": "This.", "rejected": "That."}) + "\n")
+    assert main(options) == main(options) == 0
+    human.write_text(json.dumps({"prompt": "Which?", "chosen": "That.", "rejected": "This."}) + "\n")
+    assert "learnt: " in said(options, capsys)
+
+
+def test_of_a_runs_judgments_the_last_words_of_people_on_the_axis_are_learnt(tmp_path: Path) -> None:
+    (tmp_path / "inputs").mkdir()
+    pair = make_pair("p", (Message("user", "Which?"),), "This.", "That.", Source(), Source(), "red_team")
+    (tmp_path / "inputs" / "pairs.jsonl").write_text(json.dumps(as_json(pair)) + "\n")
+    said: list[Any] = [
+        Judgment(pair.id, axis, who, kind, choice, time=f"2026-01-0{day}T00:00:00+00:00")
+        for axis, who, kind, choice, day in (
+            ("harmless", "ann", "person", "a", 1),
+            ("harmless", "ann", "person", "b", 2),
+            ("helpful", "ann", "person", "a", 1),
+            ("harmless", "some-model", "model", "a", 1),
+        )
+    ]
+    (tmp_path / "inputs" / "human.jsonl").write_text("".join(json.dumps(as_json(j)) + "\n" for j in said))
+    preferences, origin = sources.from_people(tmp_path, "harmless")
+    assert [(one.p, one.origin) for one in preferences] == [(0.0, "person")]
+    assert origin["kinds"] == ["person"]
 
 
 def test_an_estimate_starts_nothing(

@@ -135,20 +135,32 @@ def test_a_run_that_failed_after_its_last_step_takes_no_step_more(
 
 
 def test_no_prompt_is_both_learnt_and_held_out() -> None:
-    twice = [Preference(Pair(f"{i}", f"q{i // 2}", ASKED, "a", "b"), 1.0, "ai") for i in range(200)]
+    # Whatever ids it has in the files that it is in.
+    asked = [(Message("user", f"q{i // 2}"),) for i in range(200)]
+    twice = [Preference(Pair(f"{i}", f"id{i}", asked[i], "a", "b"), 1.0, "ai") for i in range(200)]
     learnt, kept = preference.held_out(twice, 0.2, seed=1)
     assert len(learnt) + len(kept) == 200
     assert 20 <= len(kept) <= 60
-    assert not {p.pair.prompt_id for p in learnt} & {p.pair.prompt_id for p in kept}
+    assert not {p.pair.messages for p in learnt} & {p.pair.messages for p in kept}
 
 
 def test_figures_of_pairs_apart_are_on_the_card(
     train: Callable[..., PreferenceModel], tmp_path: Path
 ) -> None:
-    train(preferences(1.0, 40), heldout=0.3)
+    asked = [(Message("user", f"q{i}"),) for i in range(40)]
+    pairs = [Pair(f"p{i}", f"q{i}", asked[i], f"yes yes {i}", f"no no {i}") for i in range(40)]
+    train([Preference(pair, 1.0, "ai") for pair in pairs], heldout=0.3)
     figures = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["figures"]
     assert figures["heldout"]["accuracy"]["value"] == 1.0
     assert figures["heldout"]["pairs"] + figures["pairs"] == 40
+
+
+def test_a_tie_favours_neither_side_so_that_a_hard_target_has_none(
+    train: Callable[..., PreferenceModel], tmp_path: Path
+) -> None:
+    train([*preferences(0.7), *preferences(0.5, 5)], targets="hard", steps=1)
+    card = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())
+    assert card["figures"]["pairs"] == 12
 
 
 def test_pairs_that_are_learnt_from_are_not_measured_on() -> None:

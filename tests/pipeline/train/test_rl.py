@@ -109,6 +109,24 @@ def test_an_adapter_goes_on_from_where_it_was_and_the_kl_is_measured_from_there(
     assert before["parameters"] == after["parameters"]
 
 
+def test_where_all_weights_of_an_adapter_are_trained_the_kl_is_measured_from_it_too(
+    learn: Callable[..., list[dict[str, Any]]], tiny_model: Path, tmp_path: Path
+) -> None:
+    config = Supervised(model=str(tiny_model), steps=6, batch=2, at_once=2, learning_rate=1e-2)
+    lessons = [lesson((Message("user", "Hello"),), "eels eels eels", str(i)) for i in range(4)]
+    assert sft.train(RunDir.open(tmp_path / "sft", {"stage": "sft"}, {}), config, lessons, {}) == 0
+    figures = learn(tmp_path / "sft", tuning="full", steps=2)
+    assert figures[0]["kl"] == pytest.approx(0, abs=1e-6)
+
+
+def test_prompts_that_leave_an_answer_no_room_are_left_out_and_counted(
+    learn: Callable[..., list[dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="there are 0"):
+        learn(max_length=9)
+    assert "4 prompts are left out: with an answer they are longer than 9" in capsys.readouterr().err
+
+
 def test_what_is_said_in_training_is_what_transformers_would_say(
     bundled_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
