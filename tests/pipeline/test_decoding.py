@@ -168,9 +168,16 @@ def test_top_p_draws_from_the_smallest_set_that_reaches_it(top_p: float, kept: i
     assert torch.allclose(drawn(top_p=top_p), expected / expected.sum(), atol=0.015)
 
 
+def test_what_is_as_likely_as_the_last_of_that_set_is_drawn_too() -> None:
+    logits = torch.tensor([[1.0, 0.0, 0.0, 0.0, -1.0]] * 4000)
+    sampling, generator = Sampling(top_p=0.6), torch.Generator().manual_seed(1)
+    tokens = sample(logits, [sampling] * 4000, [generator] * 4000)
+    assert set(tokens.tolist()) == {0, 1, 2, 3}
+
+
 @pytest.mark.parametrize(("spread", "top_p"), [(0.1, 0.9), (1.0, 0.9), (3.0, 0.99), (9.0, 0.5)])
 def test_top_p_of_a_large_vocabulary_is_that_of_a_whole_sort(spread: float, top_p: float) -> None:
-    logits = spread * torch.randn(8, 3000, generator=torch.Generator().manual_seed(0))
+    logits = spread * torch.randn(8, 9000, generator=torch.Generator().manual_seed(0))
     likely, order = torch.softmax(logits.double(), -1).sort(descending=True)
     inside = torch.zeros_like(likely).scatter(1, order, (likely.cumsum(-1) - likely < top_p).double())
     for seed in range(20):
