@@ -59,13 +59,14 @@ def core() -> ov.Core:
     return ov.Core()
 
 
-def compiled(model: Any) -> ov.CompiledModel:
+def compiled(model: Any, exact: bool = False) -> ov.CompiledModel:
     """The graph of a model, ready to run; its inputs are those of OpenVINO's paged attention.
 
-    One more, `sampled_tokens_indices`, are the places of the tokens whose logits come out.
+    One more, `sampled_tokens_indices`, are the places of the tokens whose logits come out. `exact`: computed
+    in fp32, whatever the weights are kept in.
     """
     able = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    narrow = model.dtype == torch.bfloat16 and "BF16" in able
+    narrow = model.dtype == torch.bfloat16 and "BF16" in able and not exact
     if hasattr(model, "merge_and_unload"):  # a copy: training goes on; bf16 would round it
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "All adapters are already merged")  # a word of its own is

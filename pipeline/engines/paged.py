@@ -114,9 +114,10 @@ class PagedModel:
     Not for threads: one batch at a time.
     """
 
-    def __init__(self, model: Any) -> None:
-        """Build and compile it, in seconds. Raises ValueError where its logits are not those of torch."""
-        self.compiled = compiled(model)
+    def __init__(self, model: Any, exact: bool = False) -> None:
+        """Build and compile it, in seconds; `exact` in fp32. Raises ValueError where its logits are not those
+        of torch."""
+        self.compiled = compiled(model, exact)
         self.request = self.compiled.create_infer_request()
         self.blocks = Blocks()
         self.vocabulary = model.get_output_embeddings().weight.shape[0]
@@ -239,10 +240,13 @@ class PagedModel:
         self.blocks.add(new - old)
 
 
-def running(name: str, model: Any) -> PagedModel | None:
-    """A model as OpenVINO runs it, where that can, has the memory for it, and says the same as torch."""
+def running(name: str, model: Any, exact: bool = False) -> PagedModel | None:
+    """A model as OpenVINO runs it, where that can, has the memory for it, and says the same as torch.
+
+    `exact`: in fp32, whatever the weights are kept in.
+    """
     try:
-        return PagedModel(model) if fits(model) else None
+        return PagedModel(model, exact) if fits(model) else None
     except (RuntimeError, TypeError, ValueError, KeyError, AttributeError) as error:
         # Whichever way it says that it can't: weights of another build, an operation, other logits.
         log.warning("%s: torch runs it, as OpenVINO can't: %r", name, error)

@@ -37,12 +37,14 @@ from pipeline.engines.decoding import Batch, Rounds, Row, decode, prefill
 from pipeline.engines.encoding import Encoder, ends, require_room, room
 from pipeline.engines.flow import fitting
 from pipeline.engines.options import chosen
-from pipeline.engines.paged import PagedBatch
+from pipeline.engines.paged import PagedBatch, PagedModel
 from pipeline.engines.slots import Slots
 
 LOCAL = {"trust_remote_code": False, "local_files_only": True}
 SCORED_AT_ONCE = 1 << 27
 """Logits that `score` holds at a time: 0.5 GB in fp32."""
+WORTH_COMPILING = 1 << 14
+"""Tokens to score for which a model in bf16 is compiled in fp32 too: some seconds, for a third of theirs."""
 
 
 class TransformersEngine:
@@ -81,6 +83,9 @@ class TransformersEngine:
         # Whether common beginnings are computed once; None until it was tried. False: never.
         self.shares: bool | None = None
         self.paged = paged.running(name, model) if openvino else None
+        # What scores, in fp32. Where the model is in bf16 it is made once, when there is enough to score.
+        self.exact = self.paged if dtype == torch.float32 else None
+        self._may_compile = self.paged is not None and self.exact is None
         self._info = ModelInfo(
             name=name,
             revision=files.revision,
@@ -124,11 +129,10 @@ class TransformersEngine:
     @torch.inference_mode()
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:
         pairs = self.encoder.scored(contexts, continuations, self.limit)
-        # bf16 is not enough for it.
-        if self.paged and self.model.dtype == torch.float32:
-            return paged_scores.score(self.paged, pairs, SCORED_AT_ONCE)
+        if exact := self._exactly(sum(len(before) + len(after) for before, after in pairs)):
+            return paged_scores.score(exact, pairs, SCORED_AT_ONCE)
         shares = self._shares()
-        with _in_fp32(self.model):
+        with in_fp32(self.model):
             if shares:
                 return sharing.score(self.model, pairs, SCORED_AT_ONCE)
             return self._score_whole(pairs)
@@ -140,6 +144,13 @@ class TransformersEngine:
         """The tokens that the model sees. Raises EngineError."""
         return self.encoder.encode(context)
 
+    def _exactly(self, tokens: int) -> PagedModel | None:
+        """The model in fp32 as OpenVINO runs it, for so many tokens; None where torch is to score them."""
+        if self._may_compile and tokens > WORTH_COMPILING:
+            self._may_compile = False
+            self.exact = paged.running(self.info.name, self.model, exact=True)
+        return self.exact
+
     def _batch(self) -> Batch:
         if self.paged:
             return PagedBatch(self.paged)
@@ -147,7 +158,7 @@ class TransformersEngine:
 
     def _shares(self) -> bool:
         if self.shares is None:
-            with _in_fp32(self.model):
+            with in_fp32(self.model):
                 self.shares = sharing.possible(self.model)
         return self.shares
 
@@ -218,7 +229,7 @@ def fast_in_bf16(device: str) -> bool:
 
 
 @contextmanager
-def _in_fp32(model: Any) -> Iterator[None]:
+def in_fp32(model: Any) -> Iterator[None]:
     """Compute in fp32 while inside, whatever the weights are kept in.
 
     Each module's weights are widened while it runs, so that the memory of only one is needed twice.

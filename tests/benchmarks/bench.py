@@ -29,7 +29,7 @@ from pipeline.configs import Drawing, Labelling
 from pipeline.engines import Context, Request, Sampling
 from pipeline.engines.decoding import Row
 from pipeline.engines.paged import PagedModel, Passage
-from pipeline.engines.transformers import TransformersEngine
+from pipeline.engines.transformers import TransformersEngine, in_fp32
 from pipeline.records import FewShot, Message
 
 PLAIN = 12
@@ -165,9 +165,12 @@ def first_token(engine: Recording, raw: PagedModel) -> Iterator[Figure]:
 
 
 def labels(engine: Recording) -> Iterator[Figure]:
-    """12 pairs × 16 principles × 2 orders, against a plain pass over as many tokens as had to be computed."""
+    """12 pairs × 16 principles × 2 orders, against a plain pass over as many tokens as had to be computed.
+
+    In fp32, which probabilities need, whatever the model is kept in.
+    """
     ids = torch.randint(100, 1000, (4, 512))
-    with torch.inference_mode():
+    with torch.inference_mode(), in_fp32(engine.model):
         rate = ids.numel() / best(lambda: engine.model.model(input_ids=ids))
     harmless = constitution.load(constitution.shipped()["harmless"])
     asked = Labelling(model="bundled", principles="all", method="choice", form="chat")

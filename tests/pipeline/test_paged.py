@@ -109,6 +109,18 @@ def test_many_positions_wait_for_room(tiny_engine: Any, monkeypatch: pytest.Monk
     assert [s.logprob for s in found] == pytest.approx([s.logprob for s in expected], abs=1e-4)
 
 
+def test_much_to_score_is_scored_in_fp32_though_the_model_is_in_bf16(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = TransformersEngine(str(tiny_model), dtype=torch.bfloat16)
+    by_torch = engine.score(CONTEXTS, CONTINUATIONS)
+    assert engine.exact is None
+    monkeypatch.setattr("pipeline.engines.transformers.WORTH_COMPILING", 1)
+    found = engine.score(CONTEXTS, CONTINUATIONS)
+    assert engine.exact
+    assert [s.logprob for s in found] == pytest.approx([s.logprob for s in by_torch], abs=1e-4)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_an_adapter_speaks_merged(lora: Path, tiny_model: Path, dtype: Any) -> None:
     merged = TransformersEngine(str(lora), dtype=dtype)
