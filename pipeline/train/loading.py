@@ -139,7 +139,8 @@ def _adapted(model: Any, files: models.ModelFiles, config: Training, head: Head)
     model = PeftModel.from_pretrained(
         model, files.adapter, config=shape, is_trainable=going_on, local_files_only=True
     )
-    return (model, True) if going_on else (model.merge_and_unload(), False)
+    # An adapter freezes its base: merged, all of it may be trained again.
+    return (model, True) if going_on else (model.merge_and_unload().requires_grad_(True), False)
 
 
 def _lora(config: Training, head: Head) -> Any:

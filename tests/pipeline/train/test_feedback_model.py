@@ -28,8 +28,8 @@ pytestmark = pytest.mark.training
 
 ASKED = (Message("user", "How are you?"),)
 PAIRS = [
-    Preference(Pair(f"p{i}", f"q{i}", ASKED, f"fine fine {i}", f"bad bad {i}"), 1.0, "written", "Kind?")
-    for i in range(12)
+    Preference(Pair(f"p{i}", f"q{i}", asked, f"fine fine {i}", f"bad bad {i}"), 1.0, "written", "Kind?")
+    for i, asked in ((i, (Message("user", f"How are you, {i}?"),)) for i in range(12))
 ]
 
 

@@ -27,9 +27,9 @@ ASKED = (Message("user", "How are you?"),)
 
 
 def preferences(many: int, p: float = 1.0) -> list[Preference]:
-    return [
-        Preference(Pair(f"p{i}", f"q{i}", ASKED, f"yes yes {i}", f"no no {i}"), p, "ai") for i in range(many)
-    ]
+    asked = [(Message("user", f"How is {i}?"),) for i in range(many)]
+    pairs = [Pair(f"p{i}", f"q{i}", asked[i], f"yes yes {i}", f"no no {i}") for i in range(many)]
+    return [Preference(pair, p, "ai") for pair in pairs]
 
 
 def config(model: Path, **more: Any) -> Preferring:

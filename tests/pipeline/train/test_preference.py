@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ def preferences(p: float, many: int = 12) -> list[Preference]:
     return [
         Preference(Pair(f"p{i}", f"q{i}", ASKED, f"yes yes {i}", f"no no {i}"), p, "ai") for i in range(many)
     ]
+
+
+def to_other_prompts(labels: Sequence[Preference]) -> list[Preference]:
+    """The same pairs, each of a prompt of its own: these are learnt or held out whole."""
+    asked = [(Message("user", f"How is {i}?"),) for i in range(len(labels))]
+    return [replace(p, pair=replace(p.pair, messages=one)) for p, one in zip(labels, asked, strict=True)]
 
 
 @pytest.fixture
@@ -105,7 +112,7 @@ def test_the_loss_equals_its_closed_form(p: float, tmp_path: Path, tiny_model: P
 def test_a_checkpoint_says_what_it_came_from_and_scores_the_same_when_loaded_again(
     train: Callable[..., PreferenceModel], tmp_path: Path, tiny_model: Path
 ) -> None:
-    pm = train(preferences(0.9), tuning="lora", heldout=0.3)
+    pm = train(to_other_prompts(preferences(0.9)), tuning="lora", heldout=0.3)
     card = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())
     assert (card["method"], card["base"], card["step"]) == ("pm", str(tiny_model), 30)
     assert 576 < card["trained"] < card["parameters"]  # the head's 576 and the matrices that were merged
@@ -147,9 +154,7 @@ def test_no_prompt_is_both_learnt_and_held_out() -> None:
 def test_figures_of_pairs_apart_are_on_the_card(
     train: Callable[..., PreferenceModel], tmp_path: Path
 ) -> None:
-    asked = [(Message("user", f"q{i}"),) for i in range(40)]
-    pairs = [Pair(f"p{i}", f"q{i}", asked[i], f"yes yes {i}", f"no no {i}") for i in range(40)]
-    train([Preference(pair, 1.0, "ai") for pair in pairs], heldout=0.3)
+    train(to_other_prompts(preferences(1.0, 40)), heldout=0.3)
     figures = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["figures"]
     assert figures["heldout"]["accuracy"]["value"] == 1.0
     assert figures["heldout"]["pairs"] + figures["pairs"] == 40
