@@ -57,16 +57,14 @@ class Launcher:
         self._children[child.pid] = child
         give_way(child.pid)
         try:
-            return Holder(child.pid, psutil.Process(child.pid).create_time())
+            return Holder.of(child.pid)
         except psutil.Error:  # over already, and someone else's child
             return Holder(child.pid, 0.0)
 
     def alive(self, holder: Holder) -> bool:
         """Whether this very process still works. Reaps it where it was ours and has ended."""
         child = self._children.get(holder.pid)
-        if child is not None and child.poll() is not None:
-            return False
-        return holder.alive()
+        return child.poll() is None if child is not None else holder.alive()
 
     def status(self, holder: Holder) -> int | None:
         """How an ended process ended, minus the signal's number for a killed one; None if nobody knows."""
@@ -137,7 +135,7 @@ def find(folder: Path) -> Holder | None:
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             if "pipeline" in words and "--run" in words and str(folder) in words:
-                holder = Holder(process.pid, process.create_time())
+                holder = Holder.of(process.pid)
                 if holder.alive():
                     found.append(holder)
     return min(found, key=lambda holder: holder.started, default=None)  # the one that started the others

@@ -80,10 +80,9 @@ def _harden(con: Any, folder: Path) -> None:
 
 def _explained(folder: Path, error: duckdb.Error) -> UserError:
     """DuckDB's failure to open a file, as what a person can do about it."""
+    if busy := lock.held_by_another(folder.name, error):
+        return busy
     text = str(error)
-    if re.search(r"Could not set lock|used by another process", text):
-        pid = re.search(r"PID (\d+)", text)
-        return lock.busy(folder.name, int(pid[1]) if pid else None)
     if re.search(r"Permission denied|Read-only file system|No space left", text):
         return UserError(f"Can't open the session {folder}: {text}")
     if re.search(r"version number|newer version of DuckDB|newer DuckDB", text):

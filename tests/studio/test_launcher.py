@@ -86,6 +86,12 @@ def test_another_process_of_that_number_is_not_ours(launched: tuple[Launcher, Pa
     made.kill(earlier)
 
 
+def test_a_child_lives_whatever_the_clock_says(launched: tuple[Launcher, Path]) -> None:
+    made, folder = launched
+    holder = made.start(["sleep"], folder, "")
+    assert made.alive(Holder(holder.pid, psutil.Process(holder.pid).create_time() - 100))
+
+
 def test_a_dead_child_that_nobody_reaped_is_dead(launched: tuple[Launcher, Path]) -> None:
     made, folder = launched
     holder = made.start(["sleep"], folder, "")
