@@ -93,8 +93,9 @@ def free(home: Path, name: str) -> Path:
 
 
 def _unborn(entry: Path) -> bool:
-    """Whether this is only what a kill left of a session that was being made."""
-    return entry.is_dir() and {file.name for file in entry.iterdir()} <= {LOCK, f"{FILE}.new"}
+    """Whether this is only what a kill or a full disk left of a session that was being made."""
+    left = {LOCK, f"{FILE}.new", f"{FILE}.new.wal"}
+    return entry.is_dir() and {file.name for file in entry.iterdir()} <= left
 
 
 def create_session(home: Path, name: str) -> Path:

@@ -71,7 +71,8 @@ def test_a_new_session_is_empty_and_its_name_taken_from_then_on(tmp_path: Path) 
 
 def test_what_a_kill_left_of_a_new_session_takes_no_name(tmp_path: Path) -> None:
     (tmp_path / "alpha").mkdir()
-    (tmp_path / "alpha" / "session.duckdb.new").write_bytes(b"half")
+    for name in ("session.duckdb.new", "session.duckdb.new.wal"):
+        (tmp_path / "alpha" / name).write_bytes(b"half")
     sessions.create_session(tmp_path, "alpha")
     assert sessions.list_sessions(tmp_path) == ["alpha"]
 
