@@ -157,10 +157,12 @@ class Jobs:
             self._launcher.forget(process.holder)
 
     def _press(self, run: Run, process: runs.Process) -> None:
-        """Ask once, and after the grace not any more."""
-        if run.id not in self._asked:
+        """Ask until it was heard, and after the grace not any more.
+
+        A studio that was started again asks once more: a process takes that for the same stop.
+        """
+        if run.id not in self._asked and self._launcher.ask(process.holder):
             self._asked.add(run.id)
-            self._launcher.ask(process.holder)
         elif (datetime.now(UTC) - run.since).total_seconds() > self._patience(run):
             self._launcher.kill(process.holder)
 

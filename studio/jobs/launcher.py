@@ -75,16 +75,19 @@ class Launcher:
         """Its end has been dealt with."""
         self._children.pop(holder.pid, None)
 
-    def ask(self, holder: Holder) -> None:
-        """Ask a process to stop: it saves what it has and ends by itself."""
+    def ask(self, holder: Holder) -> bool:
+        """Ask a process to stop: it saves what it has and ends by itself. False where nobody heard it."""
+        heard = False
         if not self.alive(holder):
-            return
+            return heard
         with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
             process = psutil.Process(holder.pid)
-            # The launcher of several would give them 30 seconds, and a checkpoint may take longer.
-            asked = process.children() if ACCELERATE in process.cmdline() else [process]
-            for one in asked:
+            # The launcher of several would give them 30 seconds, and a checkpoint may take longer. Until it
+            # has started them there is nobody to ask.
+            for one in process.children() if ACCELERATE in process.cmdline() else [process]:
                 one.send_signal(signal.SIGTERM)
+                heard = True
+        return heard
 
     def kill(self, holder: Holder) -> None:
         """End a process, and what it has started, at once."""

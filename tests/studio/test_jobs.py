@@ -20,6 +20,7 @@ from studio.jobs.jobs import Jobs
 from studio.store import chains, runs
 from studio.store.chains import ChainFilter
 from studio.store.database import Store
+from studio.store.lock import Holder
 from studio.store.runs import ACTIVE
 
 MINIMAL = constitution.load(constitution.shipped()["minimal"])
@@ -184,6 +185,20 @@ def test_a_process_that_does_not_listen_is_killed_after_the_grace(
     assert state(store, id) == "stopped"
     assert process
     assert not process.holder.alive()
+
+
+def test_a_stop_is_asked_for_until_it_is_heard(
+    store: Store, jobs: Jobs, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id, answers = start(1), [False, True]
+    with store.tx() as tx:
+        runs.set_state(tx, id, "stopping", ["waiting"])
+        runs.add_process(tx, id, Holder(2**30, 1.0), "")
+    monkeypatch.setattr(jobs._launcher, "alive", lambda holder: True)
+    monkeypatch.setattr(jobs._launcher, "ask", lambda holder: answers.pop(0))
+    for _ in range(3):
+        jobs.look()
+    assert answers == []
 
 
 def test_the_next_studio_takes_over_a_live_run(store: Store, jobs: Jobs, start: Start) -> None:
