@@ -105,8 +105,7 @@ def sft(args: argparse.Namespace) -> int:
         return 0
     folder = _open(args.run, "sft", config, origins, {})
     if prompts:
-        kept = folder.outputs / helpful.SAMPLED
-        lessons += helpful.sample(by, prompts, config.seed, config.helpful_tokens, kept)
+        lessons += helpful.sample(by, prompts, config.seed, config.helpful_tokens, folder)
     say(f"{len(lessons)} examples, {revised} of them revisions")
     return stage.train(folder, config, lessons, {"sources": origins, "seed": config.seed})
 

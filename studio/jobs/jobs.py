@@ -173,7 +173,9 @@ class Jobs:
         """How a run ended: by its own last word, or by what is left to see."""
         last = runs.last_event(self._store, run.id, after=process.after if process else 0)
         if last and last.kind == "finished":
-            return ("done", "") if last.data.get("status") == "done" else ("stopped", "")
+            if last.data.get("status") == "done":
+                return "done", ""
+            return "stopped", str(last.data.get("reason") or "")
         if run.state == "stopping":
             return "stopped", ""
         if not self.of(run.id).is_dir():

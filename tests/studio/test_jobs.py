@@ -15,13 +15,14 @@ import pytest
 from pipeline import constitution, prompts
 from pipeline.configs import Drawing
 from pipeline.errors import UserError
+from studio.components import run_view
 from studio.jobs import batch, queue
 from studio.jobs.jobs import Jobs
 from studio.store import chains, runs
 from studio.store.chains import ChainFilter
 from studio.store.database import Store
 from studio.store.lock import Holder
-from studio.store.runs import ACTIVE
+from studio.store.runs import ACTIVE, Event
 
 MINIMAL = constitution.load(constitution.shipped()["minimal"])
 Start = Callable[..., str]
@@ -199,6 +200,19 @@ def test_a_stop_is_asked_for_until_it_is_heard(
     for _ in range(3):
         jobs.look()
     assert answers == []
+
+
+def test_a_run_that_stopped_by_itself_says_why(store: Store, jobs: Jobs, start: Start) -> None:
+    id, why = start(1), {"status": "stopped", "reason": "the limit for servers is reached"}
+    with store.tx() as tx:
+        runs.set_state(tx, id, "running", ["waiting"])
+        runs.add_process(tx, id, Holder(2**30, 1.0), "")
+        runs.add_events(tx, id, [Event(1, 1, "finished", "2026-01-01T00:00:00+00:00", why)])
+    jobs.look()
+    run = runs.load(store, id)
+    assert run
+    assert (run.state, run.detail) == ("stopped", why["reason"])
+    assert why["reason"] in run_view.detail(store, run, jobs.folder)
 
 
 def test_the_next_studio_takes_over_a_live_run(store: Store, jobs: Jobs, start: Start) -> None:
