@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Jobs:
         self._grace = grace
         self._launcher = Launcher()
         self._asked: set[str] = set()
+        self._troubled: set[str] = set()
         self._wake, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
 
@@ -116,11 +118,24 @@ class Jobs:
     def look(self) -> None:
         """One round: read what is new, settle what has ended, start what may start."""
         for run in runs.in_states(self._store, ACTIVE):
-            self._look_after(run)
+            with self._alone(run):
+                self._look_after(run)
         if queue.waiting(self._store):
             # Asked for only where it matters: to find a GPU takes a moment.
             for run, device in queue.ready(self._store, devices()):
-                self._begin(run, device)
+                with self._alone(run):
+                    self._begin(run, device)
+
+    @contextmanager
+    def _alone(self, run: Run) -> Iterator[None]:
+        """A run that can't be looked after keeps no other waiting; the log has it once, not each round."""
+        try:
+            yield
+            self._troubled.discard(run.id)
+        except Exception:  # a bug, or a full disk
+            if run.id not in self._troubled:
+                self._troubled.add(run.id)
+                log.exception("the run %s could not be looked after", run.id)
 
     def _begin(self, run: Run, device: str) -> None:
         with self._store.tx() as tx:

@@ -202,6 +202,21 @@ def test_a_stop_is_asked_for_until_it_is_heard(
     assert answers == []
 
 
+def test_a_run_that_can_not_be_read_keeps_no_other_waiting(
+    store: Store, jobs: Jobs, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = start(1), start(1)
+    with store.tx() as tx:
+        for id in (bad, good):
+            runs.set_state(tx, id, "running", ["waiting"])
+            runs.add_process(tx, id, Holder(2**30, 1.0), "")
+    (jobs.of(bad) / "events.jsonl").mkdir()
+    for _ in range(2):
+        jobs.look()
+    assert (state(store, bad), state(store, good)) == ("running", "lost")
+    assert [record.args for record in caplog.records] == [(bad,)]
+
+
 def test_a_run_that_stopped_by_itself_says_why(store: Store, jobs: Jobs, start: Start) -> None:
     id, why = start(1), {"status": "stopped", "reason": "the limit for servers is reached"}
     with store.tx() as tx:
