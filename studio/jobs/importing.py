@@ -162,6 +162,8 @@ def _copy(source: Path, target: Path) -> None:
         os.replace(aside, target)
     except OSError as error:  # shutil's own error is one too
         raise UserError(f"{source}: can't be copied: {error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)  # on a full disk, half a copy is what fills it
 
 
 def _state(store: Store, run: NewRun) -> State:

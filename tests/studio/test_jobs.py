@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from pipeline import constitution, prompts
-from pipeline.configs import Drawing
+from pipeline.configs import Answering, Drawing
 from pipeline.errors import UserError
 from studio.components import run_view
 from studio.jobs import batch, queue
@@ -275,6 +276,17 @@ def test_a_deleted_run_takes_its_folder_but_not_its_chains(store: Store, jobs: J
     assert not jobs.of(id).exists()
     assert runs.listed(store) == []
     assert kept(store, id) == 2
+
+
+def test_inputs_that_find_no_room_leave_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(prompts, "write", full)
+    folder = store.folder / "runs"
+    with pytest.raises(UserError, match="No space left"):
+        batch.prepare_pairs(store, folder, [prompts.from_text("Hi")], Answering(), "", "ann")
+    assert list(folder.iterdir()) == []
 
 
 def test_a_constitution_that_no_critique_can_use_is_refused_before_the_queue(
