@@ -153,11 +153,6 @@ def of_content(store: Reader, content: str) -> Run | None:
     return _run(rows[0]) if rows else None
 
 
-def exists(store: Reader, id: str) -> bool:
-    """Whether a run of this id was ever there."""
-    return bool(store.query("SELECT 1 FROM runs WHERE id = ? LIMIT 1", [id]))
-
-
 def add_process(tx: Tx, run: str, holder: Holder, device: str) -> None:
     """Say which process works on a run now."""
     tx.query(

@@ -68,6 +68,8 @@ def test_one_that_was_deleted_may_come_again(store: Store, headless: Path) -> No
     assert second.new
     assert [run.id for run in runs.listed(store)] == [second.id]
     assert len(store.query("SELECT 1 FROM chains")) == 2
+    assert (second.id, second.made) == (first.id, 2)
+    assert chains.count_chains(store, ChainFilter(run=second.id)) == 2
 
 
 def test_the_constitution_in_force_stays_in_force(store: Store, headless: Path) -> None:
