@@ -60,7 +60,7 @@ class EventLog:
         self._file.close()
 
 
-def _lock(file: IO[str], path: Path) -> None:
+def _lock(file: IO[Any], path: Path) -> None:
     if sys.platform == "win32":
         return  # no lock that ends with its process and lets others read
     import fcntl
@@ -76,13 +76,13 @@ def _lock(file: IO[str], path: Path) -> None:
 
 def held(path: Path) -> bool:
     """Whether a process is at work on the run of this log, as far as the system can tell."""
-    if not path.exists():
-        return False
-    with path.open("a", encoding="utf-8") as file:
-        try:
+    try:
+        with path.open("rb") as file:  # not to write: it may lie on a disk that can only be read
             _lock(file, path)
-        except UserError:
-            return True
+    except UserError:
+        return True
+    except OSError:  # there is none, or the disk knows no locks
+        return False
     return False
 
 

@@ -180,7 +180,11 @@ def _announce(folder: RunDir, log: EventLog, name: str, rows: int) -> int:
 
 
 class Stop:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process as usual."""
+    """Set by the first SIGINT or SIGTERM; a second SIGINT ends the process as usual.
+
+    A second SIGTERM does not: whoever watches a run in the background may ask twice, as a studio does that
+    was started again, and what is being saved then would be lost.
+    """
 
     def __init__(self) -> None:
         self._asked = False
@@ -191,7 +195,8 @@ class Stop:
 
     def __call__(self, number: int, frame: object) -> None:
         self._asked = True
-        signal.signal(number, signal.SIG_DFL)
+        if number == signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)
 
     @classmethod
     @contextmanager

@@ -106,8 +106,7 @@ def sft(args: argparse.Namespace) -> int:
     learnt = [["".join(_text(one.ask("plain"))), one.answer, one.ends] for one in lessons]
     folder = _open(args.run, "sft", config, origins, {}, learnt=content_id(learnt))
     if prompts:
-        kept = folder.outputs / helpful.SAMPLED
-        lessons += helpful.sample(by, prompts, config.seed, config.helpful_tokens, kept)
+        lessons += helpful.sample(by, prompts, config.seed, config.helpful_tokens, folder)
     say(f"{len(lessons)} examples, {revised} of them revisions")
     return stage.train(folder, config, lessons, {"sources": origins, "seed": config.seed})
 

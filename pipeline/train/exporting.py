@@ -53,6 +53,11 @@ def export(checkpoint: Path, to: Path, merged: bool, portable: bool = False, tel
         (folder / "README.md").write_text(readme, "utf-8")
 
 
+def unfinished(to: Path) -> Path:
+    """Where an export is written until it is complete: what one that was killed leaves."""
+    return to.with_name(f".{to.name}.writing")
+
+
 def _require_free(to: Path, source: Path) -> None:
     try:
         if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -66,7 +71,7 @@ def _require_free(to: Path, source: Path) -> None:
 @contextmanager
 def _appearing(goal: Path) -> Iterator[Path]:
     """A folder to fill, which has its name only when the block is done, and is gone if it fails."""
-    aside = goal.with_name(f".{goal.name}.writing")
+    aside = unfinished(goal)
     try:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)

@@ -5,7 +5,6 @@ The paper samples them from its helpful model. A file of answered conversations 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +12,12 @@ from pipeline import pairs, prompts, templates
 from pipeline.engines import Completion, Request, Sampling, TooLong
 from pipeline.engines.freeing import free
 from pipeline.engines.opening import loaded
+from pipeline.engines.spending import USAGE, Purse
 from pipeline.errors import UserError
-from pipeline.growing import Stop, say
+from pipeline.growing import Growing, Stop, say
 from pipeline.prompt_rows import rows
 from pipeline.records import Message, Prompt, as_json, parse
-from pipeline.rundir import read_rows, write_atomically
+from pipeline.rundir import RunDir, read_rows
 from pipeline.stage_inputs import read_prompts
 from pipeline.train.examples import Lesson, lesson
 
@@ -42,29 +42,47 @@ def asked(name: Path, many: int) -> list[Prompt]:
     return list(found.prompts[:many])
 
 
-def sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int, kept: Path) -> list[Lesson]:
+def sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int, folder: RunDir) -> list[Lesson]:
     """A sampled answer to each prompt, at temperature 1; empty and unfinished ones are none.
 
-    Written to `kept`, where a run that goes on finds them again. Raises UserError where it was stopped.
+    Kept in the run as they come: one that goes on neither waits nor pays for them again. Raises UserError
+    where it was stopped, and where servers' models may use no more.
     """
+    kept = folder.outputs / SAMPLED
     if not kept.is_file():
-        answers = _sample(model, every, seed, max_tokens)
+        with Growing(folder, SAMPLED, lambda row: str(row["id"])) as output:
+            _sample(model, every, seed, max_tokens, output, Purse.from_environment(folder.folder / USAGE))
+            found = [prompt.id for prompt in every if output.rows[prompt.id]["messages"]]
+            say(f"{len(found):,} of them came to an end within {max_tokens} tokens, and are learnt")
+            output.finish(found)
         free()  # for the model that is trained
-        write_atomically(kept, "".join(json.dumps(row) + "\n" for row in answers))
     return [
         lesson([parse(Message, m) for m in row["messages"][:-1]], row["messages"][-1]["content"], row["id"])
         for row in read_rows(kept)
     ]
 
 
-def _sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int) -> list[dict[str, object]]:
+def _sample(
+    model: str, every: Sequence[Prompt], seed: int, max_tokens: int, output: Growing, purse: Purse
+) -> None:
+    """Keep a row for each prompt that has none yet; one without messages says that no answer came."""
     say(f"{len(every):,} helpful answers, sampled from {model}")
-    engine = loaded(model)
-    found: dict[int, str] = {}
+    missing = [prompt for prompt in every if prompt.id not in output.rows]
+    if not missing:
+        return
+    if len(missing) < len(every):
+        say(f"going on: {len(every) - len(missing):,} of {len(every):,} are there")
+    engine = loaded(model, purse)
 
     def take(i: int, outcome: Completion | TooLong) -> None:
-        if isinstance(outcome, Completion) and outcome.finish == "stop" and outcome.text.strip():
-            found[i] = outcome.text.strip()
+        said: list[object] = []
+        if isinstance(outcome, Completion):
+            if outcome.finish == "cancelled":
+                return
+            if outcome.finish == "stop" and outcome.text.strip():
+                answer = {"role": "assistant", "content": outcome.text.strip()}
+                said = [*map(as_json, missing[i].messages), answer]
+        output.keep({"id": missing[i].id, "messages": said})
 
     with Stop.on_signals() as stop:
         engine.flow(
@@ -73,19 +91,11 @@ def _sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int) -> 
                     templates.response(engine.info.form, prompt.messages),
                     Sampling(max_tokens, 1.0, seed=pairs.response_seed(seed, prompt.id, 0)),
                 )
-                for prompt in every
+                for prompt in missing
             ],
             take,
             lambda at, text: None,
             stop.is_set,
         )
         if stop.is_set():
-            raise UserError("stopped while helpful answers were sampled; the same command begins them again")
-    say(f"{len(found):,} of them came to an end within {max_tokens} tokens, and are learnt")
-    return [
-        {
-            "id": every[i].id,
-            "messages": [*map(as_json, every[i].messages), {"role": "assistant", "content": found[i]}],
-        }
-        for i in sorted(found)
-    ]
+            raise UserError("stopped while helpful answers were sampled; the same command goes on from here")

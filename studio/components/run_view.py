@@ -212,7 +212,7 @@ def meter(now: Figures, run: Run) -> str:
 
 
 def _why(run: Run) -> str:
-    if run.state in ("failed", "lost") and run.detail:
+    if run.state in ("failed", "lost", "stopped") and run.detail:
         return f'<div class="cai-error" role="status">{escape(run.detail)}</div>'
     if run.state == "stopping":
         what = "step and saves a checkpoint" if trains(run) else f"token and keeps each complete {noun(run)}"

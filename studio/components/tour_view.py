@@ -77,7 +77,7 @@ def _hint(tour: Queued) -> str:
         return f'<p class="cai-muted">The run of {escape(gone)} was deleted: start a new tour.</p>'
     if not tour.resumable or at is None:
         return ""
-    if at.state in ("stopped", "cancelled"):
+    if at.state == "cancelled" or (at.state == "stopped" and not at.detail):
         return '<p class="cai-muted">It is stopped. <b>Resume</b> goes on with this stage.</p>'
     log = f'<a href="runs?run={quote(at.id)}">its run</a>'
     return (

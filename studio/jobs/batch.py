@@ -6,6 +6,7 @@ chains are drawn is in section 3.1 of the paper, how pairs are made and labelled
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -119,15 +120,18 @@ def _under(run: NewRun, constitution: Constitution) -> NewRun:
 def put_in_queue(store: Store, folder: Path, run: NewRun, write: Callable[[Path], None]) -> str:
     """Let `write` fill the run's inputs, and put it at the end of the line; returns its id.
 
-    Raises UserError where its folder can't be written.
+    Raises UserError where its folder can't be written; then nothing is left of it.
     """
     store.require_writable()
     inputs = folder / run.id / "inputs"
     try:
         inputs.mkdir(parents=True)
         write(inputs)
-    except OSError as error:
-        raise UserError(f"{inputs}: can't be written: {error}") from error
+    except BaseException as error:
+        shutil.rmtree(folder / run.id, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise UserError(f"{inputs}: can't be written: {error}") from error
+        raise
     # Only now is it a run: a studio that died above leaves a folder that nobody counts.
     with store.tx() as tx:
         runs.add(tx, run, "waiting")

@@ -7,6 +7,7 @@ its export, which then leaves nothing.
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,7 @@ class Exports:
             except subprocess.TimeoutExpired:
                 work.process.kill()
                 work.process.wait()
+            shutil.rmtree(exporting.unfinished(work.goal), ignore_errors=True)  # a killed one can't
 
     @property
     def state(self) -> Export | None:
@@ -109,7 +111,8 @@ class Exports:
         lines = _lines(work)
         problem = ""
         if work.stopped:
-            problem = "Stopped; nothing was left behind."
+            # It may have been complete in that moment.
+            problem = "" if work.goal.exists() else "Stopped; nothing was left behind."
         elif status:
             said = [line.removeprefix("cai: ") for line in lines if line.startswith("cai: ")]
             problem = said[-1] if said else f"The export ended early: {(lines or ['no reason given'])[-1]}"
@@ -144,12 +147,17 @@ def zipped(source: Path, folder: Path, name: str) -> Path:
     goal = free_goal(folder, name)
     exporting.export(source, goal, merged=False, tell=lambda _: None)
     out = goal.with_name(f"{goal.name}.zip")
-    # Weights don't compress: time is all that it would take.
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(goal.iterdir()):
-            archive.write(path, f"{goal.name}/{path.name}")
-            path.unlink()
-    goal.rmdir()
+    try:
+        # Weights don't compress: time is all that it would take.
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+            for path in sorted(goal.iterdir()):
+                archive.write(path, f"{goal.name}/{path.name}")
+                path.unlink()
+    except OSError as error:
+        out.unlink(missing_ok=True)
+        raise UserError(f"{out}: can't be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(goal, ignore_errors=True)
     return out
 
 

@@ -57,13 +57,12 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
     known = runs.of_content(store, content)
     if known:
         return Imported(known.id, known.name, _made(store, known.id, stage), stage.noun, new=False)
-    name = f"{folder.name} (imported)"
     # From the content: an import that was killed half way is done over by the next.
-    id = f"imported-{content}" if not runs.exists(store, f"imported-{content}") else runs.new_id(store)
+    id = f"imported-{content}"
     run = NewRun(
         id=id,
         stage=stage.name,
-        name=name,
+        name=f"{folder.name} (imported)",
         config=config,
         constitution=constitution.version if constitution else None,
         constitution_name=constitution.name if constitution else None,
@@ -77,8 +76,11 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
         keep_version(store, constitution, f"Imported with the run {folder.name}", author)
     ingest(store, run, store.folder / RUNS / id)
     with store.tx() as tx:
-        runs.add(tx, replace(run, total=_total(store, id, stage)), _state(store, run))
-    return Imported(id, name, _made(store, id, stage), stage.noun, new=True)
+        # One that was deleted comes back as itself: what it has made stayed, and says that it is its own.
+        if not runs.set_state(tx, id, _state(store, run), ["deleted"]):
+            runs.add(tx, replace(run, total=_total(store, id, stage)), _state(store, run))
+    back = runs.load(store, id)
+    return Imported(id, back.name if back else run.name, _made(store, id, stage), stage.noun, new=True)
 
 
 def content_of(folder: Path, stage: str) -> str:
@@ -162,6 +164,8 @@ def _copy(source: Path, target: Path) -> None:
         os.replace(aside, target)
     except OSError as error:  # shutil's own error is one too
         raise UserError(f"{source}: can't be copied: {error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)  # on a full disk, half a copy is what fills it
 
 
 def _state(store: Store, run: NewRun) -> State:

@@ -37,6 +37,12 @@ from studio.store.runs import Event, NewRun
 
 EVENTS = "events.jsonl"
 CHUNK = 1 << 18  # bytes: as much as goes into one transaction, which others wait for
+COUNTS = ("seq", "attempt", "done", "total", "rows", "step", "fixed", "tokens")
+MEASURES = ("tokens_per_second", "eta_s")
+WORDS = ("noun", "prompt", "pair")
+"""What an event says by these names is computed with and shown: whole numbers, numbers, texts; or null."""
+LARGEST = 2**63
+"""No number in the store is larger."""
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +129,7 @@ def _rows(run: NewRun, file: str, data: bytes) -> list[dict[str, Any]]:
     for line in data.splitlines():
         try:
             row = json.loads(line)
-        except ValueError:  # two halves of lines, where a kill left one without its end
+        except (ValueError, RecursionError):  # two halves of lines, where a kill left one without its end
             log.warning("run %s: a line of %s is not JSON", run.id, file)
             continue
         if isinstance(row, dict):
@@ -132,12 +138,38 @@ def _rows(run: NewRun, file: str, data: bytes) -> list[dict[str, Any]]:
 
 
 def _event(row: dict[str, Any]) -> Event | None:
+    """The event in a row; None for what is none, which would stand in the way of all that reads it later."""
     try:
+        if not _sound(row) or not _sound_part(row.get("part")):
+            return None
+        json.dumps(row, allow_nan=False)  # a bare NaN is no JSON to the store's own queries
         known = {"seq": int(row["seq"]), "attempt": int(row["attempt"]), "kind": str(row["kind"])}
         rest = {name: value for name, value in row.items() if name not in (*known, "v", "time")}
         return Event(**known, time=str(row["time"]), data=rest)  # type: ignore[arg-type]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
+
+
+def _sound(said: Mapping[str, Any]) -> bool:
+    """Whether what is computed with is of its kind."""
+    return (
+        all(_number(said.get(name)) and not isinstance(said.get(name), float) for name in COUNTS)
+        and all(_number(said.get(name)) for name in MEASURES)
+        and all(isinstance(said.get(name), str | None) for name in WORDS)
+    )
+
+
+def _sound_part(part: Any) -> bool:
+    """The same of what is made before the first row, where that is told."""
+    if part is None:
+        return True
+    return isinstance(part, dict) and _sound(part) and None not in map(part.get, ("noun", "done", "total"))
+
+
+def _number(value: Any) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _record(run: NewRun, kind: type, row: dict[str, Any]) -> Any:

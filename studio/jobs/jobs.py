@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Jobs:
         self._grace = grace
         self._launcher = Launcher()
         self._asked: set[str] = set()
+        self._troubled: set[str] = set()
         self._wake, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
 
@@ -116,11 +118,24 @@ class Jobs:
     def look(self) -> None:
         """One round: read what is new, settle what has ended, start what may start."""
         for run in runs.in_states(self._store, ACTIVE):
-            self._look_after(run)
+            with self._alone(run):
+                self._look_after(run)
         if queue.waiting(self._store):
             # Asked for only where it matters: to find a GPU takes a moment.
             for run, device in queue.ready(self._store, devices()):
-                self._begin(run, device)
+                with self._alone(run):
+                    self._begin(run, device)
+
+    @contextmanager
+    def _alone(self, run: Run) -> Iterator[None]:
+        """A run that can't be looked after keeps no other waiting; the log has it once, not each round."""
+        try:
+            yield
+            self._troubled.discard(run.id)
+        except Exception:  # a bug, or a full disk
+            if run.id not in self._troubled:
+                self._troubled.add(run.id)
+                log.exception("the run %s could not be looked after", run.id)
 
     def _begin(self, run: Run, device: str) -> None:
         with self._store.tx() as tx:
@@ -157,10 +172,12 @@ class Jobs:
             self._launcher.forget(process.holder)
 
     def _press(self, run: Run, process: runs.Process) -> None:
-        """Ask once, and after the grace not any more."""
-        if run.id not in self._asked:
+        """Ask until it was heard, and after the grace not any more.
+
+        A studio that was started again asks once more: a process takes that for the same stop.
+        """
+        if run.id not in self._asked and self._launcher.ask(process.holder):
             self._asked.add(run.id)
-            self._launcher.ask(process.holder)
         elif (datetime.now(UTC) - run.since).total_seconds() > self._patience(run):
             self._launcher.kill(process.holder)
 
@@ -171,7 +188,9 @@ class Jobs:
         """How a run ended: by its own last word, or by what is left to see."""
         last = runs.last_event(self._store, run.id, after=process.after if process else 0)
         if last and last.kind == "finished":
-            return ("done", "") if last.data.get("status") == "done" else ("stopped", "")
+            if last.data.get("status") == "done":
+                return "done", ""
+            return "stopped", str(last.data.get("reason") or "")
         if run.state == "stopping":
             return "stopped", ""
         if not self.of(run.id).is_dir():

@@ -57,16 +57,14 @@ class Launcher:
         self._children[child.pid] = child
         give_way(child.pid)
         try:
-            return Holder(child.pid, psutil.Process(child.pid).create_time())
+            return Holder.of(child.pid)
         except psutil.Error:  # over already, and someone else's child
             return Holder(child.pid, 0.0)
 
     def alive(self, holder: Holder) -> bool:
         """Whether this very process still works. Reaps it where it was ours and has ended."""
         child = self._children.get(holder.pid)
-        if child is not None and child.poll() is not None:
-            return False
-        return holder.alive()
+        return child.poll() is None if child is not None else holder.alive()
 
     def status(self, holder: Holder) -> int | None:
         """How an ended process ended, minus the signal's number for a killed one; None if nobody knows."""
@@ -77,16 +75,19 @@ class Launcher:
         """Its end has been dealt with."""
         self._children.pop(holder.pid, None)
 
-    def ask(self, holder: Holder) -> None:
-        """Ask a process to stop: it saves what it has and ends by itself."""
+    def ask(self, holder: Holder) -> bool:
+        """Ask a process to stop: it saves what it has and ends by itself. False where nobody heard it."""
+        heard = False
         if not self.alive(holder):
-            return
+            return heard
         with contextlib.suppress(ProcessLookupError, PermissionError, psutil.Error):
             process = psutil.Process(holder.pid)
-            # The launcher of several would give them 30 seconds, and a checkpoint may take longer.
-            asked = process.children() if ACCELERATE in process.cmdline() else [process]
-            for one in asked:
+            # The launcher of several would give them 30 seconds, and a checkpoint may take longer. Until it
+            # has started them there is nobody to ask.
+            for one in process.children() if ACCELERATE in process.cmdline() else [process]:
                 one.send_signal(signal.SIGTERM)
+                heard = True
+        return heard
 
     def kill(self, holder: Holder) -> None:
         """End a process, and what it has started, at once."""
@@ -137,7 +138,7 @@ def find(folder: Path) -> Holder | None:
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
             if "pipeline" in words and "--run" in words and str(folder) in words:
-                holder = Holder(process.pid, process.create_time())
+                holder = Holder.of(process.pid)
                 if holder.alive():
                     found.append(holder)
     return min(found, key=lambda holder: holder.started, default=None)  # the one that started the others

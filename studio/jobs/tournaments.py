@@ -71,7 +71,10 @@ def took(store: Reader, run: Run) -> float | None:
     began, ended = (runs.last_event(store, run.id, kind) for kind in ("started", "finished"))
     if not began or not ended or ended.attempt != 1:
         return None
-    return (datetime.fromisoformat(ended.time) - datetime.fromisoformat(began.time)).total_seconds()
+    try:
+        return (datetime.fromisoformat(ended.time) - datetime.fromisoformat(began.time)).total_seconds()
+    except (ValueError, TypeError):  # no times, or such that can't be compared: another program's
+        return None
 
 
 def prepare(

@@ -124,6 +124,8 @@ def restore_backup(folder: Path, backup: Path) -> Path:
             sync(folder)
         except OSError as error:
             raise UserError(f"Can't restore {backup}: {error.strerror or error}") from error
+        finally:
+            new.unlink(missing_ok=True)
         _prune(folder / BACKUPS, "-replaced")
     return aside
 
@@ -171,12 +173,15 @@ def size_text(count: int) -> str:
 def _put_aside(folder: Path, aside: Path) -> None:
     """Keep the file of now under another name, and its log with it."""
     file, log = folder / FILE, folder / f"{FILE}.wal"
-    if log.exists():
+    if file.exists() or log.exists():
         try:
-            duckdb.connect(str(file)).close()  # folds the log into the file
-        except duckdb.Error:
+            duckdb.connect(str(file)).close()  # folds the log into the file; nobody has it open
+        except duckdb.Error as error:
+            if busy := lock.held_by_another(folder.name, error):
+                raise busy from error
             # A broken file, then: its log must not be read into the one that takes its place.
-            os.replace(log, aside.with_name(f"{aside.name}.wal"))
+            if log.exists():
+                os.replace(log, aside.with_name(f"{aside.name}.wal"))
     if not file.exists():
         return
     try:

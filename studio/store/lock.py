@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,22 +18,32 @@ import psutil
 
 from studio.store.errors import SessionBusy
 
-# Process start times are read from a clock that may be corrected while the process runs.
+# Where starts are read from a clock, that may be corrected a little while the process runs.
 SAME_START = 2.0  # seconds
+# A start by ticks since the machine's: above any time in seconds since 1970, and a whole number in a double.
+TICKS = 2.0**36
 # A lock file is empty for the moment between its creation and its first write.
 GRACE = 0.5  # seconds
 
 
 @dataclass(frozen=True)
 class Holder:
-    """A process, told from a later one of the same number by its start (seconds since 1970)."""
+    """A process, told from a later one of the same number by its start.
+
+    `started` is by ticks (`_start`), or seconds since 1970, as other systems and earlier studios have it.
+    """
 
     pid: int
     started: float
 
     @classmethod
     def me(cls) -> Holder:
-        return cls(os.getpid(), psutil.Process().create_time())
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Holder:
+        """The process that has this number now. Raises psutil.Error where there is none."""
+        return cls(pid, _start(psutil.Process(pid)))
 
     def alive(self) -> bool:
         """False if the process ended, even if its number is taken again or its parent never reaped it."""
@@ -40,9 +51,24 @@ class Holder:
             process = psutil.Process(self.pid)
             if process.status() == psutil.STATUS_ZOMBIE:
                 return False
-            return abs(process.create_time() - self.started) < SAME_START
+            if self.started < TICKS:
+                return abs(process.create_time() - self.started) < SAME_START
+            return _start(process) == self.started
         except (psutil.Error, ValueError, OverflowError):
             return False
+
+
+def _start(process: psutil.Process) -> float:
+    """When a process began: by Linux in ticks since the machine's start, with what tells that from others.
+
+    The time of day is no measure of it: set right after a suspend, it would move all starts.
+    """
+    try:
+        machine = int(Path("/proc/sys/kernel/random/boot_id").read_text()[:4], 16) + 1
+        facts = Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return machine * TICKS + int(facts[19])  # field 22 of proc(5): the name before may hold spaces
+    except (OSError, ValueError, IndexError):
+        return float(process.create_time())
 
 
 def take(file: Path, session: str) -> None:
@@ -88,6 +114,15 @@ def busy(session: str, pid: int | None) -> SessionBusy:
     if pid == os.getpid():
         return SessionBusy(session, pid, f"this very process ({pid})")
     return SessionBusy(session, pid, describe(pid) if pid else "another process")
+
+
+def held_by_another(session: str, error: Exception) -> SessionBusy | None:
+    """What DuckDB's error says where another process has the file open; None where it is about else."""
+    text = str(error)
+    if not re.search(r"Could not set lock|used by another process", text):
+        return None
+    pid = re.search(r"PID (\d+)", text)
+    return busy(session, int(pid[1]) if pid else None)
 
 
 def describe(pid: int) -> str:

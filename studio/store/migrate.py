@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -103,7 +104,8 @@ def apply(con: Any, migrations: Sequence[Migration], backup: Path | None) -> Non
             )
             con.execute("COMMIT")
         except duckdb.Error as error:
-            con.execute("ROLLBACK")
+            with suppress(duckdb.Error):  # a COMMIT that failed has ended it already
+                con.execute("ROLLBACK")
             kept = f" A copy from before is {backup}." if backup else ""
             raise MigrationFailed(
                 f"This session's tables could not be brought up to date: change {migration.number:03} "
@@ -115,14 +117,22 @@ def back_up(folder: Path, before: int) -> Path:
     """Copy the session's file to `backups/`, keep the newest five; returns the copy.
 
     The database must be checkpointed and closed: closing any handle on the file, as a copy does, drops
-    the lock that DuckDB holds on it in this process (POSIX).
+    the lock that DuckDB holds on it in this process (POSIX). Raises UserError where it can't be written.
     """
-    (folder / BACKUPS).mkdir(exist_ok=True)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
     copy = folder / BACKUPS / f"session-{stamp}-before-{before:03}.duckdb"
     part = folder / BACKUPS / "session.part"  # one name: what a kill leaves is written over next time
-    shutil.copyfile(folder / FILE, part)
-    os.replace(part, copy)
+    try:
+        part.parent.mkdir(exist_ok=True)
+        shutil.copyfile(folder / FILE, part)
+        os.replace(part, copy)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)  # half a copy takes room on what is mostly a full disk
+        raise UserError(
+            f"Can't copy the session to {copy} before its tables are brought up to date: "
+            f"{error.strerror or error}. The session is as it was; make room for the copy, and open it again."
+        ) from error
     for old in _backups(folder)[:-KEEP]:
         old.unlink()
     return copy

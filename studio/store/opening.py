@@ -58,6 +58,8 @@ def _create(folder: Path, known: Sequence[migrate.Migration]) -> None:
     try:
         migrate.apply(con, known, None)
         con.execute("CHECKPOINT")
+    except duckdb.Error as error:
+        raise _explained(folder, error) from error
     finally:
         con.close()
     os.replace(new, file)
@@ -80,12 +82,14 @@ def _harden(con: Any, folder: Path) -> None:
 
 def _explained(folder: Path, error: duckdb.Error) -> UserError:
     """DuckDB's failure to open a file, as what a person can do about it."""
+    if busy := lock.held_by_another(folder.name, error):
+        return busy
     text = str(error)
-    if re.search(r"Could not set lock|used by another process", text):
-        pid = re.search(r"PID (\d+)", text)
-        return lock.busy(folder.name, int(pid[1]) if pid else None)
-    if re.search(r"Permission denied|Read-only file system|No space left", text):
+    if re.search(r"Permission denied|Read-only file system", text):
         return UserError(f"Can't open the session {folder}: {text}")
+    if re.search(r"No space left|Could not write file", text):
+        room = "free some room on its disk, and do it again"
+        return UserError(f"Can't open the session {folder}: {room}. ({text})")
     if re.search(r"version number|newer version of DuckDB|newer DuckDB", text):
         return SessionNewer(folder / migrate.FILE, text)
     return SessionBroken(folder / migrate.FILE, text, migrate.newest_backup(folder))

@@ -153,11 +153,6 @@ def of_content(store: Reader, content: str) -> Run | None:
     return _run(rows[0]) if rows else None
 
 
-def exists(store: Reader, id: str) -> bool:
-    """Whether a run of this id was ever there."""
-    return bool(store.query("SELECT 1 FROM runs WHERE id = ? LIMIT 1", [id]))
-
-
 def add_process(tx: Tx, run: str, holder: Holder, device: str) -> None:
     """Say which process works on a run now."""
     tx.query(
@@ -237,9 +232,10 @@ def took(store: Reader) -> dict[str, float]:
     """Seconds that each run took that was begun once and came to its end, by the run's id."""
     # By the worker's clock, UTC: a studio that was closed meanwhile saw the end later.
     rows = store.query(
-        "SELECT run, date_diff('millisecond', min(said), max(said)) / 1000 FROM (SELECT run, kind, "
-        "CAST(left(time, 23) AS TIMESTAMP) AS said FROM run_events WHERE kind IN ('started', 'finished')) "
-        "GROUP BY run HAVING count(*) = 2 AND count(DISTINCT kind) = 2"
+        "SELECT run, date_diff('millisecond', min(said), max(said)) / 1000 FROM "
+        "(SELECT run, kind, TRY_CAST(left(time, 23) AS TIMESTAMP) AS said FROM run_events "
+        "WHERE kind IN ('started', 'finished')) GROUP BY run "
+        "HAVING count(*) = 2 AND count(said) = 2 AND count(DISTINCT kind) = 2"
     )
     return dict(rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import platformdirs
 
 from pipeline.errors import UserError
@@ -16,6 +18,7 @@ from studio.store import lock
 from studio.store.backups import held, require_idle, sync
 from studio.store.database import LOCK, Store, require_writable
 from studio.store.migrate import FILE
+from studio.store.runs import RESUMABLE
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 # Windows keeps these for devices, with any suffix and in any case.
@@ -93,8 +96,9 @@ def free(home: Path, name: str) -> Path:
 
 
 def _unborn(entry: Path) -> bool:
-    """Whether this is only what a kill left of a session that was being made."""
-    return entry.is_dir() and {file.name for file in entry.iterdir()} <= {LOCK, f"{FILE}.new"}
+    """Whether this is only what a kill or a full disk left of a session that was being made."""
+    left = {LOCK, f"{FILE}.new", f"{FILE}.new.wal"}
+    return entry.is_dir() and {file.name for file in entry.iterdir()} <= left
 
 
 def create_session(home: Path, name: str) -> Path:
@@ -105,11 +109,20 @@ def create_session(home: Path, name: str) -> Path:
 
 
 def rename_session(home: Path, old: str, new: str) -> Path:
-    """Give a closed session another name; returns its new folder. Raises SessionBusy while it is open."""
+    """Give a closed session another name; returns its new folder. Raises SessionBusy while it is open.
+
+    Raises UserError where that would keep runs from going on.
+    """
     folder, goal = existing(home, old), free(home, new)
     require_writable(folder)
     with held(folder):
         require_idle(folder)
+        if names := _bound_to(folder):
+            raise UserError(
+                f"The session “{old}” can't be renamed yet: runs that wait or can be resumed name a model in "
+                f"its folder, which they would not find again: {', '.join(names)}. "
+                "Let them come to their end, or delete them."
+            )
         try:
             os.rename(folder, goal)
         except OSError as error:
@@ -117,6 +130,22 @@ def rename_session(home: Path, old: str, new: str) -> Path:
         lock.release(goal / LOCK)  # it moved along
     sync(home)
     return goal
+
+
+def _bound_to(folder: Path) -> list[str]:
+    """The runs of a closed session that are to go on and name something by this folder's path."""
+    inside = json.dumps(f"{folder.absolute() / 'runs'}{os.sep}")[1:-1]
+    asked = (
+        "SELECT r.name FROM runs r JOIN run_status s ON s.run = r.id "
+        "WHERE s.state IN (SELECT unnest(?)) AND contains(r.config, ?) ORDER BY r.seq"
+    )
+    try:
+        with duckdb.connect(str(folder / FILE), read_only=True) as con:
+            return [name for (name,) in con.execute(asked, [["waiting", *RESUMABLE], inside]).fetchall()]
+    except duckdb.Error as error:
+        if busy := lock.held_by_another(folder.name, error):
+            raise busy from error
+        return []  # broken, or from before there were runs
 
 
 def _is_checkout(folder: Path) -> bool:

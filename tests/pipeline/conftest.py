@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.engines import Request, SpentError
+
 
 @pytest.fixture
 def terminated() -> Callable[..., list[dict[str, Any]]]:
@@ -31,3 +33,20 @@ def terminated() -> Callable[..., list[dict[str, Any]]]:
         return [json.loads(line) for line in part.read_text("utf-8").splitlines()]
 
     return run
+
+
+class Spent:
+    """A server's engine whose tokens are used up after so many requests."""
+
+    def __init__(self, engine: Any, many: int) -> None:
+        self.engine, self.info, self.many = engine, engine.info, many
+
+    def flow(self, requests: Sequence[Request], *how: Any) -> None:
+        self.engine.flow(requests[: self.many], *how)
+        raise SpentError("the limit for servers is reached")
+
+
+@pytest.fixture
+def spent(scripted: Callable[..., Any]) -> Callable[..., Spent]:
+    """Make an engine that gives these answers, and then has no tokens left."""
+    return lambda *answers: Spent(scripted(*answers), len(answers))

@@ -13,6 +13,7 @@ import pytest
 from pipeline import critique_command
 from pipeline.__main__ import main
 from pipeline.critique import Engines
+from pipeline.growing import Stop
 from pipeline.train.sources import from_chains
 
 ASKED = ["How do I pick a lock?", "Is the moon cheese?", "Write a limerick.", "Who are you?"]
@@ -177,6 +178,13 @@ def test_signals_are_given_back(command: Callable[..., list[str]]) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     assert main(command()) == 0
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_a_second_request_to_end_does_not_kill_what_is_being_saved() -> None:
+    with Stop.on_signals() as stop:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
 
 
 def test_a_run_without_critiques_says_so_and_is_another(

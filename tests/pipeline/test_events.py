@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.events import EventLog
+from pipeline.events import EventLog, held
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
@@ -71,3 +72,18 @@ def test_one_process_at_a_time_works_on_a_run(tmp_path: Path) -> None:
         log.emit("started")
     with EventLog(path) as log:
         assert (log.attempt, log.last) == (2, "started")
+
+
+def test_who_works_on_a_run_is_asked_without_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, as_it_is = tmp_path / "events.jsonl", Path.open
+
+    def read_only(file: Path, mode: str = "r", **more: Any) -> Any:
+        if set(mode) & set("awx+"):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return as_it_is(file, mode, **more)
+
+    with EventLog(path):
+        monkeypatch.setattr(Path, "open", read_only)
+        assert held(path)
+    assert not held(path)
+    assert not held(tmp_path / "none")

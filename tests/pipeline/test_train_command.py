@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline import prompts
 from pipeline.__main__ import main
+from pipeline.engines import SpentError
+from pipeline.engines.spending import Purse
 from pipeline.pairs import make_pair
 from pipeline.records import Judgment, Message, Source, as_json
-from pipeline.train import sources
+from pipeline.rundir import RunDir
+from pipeline.train import helpful, sources
 
 
 def said(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -119,3 +124,24 @@ def test_the_projects_lessons_are_not_counted_as_revisions(
     options = ["--written", "harmless", "--model", str(tiny_model), "--run", str(tmp_path / "run")]
     assert main(["sft", *options]) == 0
     assert ", 0 of them revisions" in capsys.readouterr().err
+
+
+def test_helpful_answers_are_kept_as_they_come_and_paid_by_the_run(
+    tmp_path: Path, scripted: Callable[..., Any], spent: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunDir.open(tmp_path / "run", {"stage": "sft"}, {})
+    asked = [prompts.from_text(f"{n}?") for n in range(4)]
+    later = scripted("Three.", "Four.")
+    engines = [spent("One.", ""), later]
+
+    def load(name: str, purse: Purse) -> Any:
+        purse.pay(name, 1, 1, counted=True)
+        return engines.pop(0)
+
+    monkeypatch.setattr(helpful, "loaded", load)
+    with pytest.raises(SpentError):
+        helpful.sample("m", asked, 0, 9, folder)
+    lessons = helpful.sample("m", asked, 0, 9, folder)
+    assert [one.answer for one in lessons] == ["One.", "Three.", "Four."]
+    assert len(later.requests) == 2
+    assert Purse(log=tmp_path / "run" / "usage.jsonl").spent == 4

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from studio.context import Studio
@@ -59,6 +60,22 @@ class Paused:
 def pausing(scripted: Callable[..., Any]) -> Callable[[str], Paused]:
     """Make an engine that begins this answer, and waits."""
     return lambda answer: Paused(scripted(answer))
+
+
+class FullDisk:
+    """A connection to a database whose disk is full: a commit fails, and ends its transaction."""
+
+    def execute(self, sql: str, params: Any = ()) -> None:
+        if sql == "COMMIT":
+            raise duckdb.IOException('Could not write file "x": No space left on device')
+        if sql == "ROLLBACK":
+            raise duckdb.TransactionException("cannot rollback - no transaction is active")
+
+
+@pytest.fixture
+def full_disk() -> FullDisk:
+    """A connection on which nothing can be committed."""
+    return FullDisk()
 
 
 @pytest.fixture

@@ -174,6 +174,22 @@ def test_an_open_session_is_not_restored(store: Store) -> None:
         restore_backup(store.folder, copy)
 
 
+def test_one_that_is_open_elsewhere_without_a_lock_file_is_not_restored(folder: Path) -> None:
+    store = Store.open(folder)
+    copy = back_up(store)
+    store.close()
+    code = "import sys, duckdb; con = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(folder / "session.duckdb")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(SessionBusy, match=f"process {other.pid}"):
+            restore_backup(folder, copy)
+        other.kill()
+    assert not (folder / "session.duckdb.new").exists()
+    restore_backup(folder, copy)
+
+
 def test_a_backup_that_is_none_is_refused(store: Store) -> None:
     with pytest.raises(UserError, match="no backup"):
         find_backup(store.folder, None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -165,6 +168,39 @@ def test_a_zip_holds_the_checkpoint_and_its_card(studio: Studio, tmp_path: Path)
     assert "pm-of-bundled-1-600/model.safetensors" in names
     assert "pm-of-bundled-1-600/README.md" in names
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("pm-of")] == [out.name]
+
+
+def test_a_zip_that_finds_no_room_leaves_nothing(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zipfile.ZipFile, "write", full)
+    one = every(studio)[seeding.PM]
+    with pytest.raises(UserError, match="No space left"):
+        exporting.zipped(one.source, tmp_path / "zips", one.name)
+    assert list((tmp_path / "zips").iterdir()) == []
+
+
+def test_an_export_that_had_to_be_killed_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "LEAVE", 0.1)
+    code = "import signal, time; signal.signal(2, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    goal, half = tmp_path / "whole", tmp_path / ".whole.writing"
+    half.mkdir()
+    exports = Exports(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as stubborn:
+        assert stubborn.stdout is not None
+        stubborn.stdout.readline()
+        exports._work = exporting._Work("one", goal, stubborn, tmp_path / "log", 0)
+        exports.stop()
+    assert not half.exists()
+    assert exports.state is not None
+    assert exports.state.problem == "Stopped; nothing was left behind."
+    goal.mkdir()  # as if it had been complete in that moment
+    assert exports.state.problem == ""
 
 
 def wait(exports: Exports, seconds: float = 60) -> exporting.Export:

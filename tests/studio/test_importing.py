@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import shutil
@@ -67,6 +68,8 @@ def test_one_that_was_deleted_may_come_again(store: Store, headless: Path) -> No
     assert second.new
     assert [run.id for run in runs.listed(store)] == [second.id]
     assert len(store.query("SELECT 1 FROM chains")) == 2
+    assert (second.id, second.made) == (first.id, 2)
+    assert chains.count_chains(store, ChainFilter(run=second.id)) == 2
 
 
 def test_the_constitution_in_force_stays_in_force(store: Store, headless: Path) -> None:
@@ -79,6 +82,19 @@ def test_the_constitution_in_force_stays_in_force(store: Store, headless: Path) 
     import_run(store, headless)
     assert constitutions.latest(store, "minimal") == mine
     assert len(constitutions.versions(store, "minimal")) == 3
+
+
+def test_a_copy_that_finds_no_room_leaves_nothing(
+    store: Store, headless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, aside: Path, **_: Any) -> None:
+        aside.mkdir(parents=True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(UserError, match="No space left"):
+        import_run(store, headless)
+    assert list((store.folder / "runs").iterdir()) == []
 
 
 def test_links_are_not_followed(store: Store, headless: Path, tmp_path: Path) -> None:

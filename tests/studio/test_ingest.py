@@ -182,6 +182,46 @@ def test_what_is_no_row_is_passed_over(store: Store, tmp_path: Path) -> None:
     assert len(store.query("SELECT 1 FROM chains WHERE run = ?", [run.id])) == 1
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kind": "progress", "done": "12"},
+        {"kind": "progress", "done": 1, "part": {"noun": "answers", "done": "x", "total": 9}},
+        {"kind": "metric", "step": 2**70, "values": {"loss": 1}},
+        {"kind": "metric", "step": 1, "values": {"loss": float("nan")}},
+        {"kind": "finished", "rows": True, "seq": 2**70},
+        {"kind": "skipped", "prompt": ["p"]},
+    ],
+)
+def test_an_event_that_is_none_is_passed_over(store: Store, tmp_path: Path, bad: dict[str, Any]) -> None:
+    run, row = a_run(), {**json.loads(event(2)), **bad}
+    (tmp_path / EVENTS).write_bytes(event(1) + json.dumps(row).encode() + b"\n" + event(3))
+    ingest(store, run, tmp_path)
+    assert store.query("SELECT seq FROM run_events WHERE run = ? ORDER BY seq", [run.id]) == [(1,), (3,)]
+    assert runs.figures(store)[run.id].done == 3
+
+
+def test_a_line_that_is_nested_too_deep_is_passed_over(store: Store, tmp_path: Path) -> None:
+    run = a_run()
+    (tmp_path / EVENTS).write_bytes(b"[" * 100_000 + b"\n" + event(3))
+    ingest(store, run, tmp_path)
+    assert runs.figures(store)[run.id].done == 3
+
+
+def test_a_figure_that_no_float_holds_is_passed_over(store: Store, tmp_path: Path) -> None:
+    run, row = a_run(), {**json.loads(event(1)), "kind": "metric", "step": 1, "values": {"loss": 10**400}}
+    (tmp_path / EVENTS).write_text(json.dumps(row) + "\n")
+    assert ingest(store, run, tmp_path)
+
+
+def test_a_run_whose_times_are_none_took_no_time(store: Store, tmp_path: Path) -> None:
+    run, row = a_run(), {**json.loads(event(1)), "time": "noon"}
+    rows = [{**row, "seq": 1, "kind": "started"}, {**row, "seq": 2, "kind": "finished"}]
+    (tmp_path / EVENTS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ingest(store, run, tmp_path)
+    assert run.id not in runs.took(store)
+
+
 def test_a_line_longer_than_a_chunk_comes_whole(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"a" * 100 + b"\nbb\ncc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -13,14 +14,16 @@ import psutil
 import pytest
 
 from pipeline import constitution, prompts
-from pipeline.configs import Drawing
+from pipeline.configs import Answering, Drawing
 from pipeline.errors import UserError
+from studio.components import run_view
 from studio.jobs import batch, queue
 from studio.jobs.jobs import Jobs
 from studio.store import chains, runs
 from studio.store.chains import ChainFilter
 from studio.store.database import Store
-from studio.store.runs import ACTIVE
+from studio.store.lock import Holder
+from studio.store.runs import ACTIVE, Event
 
 MINIMAL = constitution.load(constitution.shipped()["minimal"])
 Start = Callable[..., str]
@@ -186,6 +189,48 @@ def test_a_process_that_does_not_listen_is_killed_after_the_grace(
     assert not process.holder.alive()
 
 
+def test_a_stop_is_asked_for_until_it_is_heard(
+    store: Store, jobs: Jobs, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id, answers = start(1), [False, True]
+    with store.tx() as tx:
+        runs.set_state(tx, id, "stopping", ["waiting"])
+        runs.add_process(tx, id, Holder(2**30, 1.0), "")
+    monkeypatch.setattr(jobs._launcher, "alive", lambda holder: True)
+    monkeypatch.setattr(jobs._launcher, "ask", lambda holder: answers.pop(0))
+    for _ in range(3):
+        jobs.look()
+    assert answers == []
+
+
+def test_a_run_that_can_not_be_read_keeps_no_other_waiting(
+    store: Store, jobs: Jobs, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = start(1), start(1)
+    with store.tx() as tx:
+        for id in (bad, good):
+            runs.set_state(tx, id, "running", ["waiting"])
+            runs.add_process(tx, id, Holder(2**30, 1.0), "")
+    (jobs.of(bad) / "events.jsonl").mkdir()
+    for _ in range(2):
+        jobs.look()
+    assert (state(store, bad), state(store, good)) == ("running", "lost")
+    assert [record.args for record in caplog.records] == [(bad,)]
+
+
+def test_a_run_that_stopped_by_itself_says_why(store: Store, jobs: Jobs, start: Start) -> None:
+    id, why = start(1), {"status": "stopped", "reason": "the limit for servers is reached"}
+    with store.tx() as tx:
+        runs.set_state(tx, id, "running", ["waiting"])
+        runs.add_process(tx, id, Holder(2**30, 1.0), "")
+        runs.add_events(tx, id, [Event(1, 1, "finished", "2026-01-01T00:00:00+00:00", why)])
+    jobs.look()
+    run = runs.load(store, id)
+    assert run
+    assert (run.state, run.detail) == ("stopped", why["reason"])
+    assert why["reason"] in run_view.detail(store, run, jobs.folder)
+
+
 def test_the_next_studio_takes_over_a_live_run(store: Store, jobs: Jobs, start: Start) -> None:
     id = start(60, tokens=32)
     until(jobs, lambda: kept(store, id) > 0)
@@ -231,6 +276,17 @@ def test_a_deleted_run_takes_its_folder_but_not_its_chains(store: Store, jobs: J
     assert not jobs.of(id).exists()
     assert runs.listed(store) == []
     assert kept(store, id) == 2
+
+
+def test_inputs_that_find_no_room_leave_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(prompts, "write", full)
+    folder = store.folder / "runs"
+    with pytest.raises(UserError, match="No space left"):
+        batch.prepare_pairs(store, folder, [prompts.from_text("Hi")], Answering(), "", "ann")
+    assert list(folder.iterdir()) == []
 
 
 def test_a_constitution_that_no_critique_can_use_is_refused_before_the_queue(

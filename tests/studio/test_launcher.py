@@ -76,6 +76,17 @@ def test_a_stop_is_asked_for_and_a_kill_ends_at_once(launched: tuple[Launcher, P
     made.kill(second)  # nothing is there any more
 
 
+def test_a_stop_that_nobody_hears_yet_is_told(launched: tuple[Launcher, Path]) -> None:
+    made, folder = launched
+    launching = made.start(["sleep", launcher.ACCELERATE], folder, "")  # it has started nobody yet
+    deadline = time.monotonic() + 20
+    while launcher.ACCELERATE not in psutil.Process(launching.pid).cmdline():
+        assert time.monotonic() < deadline
+    assert not made.ask(launching)
+    assert made.alive(launching)
+    assert made.ask(made.start(["sleep"], folder, ""))
+
+
 def test_another_process_of_that_number_is_not_ours(launched: tuple[Launcher, Path]) -> None:
     made, _ = launched
     me = psutil.Process()
@@ -84,6 +95,12 @@ def test_another_process_of_that_number_is_not_ours(launched: tuple[Launcher, Pa
     assert not made.alive(earlier)
     made.ask(earlier)  # or this test would end here
     made.kill(earlier)
+
+
+def test_a_child_lives_whatever_the_clock_says(launched: tuple[Launcher, Path]) -> None:
+    made, folder = launched
+    holder = made.start(["sleep"], folder, "")
+    assert made.alive(Holder(holder.pid, psutil.Process(holder.pid).create_time() - 100))
 
 
 def test_a_dead_child_that_nobody_reaped_is_dead(launched: tuple[Launcher, Path]) -> None:

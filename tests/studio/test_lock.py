@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from studio.store.database import Store
+from studio.store.lock import Holder
 
 
 @pytest.fixture
@@ -50,3 +51,15 @@ def test_the_lock_of_a_zombie_blocks_nobody(folder: Path) -> None:
         time.sleep(0.01)
     Store.open(folder).close()
     zombie.communicate()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="starts are read from a clock here")
+def test_a_clock_that_is_set_right_ends_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    me, born = Holder.me(), psutil.Process().create_time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: born + 100)
+    assert me.alive()
+    assert not Holder(me.pid, me.started + 1).alive()
+
+
+def test_a_holder_that_an_earlier_studio_wrote_down_is_known() -> None:
+    assert Holder(os.getpid(), psutil.Process().create_time()).alive()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -10,7 +13,7 @@ import pytest
 from pipeline.errors import UserError
 from studio.store import settings
 from studio.store.database import MigrationFailed, SessionBroken, SessionNewer, Store
-from studio.store.migrate import Migration, back_up, newest_backup, shipped
+from studio.store.migrate import Migration, apply, back_up, newest_backup, shipped
 
 FIRST = Migration(1, "first", "CREATE TABLE notes (text VARCHAR)")
 SECOND = Migration(
@@ -108,6 +111,22 @@ def test_a_failed_migration_leaves_the_old_state_and_the_backup(folder: Path) ->
     assert store.query("SELECT number FROM migrations") == [(1,)]
     assert store.query("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'half'") == [(0,)]
     store.close()
+
+
+def test_a_commit_that_fails_is_told_as_it_is(full_disk: Any) -> None:
+    with pytest.raises(MigrationFailed, match=r"001 “first” failed: .*No space left"):
+        apply(full_disk, [FIRST], None)
+
+
+def test_a_copy_that_finds_no_room_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(source: Path, goal: Path) -> None:
+        goal.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", half)
+    with pytest.raises(UserError, match=r"No space left on device\. The session is as it was"):
+        Store.open(folder, [FIRST, SECOND])
+    assert list((folder / "backups").iterdir()) == []
 
 
 def test_a_failed_first_migration_leaves_no_session(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import platformdirs
 import pytest
 
 from pipeline.errors import UserError
-from studio.store import sessions, settings
+from studio.store import runs, sessions, settings
 from studio.store.database import SessionBusy, Store
+from studio.store.runs import NewRun
 
 
 def test_cai_home_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -71,7 +72,8 @@ def test_a_new_session_is_empty_and_its_name_taken_from_then_on(tmp_path: Path) 
 
 def test_what_a_kill_left_of_a_new_session_takes_no_name(tmp_path: Path) -> None:
     (tmp_path / "alpha").mkdir()
-    (tmp_path / "alpha" / "session.duckdb.new").write_bytes(b"half")
+    for name in ("session.duckdb.new", "session.duckdb.new.wal"):
+        (tmp_path / "alpha" / name).write_bytes(b"half")
     sessions.create_session(tmp_path, "alpha")
     assert sessions.list_sessions(tmp_path) == ["alpha"]
 
@@ -88,6 +90,30 @@ def test_a_renamed_session_keeps_its_rows_and_opens(tmp_path: Path) -> None:
     store.close()
     assert sessions.list_sessions(tmp_path) == ["beta"]
     assert sessions.describe(tmp_path, "beta").pid is None
+
+
+def test_a_session_is_not_renamed_under_runs_that_name_its_folder(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "alpha")
+    run = NewRun(
+        id="r1",
+        stage="score",
+        name="scores × 9",
+        config={"pm": str(tmp_path / "alpha" / "runs" / "pm")},
+        constitution=None,
+        constitution_name=None,
+        total=9,
+        author="ann",
+    )
+    with store.tx() as tx:
+        runs.add(tx, run, "stopped")
+    store.close()
+    with pytest.raises(UserError, match=r"can't be renamed yet.*scores × 9"):
+        sessions.rename_session(tmp_path, "alpha", "beta")
+    store = Store.open(tmp_path / "alpha")
+    with store.tx() as tx:
+        runs.set_state(tx, "r1", "done", ["stopped"])
+    store.close()
+    assert sessions.rename_session(tmp_path, "alpha", "beta") == tmp_path / "beta"
 
 
 @pytest.mark.parametrize(("old", "new"), [("alpha", "beta"), ("alpha", "../x"), ("gone", "x"), ("..", "x")])

@@ -53,14 +53,16 @@ def by_alternatives(tokens: Sequence[Token], options: Sequence[str], begun: bool
     """
     lead = shared(options)
     said = lead if begun else ""
-    for token in tokens:
+    for at, token in enumerate(tokens):
         rests = _rests(said, lead, options)
         listed = [*token.others, *([] if token.text in dict(token.others) else [(token.text, token.logprob)])]
         blank = not said.strip()
+        # A letter before a word may be an article: then the answer is still to come.
+        alone = blank and not re.match(r"[^\S\n]*\w", "".join(later.text for later in tokens[at + 1 :]))
         mass = [0.0] * len(options)
         for text, logprob in listed:
             word = text.lstrip() if blank else text
-            fits = [j for j, rest in enumerate(rests) if word and _begins(word, rest, options[j], blank)]
+            fits = [j for j, rest in enumerate(rests) if word and _begins(word, rest, options[j], alone)]
             if len(fits) == 1:
                 mass[fits[0]] += math.exp(logprob)
         if sum(mass) > (0 if begun else ENOUGH):
@@ -73,13 +75,16 @@ def by_alternatives(tokens: Sequence[Token], options: Sequence[str], begun: bool
 
 
 def named(answer: str, options: Sequence[str]) -> int | None:
-    """Which option an answer names first: as it is, or its bare letter alone at the beginning."""
+    """Which option an answer names first: as it is, or its bare letter alone at the beginning.
+
+    Not where words follow on its line: “A more careful reading” names none.
+    """
     places = {j: re.search(_spelled(option), answer) for j, option in enumerate(options)}
     found = {j: place.start() for j, place in places.items() if place}
     if found:
         return min(found, key=lambda j: (found[j], -len(options[j])))
     for j, option in enumerate(options):
-        if re.match(rf"\W*{re.escape(_core(option))}(\W|$)", answer):
+        if re.match(rf"\W*{re.escape(_core(option))}[^\S\n]*([^\w\s]|\n|$)", answer):
             return j
     return None
 
@@ -104,14 +109,15 @@ def _spelled(option: str) -> str:
     return rf"(?i:\b{text}\b)" if option.strip().isalpha() else text
 
 
-def _begins(word: str, rest: str, option: str, blank: bool) -> bool:
+def _begins(word: str, rest: str, option: str, alone: bool) -> bool:
+    """Whether a token begins what is still to be said of an option, or is its bare letter, `alone`."""
     if option.strip().isalpha():
         word, rest = word.casefold(), rest.casefold()
         if rest and word.startswith(rest):
             return not word[len(rest) :][:1].isalpha()
     if rest.startswith(word) or word.startswith(rest):
         return True
-    return blank and word.strip() == _core(option)
+    return alone and word.strip() == _core(option)
 
 
 def _core(option: str) -> str:

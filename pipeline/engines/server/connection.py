@@ -177,7 +177,7 @@ class Connection:
             reason += data
             if len(reason) > REASON:
                 break
-        words = said(self.key.hide(bytes(reason)))
+        words = said(self.key, bytes(reason))
         if (status in PASSING or status >= 500) and status not in ((500, 501) if trying else (501,)):
             wait = _wait(response.headers.get("retry-after", ""))
             raise PassingError(f"{self.server.host} is not able to answer ({status}{words})", wait)
@@ -190,7 +190,7 @@ class Connection:
             if len(body) > most:
                 raise EngineError(f"{self.server.host} sends without end: more than {most >> 20} MB")
         try:
-            reply = reading.parsed(self.key.hide(bytes(body)))
+            reply = self.key.parsed(bytes(body))
         except ValueError as error:
             raise EngineError(
                 f"{self.server.url} answers with something else than JSON: is this the address of its API? "
@@ -201,7 +201,7 @@ class Connection:
 
     def _event(self, data: bytes) -> Any:
         try:
-            event = reading.parsed(self.key.hide(data))
+            event = self.key.parsed(data)
         except ValueError as error:
             raise EngineError(f"{self.server.host} streams something else than JSON") from error
         self._failed(event)
@@ -211,7 +211,7 @@ class Connection:
         """Some say 200 first, and then that it failed."""
         if error := reading.dig(reply, "error"):
             code = reading.dig(error, "code")
-            words = said(json.dumps(reply).encode())
+            words = said(self.key, json.dumps(reply).encode())
             if isinstance(code, int) and 400 <= code < 500 and code != 429:
                 raise RefusedError(f"{self.server.host} refuses the request{words}", code, words)
             raise PassingError(f"{self.server.host} failed in the middle of an answer{words}")

@@ -52,7 +52,8 @@ async def work_through(
             if not running:
                 raise purse.empty(waiting[0].tokens)
             done, _ = await asyncio.wait(running, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
+            # One that failed ends it all: what came with it is paid for, and taken first.
+            for task in sorted(done, key=_failed):
                 job = running.pop(task)
                 if after := take(job.index, task.result()):
                     waiting.appendleft(after)
@@ -61,3 +62,7 @@ async def work_through(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _failed(task: asyncio.Task[T]) -> bool:
+    return task.cancelled() or task.exception() is not None

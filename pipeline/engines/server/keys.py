@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
+from pipeline.engines.server import reading
 from pipeline.errors import UserError
 from pipeline.servers import ServerModel
 
@@ -35,6 +37,25 @@ class Key:
     def hide(self, data: bytes) -> bytes:
         """What a server sent, without the key: some repeat it in their errors."""
         return data.replace(self.secret.encode(), HIDDEN.encode()) if self.secret else data
+
+    def parsed(self, data: bytes) -> Any:
+        """The JSON that a server sent, without the key. Raises ValueError."""
+        reply = reading.parsed(self.hide(data))
+        if not self.secret or b"\\" not in data:
+            return reply
+        try:
+            return self._hidden(reply)  # JSON may have written it with escapes
+        except RecursionError as error:
+            raise ValueError("nested too deep") from error
+
+    def _hidden(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace(self.secret, HIDDEN)
+        if isinstance(value, list):
+            return [self._hidden(item) for item in value]
+        if isinstance(value, dict):
+            return {self._hidden(name): self._hidden(item) for name, item in value.items()}
+        return value
 
 
 def find(server: ServerModel) -> Key:

@@ -34,12 +34,16 @@ def refused(server: ServerModel, key: Key, status: int, words: str) -> RefusedEr
     return RefusedError(_message(server, key, status, words), status, words)
 
 
-def said(body: bytes) -> str:
-    """The server's own words, `: ` before them, short and on one line; empty where there are none."""
+def said(key: Key, body: bytes) -> str:
+    """The server's own words, `: ` before them, short and on one line; empty where there are none.
+
+    Without the key, which some repeat.
+    """
     try:
-        reply = reading.parsed(body)
+        reply = key.parsed(body)
     except ValueError:
-        reply = body.decode("utf-8", "replace") if not body.lstrip().startswith(b"<") else ""
+        plain = key.hide(body).decode("utf-8", "replace")
+        reply = "" if plain.lstrip().startswith("<") else plain
     for place in (("error", "message"), ("error",), ("message",), ("detail",), ()):
         if isinstance(words := reading.dig(reply, *place), str) and words.strip():
             plain = "".join(c if c.isprintable() else " " for c in words)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from pipeline.engines import Completion, EngineError, Request, SpentError, TooLong
+from pipeline.engines import Completion, EngineError, Request, SpentError, TooLong, never
+from pipeline.engines.server.jobs import Job, work_through
 from pipeline.engines.spending import Purse
 
 Say = Callable[..., Request]
@@ -122,6 +125,19 @@ def test_no_more_requests_are_in_flight_than_may_be(serving: Any, say: Say) -> N
     serving.always = counting
     assert len(engine.generate([say(f"Number {i}", max_tokens=6) for i in range(12)])) == 12
     assert 1 < seen[0] <= 4
+
+
+def test_what_came_is_taken_before_a_failure_ends_it() -> None:
+    async def exchange(index: int) -> int:
+        if index == 3:
+            raise EngineError("refused")
+        return index
+
+    took: list[int] = []
+    jobs = [Job(index, 1, partial(exchange, index)) for index in range(9)]
+    with pytest.raises(EngineError, match="refused"):
+        asyncio.run(work_through(jobs, lambda index, outcome: took.append(outcome), 9, Purse(), never))
+    assert sorted(took) == [0, 1, 2, 4, 5, 6, 7, 8]
 
 
 def test_an_answer_leads_to_the_next_request(serving: Any, say: Say) -> None:

@@ -37,6 +37,16 @@ def test_a_wrong_one_is_refused_and_not_repeated(serving: Any, monkeypatch: pyte
     assert len(serving.asked) == 1
 
 
+def test_one_that_is_written_with_escapes_is_not_repeated_either(
+    serving: Any, faults: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAI_SERVER_KEY", "abc/def=")
+    told = rb'{"error": {"message": "Incorrect API key provided: abc\/def\u003d"}}'
+    serving.always = faults.bytes(told, kind="application/json")
+    with pytest.raises(EngineError, match=r"provided: \[key\]"):
+        serving.open()
+
+
 def test_one_that_a_header_can_not_hold_is_not_repeated(
     serving: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,6 +131,15 @@ def test_a_verdict_is_a_whole_word_in_any_case() -> None:
     assert choosing.named("Nothing of the kind", VERDICTS) is None
 
 
+def test_an_article_is_no_answer() -> None:
+    article = spoken({"A": 0.6, "B": 0.1}, {" careful": 0.9}, {" reading": 0.9})
+    assert choosing.by_alternatives(article, OPTIONS, begun=False) is None
+    answer = spoken({" (": 0.9}, {"B": 0.6, "A": 0.2})
+    found = choosing.by_alternatives([*article, *answer], OPTIONS, begun=False)
+    assert found is not None
+    assert found[1] - found[0] == pytest.approx(math.log(3))
+
+
 def test_where_it_never_comes_to_an_answer_nothing_is_said() -> None:
     assert choosing.by_alternatives(spoken({"Well": 0.9}, {",": 0.9}), OPTIONS, begun=False) is None
 
@@ -142,6 +151,11 @@ def test_where_it_never_comes_to_an_answer_nothing_is_said() -> None:
         (" A", 0),
         ("B.", 1),
         ("A)", 0),
+        ("**A** is better", 0),
+        ("A\nIt is kinder.", 0),
+        ("B - it is kinder", 1),
+        ("A more careful reading shows the second response is less harmful", None),
+        ("A better one is (B)", 1),
         ("Apples", None),
         ("neither", None),
         ("", None),
