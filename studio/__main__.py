@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     from studio.auth import Accounts
 
-FIRST_PAGE = 10.0
+FIRST_PAGE = 4.0
 """Seconds in which a browser has shown it."""
 
 # Nothing heavy is imported here: `--help` and a mistyped option answer at once.
@@ -138,6 +138,7 @@ def _serve(
 ) -> None:
     import asyncio
     import gc
+    import threading
 
     gc.disable()  # until the first page has been shown
     from studio import example
@@ -154,7 +155,7 @@ def _serve(
     os.environ["GRADIO_TEMP_DIR"] = uploads
 
     from studio.serving import open_browser, serve
-    from studio.startup import collect_from_now_on, without_stub_writing
+    from studio.startup import settle, without_stub_writing
 
     with without_stub_writing():
         from studio.app import build
@@ -164,7 +165,8 @@ def _serve(
     def ready(studio: Studio) -> None:
         sys.stdout.write(f"CAI Studio · session {studio.session} · {url}\n")
         sys.stdout.flush()
-        asyncio.get_running_loop().call_later(FIRST_PAGE, collect_from_now_on)
+        later = threading.Thread(target=settle, name="settle", daemon=True)
+        asyncio.get_running_loop().call_later(FIRST_PAGE, later.start)
         if not options.no_browser and studio.mover.serial == 0:
             open_browser(url, options.window, note=lambda text: _say(f"cai-studio: {text}"))
 

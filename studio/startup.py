@@ -11,11 +11,16 @@ from functools import lru_cache, wraps
 from typing import Any
 
 
-def collect_from_now_on() -> None:
-    """Have Python look for garbage, which it need not while the studio starts: most of what is made stays.
+def settle() -> None:
+    """What can wait until the first page has been shown: the libraries that other pages need, and garbage.
 
-    That is looked through once and then left out: on two cores it took a tenth of a second again and again.
+    Python need not look for it before. Most of what was made stays: that is looked through once and then
+    left out, as it took a tenth of a second again and again.
     """
+    import scipy.sparse
+    import scipy.special
+    import scipy.stats  # noqa: F401
+
     gc.collect()
     gc.freeze()
     gc.enable()
