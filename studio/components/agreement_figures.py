@@ -182,6 +182,8 @@ def _fact(name: str, value: str) -> str:
 
 
 def _interval(figure: Figure) -> str:
+    if not figure.n:  # ties alone
+        return ""
     return f'<span class="cai-ci">[{figure.low:.1%}, {figure.high:.1%}]</span>'
 
 

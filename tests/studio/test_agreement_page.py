@@ -38,6 +38,7 @@ from studio.components import (
 from studio.components.agreement_asked import Asked, Judges
 from studio.components.agreement_data import Picture
 from studio.components.agreement_empty import empty_html
+from studio.components.agreement_figures import headline_html
 from studio.components.agreement_gate import gate_html, top_html
 from studio.components.agreement_pairs import Held, list_html, triage_html
 from studio.components.agreement_section import Listing
@@ -532,6 +533,14 @@ def test_no_text_becomes_markup(studio: Studio) -> None:
     assert "<script" not in html
     chart = charts.intervals([(hostile, Figure(0.5, 0.4, 0.6, 9, 9))])
     assert "<img" not in json.dumps(chart.to_plotly_json(), default=str)
+
+
+def test_ties_alone_give_a_headline_without_an_interval(studio: Studio) -> None:
+    c = look(studio).random
+    ties = replace(c, choice=np.full(len(c), 0.5))
+    html = headline_html(ties, None, "people", 0)
+    assert "–" in html
+    assert "nan%" not in html
 
 
 def test_undefined_figures_are_a_dash_and_small_ones_say_so() -> None:
