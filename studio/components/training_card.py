@@ -111,7 +111,7 @@ def uploaded(studio: Studio, values: Values, name: str, pattern: str) -> Path | 
     if values.get(name):
         return Path(values[name])
     if again := str(values.get("again") or ""):
-        return next(iter(sorted((studio.jobs.of(again) / "inputs").glob(pattern))), None)
+        return next(iter(sorted((studio.jobs.known(again) / "inputs").glob(pattern))), None)
     return None
 
 

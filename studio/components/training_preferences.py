@@ -176,7 +176,7 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
 def _choices(studio: Studio, values: Values, labelled: list[LabelRun]) -> Choices:
     files = [Path(path) for path in values["files"] or ()]
     if not files and values["again"]:
-        human = studio.jobs.of(str(values["again"])) / "inputs" / "human"
+        human = studio.jobs.known(str(values["again"])) / "inputs" / "human"
         files = [path for path in sorted(human.glob("*/*")) if path.is_file()]
     axis: Axis = "helpful" if values["axis"] == "helpful" else "harmless"
     imports = [import_of(value) for value in values["imports"] or ()]

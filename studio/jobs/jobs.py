@@ -67,6 +67,15 @@ class Jobs:
         """A run's folder."""
         return self.folder / id
 
+    def known(self, id: str) -> Path:
+        """The folder of a run that a page names. Raises UserError where this session has no such run.
+
+        What a browser sends need be no id: as a path it would lead out of the session.
+        """
+        if runs.load(self._store, id) is None:
+            raise UserError("that run is not in this session any more: choose another, or reload the page")
+        return self.of(id)
+
     def stop(self, id: str) -> None:
         """End a run and keep what it has; one that waits leaves the queue."""
         with self._store.tx() as tx:

@@ -94,6 +94,14 @@ def test_a_batch_runs_and_its_chains_are_in_the_session(store: Store, jobs: Jobs
     assert (jobs.of(id) / "worker.log").is_file()
 
 
+def test_a_page_names_a_run_of_the_session_and_no_other_folder(jobs: Jobs, start: Start) -> None:
+    id = start(1)
+    assert jobs.known(id) == jobs.of(id)
+    for other in ("", "..", str(jobs.folder), f"../runs/{id}"):
+        with pytest.raises(UserError, match="not in this session"):
+            jobs.known(other)
+
+
 def test_one_at_a_time_in_an_order_that_can_be_changed(store: Store, jobs: Jobs, start: Start) -> None:
     first, second, third = start(1, name="a"), start(1, name="b"), start(1, name="c")
     assert [run.id for run in queue.waiting(store)] == [first, second, third]
