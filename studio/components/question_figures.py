@@ -161,10 +161,7 @@ def _names(every: Sequence[Measured]) -> list[str]:
     """Labels, each once: a model that was measured twice gets its run's name, and then a number."""
     several = [one.name for one in every]
     names = [one.name if several.count(one.name) == 1 else f"{one.name}, {one.run}" for one in every]
-    numbered = [
-        f"{name} ({names[:i].count(name) + 1})" if names[:i].count(name) else name
-        for i, name in enumerate(names)
-    ]
+    numbered = charts.numbered(names)
     labels = charts.distinct(numbered, 44)
     return [labels[name] for name in numbered]
 

@@ -543,6 +543,23 @@ def test_ties_alone_give_a_headline_without_an_interval(studio: Studio) -> None:
     assert "nan%" not in html
 
 
+def test_labellers_of_long_or_equal_names_have_a_line_each() -> None:
+    names = [
+        f"a model of a name that goes on and on, the {n}. of its kind, that was labelling" for n in "123"
+    ]
+    chart = charts.intervals([(name, Figure(0.5, 0.4, 0.6, 9, 9)) for name in (*names, names[0])])
+    assert len(set(chart.data[0].y)) == 4
+
+
+def test_a_labellers_line_names_its_model_without_the_path(studio: Studio) -> None:
+    some = [label for number in range(SEEDING.PAIRS) for label in SEEDING.said(number, harmless())]
+    with studio.store.tx() as tx:
+        labels.add(tx, [replace(one, model="/home/me/runs/critic/checkpoint") for one in some], "second")
+    lines = agreement_sections.labeller_lines(studio.store, look(studio).asked)
+    [short] = [line.short for line in lines if "/home/me" in line.name]
+    assert short.startswith("critic · ")
+
+
 def test_undefined_figures_are_a_dash_and_small_ones_say_so() -> None:
     nothing = Figure(math.nan, math.nan, math.nan, 0, 0)
     assert "–" in agreement_words.share(nothing)
