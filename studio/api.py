@@ -72,6 +72,8 @@ class Api:
     ) -> str:
         """Put a batch of critique and revision in the queue; returns its run's id.
 
+        The same, asked for again within two seconds, is one run.
+
         Parameters:
             asked: prompts, a text each
             prompt_set: a shipped set beside them, as `red-team:train:6`; empty for none
