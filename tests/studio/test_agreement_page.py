@@ -39,7 +39,7 @@ from studio.components.agreement_asked import Asked, Judges
 from studio.components.agreement_data import Picture
 from studio.components.agreement_empty import empty_html
 from studio.components.agreement_figures import headline_html
-from studio.components.agreement_gate import gate_html, top_html
+from studio.components.agreement_gate import gate_html, keep_threshold, top_html
 from studio.components.agreement_pairs import Held, list_html, triage_html
 from studio.components.agreement_section import Listing
 from studio.context import Studio
@@ -533,6 +533,16 @@ def test_no_text_becomes_markup(studio: Studio) -> None:
     assert "<script" not in html
     chart = charts.intervals([(hostile, Figure(0.5, 0.4, 0.6, 9, 9))])
     assert "<img" not in json.dumps(chart.to_plotly_json(), default=str)
+
+
+def test_a_threshold_that_was_only_looked_at_stays_as_another_person_made_it(studio: Studio) -> None:
+    gates.set_threshold(studio.store, 0.7)
+    keep_threshold(studio.store, 0.6, 0.6)
+    assert gates.threshold(studio.store) == 0.7
+    keep_threshold(studio.store, 0.65, 0.6)
+    assert gates.threshold(studio.store) == 0.65
+    with pytest.raises(UserError, match="threshold"):
+        keep_threshold(studio.store, None, 0.65)
 
 
 def test_ties_alone_give_a_headline_without_an_interval(studio: Studio) -> None:
