@@ -94,10 +94,10 @@ class Jobs:
         """Move a waiting run up (-1) or down (1) the queue."""
         queue.move(self._store, id, by)
 
-    def delete(self, id: str) -> None:
+    def delete(self, id: str) -> bool:
         """Remove a run that is not at work, with its folder. Chains and pairs stay, labels count no more.
 
-        Of a recipe, those that wait behind it go too: they could never begin.
+        Of a recipe, those that wait behind it go too: they could never begin. False where nothing went.
         """
         with self._store.tx() as tx:
             after = queue.behind(tx, id)
@@ -108,6 +108,7 @@ class Jobs:
         if gone:
             for one in (id, *(run.id for run in after)):
                 shutil.rmtree(self.of(one), ignore_errors=True)
+        return gone
 
     def _run(self) -> None:
         recovered = False

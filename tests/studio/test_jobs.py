@@ -232,10 +232,10 @@ def test_a_run_whose_process_went_while_no_studio_looked_is_lost(
 def test_a_deleted_run_takes_its_folder_but_not_its_chains(store: Store, jobs: Jobs, start: Start) -> None:
     id = start(2)
     jobs.look()
-    jobs.delete(id)  # it is at work
+    assert not jobs.delete(id)  # it is at work
     assert jobs.of(id).is_dir()
     until(jobs, ended(store, id))
-    jobs.delete(id)
+    assert jobs.delete(id)
     assert not jobs.of(id).exists()
     assert runs.listed(store) == []
     assert kept(store, id) == 2
