@@ -72,6 +72,8 @@ class Api:
     ) -> str:
         """Put a batch of critique and revision in the queue; returns its run's id.
 
+        The same, asked for again within two seconds, is one run.
+
         Parameters:
             asked: prompts, a text each
             prompt_set: a shipped set beside them, as `red-team:train:6`; empty for none
@@ -221,6 +223,10 @@ def _mistakes() -> Iterator[None]:
 def _prompts(asked: list[str], prompt_set: str) -> list[Prompt]:
     found = [prompts.from_text(text) for text in asked if text.strip()]
     if prompt_set:
+        # Not any file of this machine: whoever has an account would read it.
+        if prompt_set.partition(":")[0] not in prompts.SETS:
+            known = ", ".join(prompts.SETS)
+            raise UserError(f"{prompt_set}: is no shipped prompt set: name one of {known}, or give `asked`")
         with prompts.find(prompt_set) as path:
             found += prompts.read(path).prompts
     if not found:

@@ -21,6 +21,7 @@ from studio.store.database import Tx
 
 JUDGE = "arena"
 """What people judged in: ratings of the arena's votes stand apart from those of a tournament's."""
+VOTED_SINCE = "you have voted since this was shown: reload the page to take that vote back"
 
 
 def vote(studio: Studio, id: str, vote: Vote, annotator: str) -> None:
@@ -39,12 +40,23 @@ def vote(studio: Studio, id: str, vote: Vote, annotator: str) -> None:
         _add(tx, battle, vote, f"an answer reveals its model: {void}" if void else None)
 
 
-def take_back(studio: Studio, annotator: str) -> str:
-    """Take back a person's newest vote; returns its battle's id. Raises UserError where there is none."""
+def take_back(studio: Studio, annotator: str, last: str = "") -> str:
+    """Take back a person's newest vote; returns its battle's id. Raises UserError where there is none.
+
+    `last` is the battle of the vote that was the newest to whoever asks. Where it is not any more nothing is
+    taken back: a second press must not take the vote before it, too.
+    """
     with studio.store.tx() as tx:
-        battle = battles.take_back(tx, annotator)
+        newest = battles.last_voted(tx, annotator)
+        if last and last != newest:
+            asked = battles.load(tx, last)
+            if asked is None or asked.vote != "none":
+                raise UserError(VOTED_SINCE)
+            return last
+        battle = battles.load(tx, newest)
         if battle is None:
             raise UserError("there is no vote of yours to take back")
+        battles.take_back(tx, battle)
         if battle.vote in SHARES:
             _add(tx, battle, battle.vote, "taken back")
     return battle.id

@@ -105,7 +105,7 @@ def _judge(
     )
     changed = own is None or (own.choice, own.note) != (judgment.choice, note)
     if changed:
-        judgments.judge(store, judgment)
+        judgments.judge(store, judgment, instead_of=own)
     if again:
         words = "Changed; it is kept as not blind." if changed else "That is what you chose already."
         return _stay(store, asking, id, words)
@@ -145,7 +145,7 @@ def _show(store: Store, asking: Asking, id: str) -> Answer:
     if own is None or (own.choice == "skip" and own.blind):
         side = audit_sides.shown(stored.pair, asking.who).first
         peek = Judgment(id, asking.axis, asking.who, "person", "skip", side, "chosen", blind=False)
-        judgments.judge(store, peek)
+        judgments.judge(store, peek, instead_of=own)
     judged = own is not None and own.choice != "skip"
     words = "" if judged else "Shown without judging: a judgment of this pair is now not blind."
     return _stay(store, asking, id, words)

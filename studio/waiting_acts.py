@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pipeline.errors import UserError
 from pipeline.matchups import Annotator, Matchup, Waiting
 from pipeline.records import content_id
-from studio.arena_acts import revealed
+from studio.arena_acts import VOTED_SINCE, revealed
 from studio.components.audit_sides import first_side
 from studio.context import Studio
 from studio.store import matchups, waiting
@@ -38,15 +38,24 @@ def vote(studio: Studio, run: str, id: str, vote: Vote, annotator: str, seconds:
     return held
 
 
-def take_back(studio: Studio, annotator: str) -> Held:
-    """Take back a person's newest vote on a waiting pair; returns it. Raises UserError for none."""
+def take_back(studio: Studio, annotator: str, last: str = "") -> str:
+    """Take back a person's newest vote on a waiting pair; returns its `item`. Raises UserError for none.
+
+    `last` is that of the vote that was the newest to whoever asks; see `arena_acts.take_back`.
+    """
     with studio.store.tx() as tx:
-        held = waiting.take_back(tx, annotator)
+        held = waiting.last_held(tx, annotator)
+        if last and last != (held.item if held else ""):
+            run, _, id = last.rpartition("/")
+            if waiting.held(tx, run, id, annotator):
+                raise UserError(VOTED_SINCE)
+            return last
         if held is None:
             raise UserError("there is no vote of yours to take back")
+        waiting.take_back(tx, held, annotator)
         if pair := waiting.load(tx, held.run, held.id):
             _add(tx, pair, held, annotator, "taken back")
-    return held
+    return held.item
 
 
 def turned(vote: Vote, first: Side) -> PairVote:

@@ -112,12 +112,15 @@ def labeller_choices(store: Store) -> list[tuple[str, str]]:
     return [(called(store, row), row.labeller.key) for row in labels.labellers(store)]
 
 
-def called(store: Store, row: LabellerRow) -> str:
-    """A labeller in words: model, method, constitution, and how much it has labelled."""
+def called(store: Store, row: LabellerRow, model: str = "") -> str:
+    """A labeller in words: model, method, constitution, and how much it has labelled.
+
+    `model` is a shorter name of its model, where there is little room.
+    """
     judge = row.labeller
     known = row.constitution_name or constitutions.name_of(store, judge.constitution) or "unknown"
     under = f"{isolated(known)} {judge.constitution[:8]}"
-    return f"{isolated(judge.model)} · {judge.method} · {under} · {plural(row.pairs, 'pair')}"
+    return f"{isolated(model or judge.model)} · {judge.method} · {under} · {plural(row.pairs, 'pair')}"
 
 
 def judge_choices(store: Store, axis: Axis) -> list[tuple[str, str]]:

@@ -30,9 +30,13 @@ class PrincipleRow:
 
 @dataclass(frozen=True)
 class LabellerLine:
-    """One labeller of the session beside the others, on the judgments that it has labels for."""
+    """One labeller of the session beside the others, on the judgments that it has labels for.
+
+    `short` is its name in the chart, without the path of its model.
+    """
 
     name: str
+    short: str
     accuracy: Figure
     kappa: Figure
     ece: Figure
@@ -182,6 +186,8 @@ def _fact(name: str, value: str) -> str:
 
 
 def _interval(figure: Figure) -> str:
+    if not figure.n:  # ties alone
+        return ""
     return f'<span class="cai-ci">[{figure.low:.1%}, {figure.high:.1%}]</span>'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from studio.context import Studio
 from studio.escaping import escape
 from studio.progress import plural
 from studio.store import gates
+from studio.store.database import Store
 
 SIGNS = {"agrees": "✓", "opposed": "✕", "not shown yet": "…"}
 EXPLAINED = f"""<details><summary>How the gate decides</summary>
@@ -42,19 +44,30 @@ def gate_section(studio: Studio, chosen: Sequence[Any]) -> Section:
             min_width=380,
         )
         said = gr.HTML(padding=False, elem_id="threshold-said")
+    shown = gr.State()
 
     def render(picture: Picture) -> list[Any]:
-        return [top_html(studio, picture), gates.threshold(studio.store)]
+        now = gates.threshold(studio.store)
+        return [top_html(studio, picture), now, now]
 
-    def keep(value: float | None, *values: Any) -> list[Any]:
+    def keep(value: float | None, before: float | None, *values: Any) -> list[Any]:
         with told() as mistake:
-            gates.set_threshold(studio.store, float(value) if value is not None else float("nan"))
+            keep_threshold(studio.store, value, before)
+            before = value
         picture = agreement_data.picture(studio.store, agreement_asked.of_controls(studio.store, values))
-        return [gr.skip() if picture is None else top_html(studio, picture), mistake.html]
+        return [gr.skip() if picture is None else top_html(studio, picture), before, mistake.html]
 
-    threshold.submit(keep, [threshold, *chosen], [top, said], **QUIET)
-    threshold.blur(keep, [threshold, *chosen], [top, said], **QUIET)
-    return Section((top, threshold), render)
+    gr.on([threshold.submit, threshold.blur], keep, [threshold, shown, *chosen], [top, shown, said], **QUIET)
+    return Section((top, threshold, shown), render)
+
+
+def keep_threshold(store: Store, value: float | None, shown: float | None) -> None:
+    """Keep the threshold in the field, where it is not the one that was `shown` there. Raises UserError.
+
+    Whoever only comes by the field must not put back what another person has changed meanwhile.
+    """
+    if value != shown:
+        gates.set_threshold(store, float(value) if value is not None else math.nan)
 
 
 def top_html(studio: Studio, picture: Picture) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline import agreement, annotators, baselines, bias
 from pipeline.agreement import UNCHOSEN, Figure
 from studio.components import agreement_figures as figures
-from studio.components import charts
+from studio.components import charts, elo_models
 from studio.components.agreement_asked import Asked, called
 from studio.components.agreement_data import BINS, Picture, compared, under
 from studio.components.agreement_figures import LabellerLine, PrincipleRow
@@ -73,7 +73,7 @@ def labellers_section(studio: Studio) -> Section:
     def render(picture: Picture) -> list[Any]:
         lines = labeller_lines(studio.store, picture.asked)
         chart = charts.intervals(
-            [(line.name, line.accuracy) for line in lines], gates.threshold(studio.store)
+            [(line.short, line.accuracy) for line in lines], gates.threshold(studio.store)
         )
         among, alike, names = among_people(studio.store, picture.asked)
         return [chart, figures.labellers_html(lines), figures.alpha_html(among, alike, names)]
@@ -89,7 +89,8 @@ def labeller_lines(store: Store, asked: Asked) -> list[LabellerLine]:
         if not len(c.decided()):
             continue
         found = agreement.accuracy(c), agreement.kappa(c), agreement.ece(c), bias.letter_share(c)
-        lines.append(LabellerLine(called(store, row), *found, current=row.labeller == asked.labeller))
+        name, short = called(store, row), called(store, row, elo_models.called(row.labeller.model))
+        lines.append(LabellerLine(name, short, *found, current=row.labeller == asked.labeller))
     return sorted(lines, key=lambda line: -line.accuracy.value)
 
 

@@ -12,8 +12,9 @@ const seconds = () => {
   const clock = window.caiAuditClock;
   return clock ? (clock.ms + (clock.since === null ? 0 : performance.now() - clock.since)) / 1000 : null;
 };
+let undone = -Infinity;
 const act = (action) => {
-  const { item, state } = article()?.dataset ?? { item: "", state: "none" };
+  const { item, state, last } = article()?.dataset ?? { item: "", state: "none", last: "" };
   if (action === "help") {
     const list = element.querySelector("#TASK-keys");
     list.hidden = !list.hidden;
@@ -22,7 +23,12 @@ const act = (action) => {
   }
   if (VOTES.includes(action) && (state !== "open" || (seconds() !== null && seconds() < UNREAD))) return;
   if (action === "stop" ? state !== "writing" : action === "next" && state === "writing") return;
-  trigger("act", { action, item, state, seconds: seconds() });
+  if (action === "undo") {
+    // The answer to the first press may have come: the second would take back the vote before it, too.
+    if (performance.now() - undone < 1000 * UNREAD) return;
+    undone = performance.now();
+  }
+  trigger("act", { action, item, state, last, seconds: seconds() });
 };
 element.addEventListener("click", (event) => {
   const pressed = event.target.closest("button[data-act]");

@@ -82,7 +82,7 @@ def battle_tab(blocks: gr.Blocks, studio: Studio) -> None:
             if action == "stop":
                 studio.battles.stop(id)
             elif action == "undo":
-                id = arena_acts.take_back(studio, who)
+                id = arena_acts.take_back(studio, who, str(asked.get("last") or ""))
             elif action in get_args(battles.Vote):
                 arena_acts.vote(studio, id, action, who)  # type: ignore[arg-type]  # one of them
             return [id, gr.skip(), ""]
@@ -108,23 +108,24 @@ def pictures(studio: Studio, id: str, axis: Axis, who: str) -> Iterator[list[Any
     """The view, the figures and the button until nothing is written in a battle; parts that changed only."""
     replies = studio.battles.replies(id)  # first: what ends after this is whole in the store
     battle = battles.load(studio.store, id) if id else None
+    last = battles.last_voted(studio.store, who)
     figures = arena_view.figures_html(battles.counts(studio.store, who, axis), who, axis)
     if battle is None:
         inside = as_html(GONE) if id else arena_view.EMPTY
-        yield [audit_view.nothing_html(inside, "battle", {}), figures, gr.update(interactive=True)]
+        yield [audit_view.nothing_html(inside, "battle", {}, last), figures, gr.update(interactive=True)]
         return
     known = speakers(studio)
     if replies:
         moments = [reply.moment() for reply in replies]
-        yield [arena_view.battle_html(battle, moments, known), figures, gr.update(interactive=False)]
+        yield [arena_view.battle_html(battle, moments, known, last), figures, gr.update(interactive=False)]
         while any(moment.status == "writing" for moment in moments):
             at = next(i for i, moment in enumerate(moments) if moment.status == "writing")
             replies[at].moment(moments[at].serial, timeout=1.0)
             moments = [reply.moment() for reply in replies]
-            yield [arena_view.battle_html(battle, moments, known), gr.skip(), gr.skip()]
+            yield [arena_view.battle_html(battle, moments, known, last), gr.skip(), gr.skip()]
             time.sleep(FRAME)
         battle = battles.load(studio.store, id) or battle
-    yield [arena_view.battle_html(battle, (), known), figures, gr.update(interactive=True)]
+    yield [arena_view.battle_html(battle, (), known, last), figures, gr.update(interactive=True)]
 
 
 def _chosen() -> list[Any]:

@@ -72,10 +72,8 @@ def act(studio: Studio, asked: Mapping[str, Any], who: str, chosen: str | None) 
     action, (run, _, id) = str(asked["action"]), str(asked["item"]).rpartition("/")
     with told() as mistake:
         if action == "undo":
-            held = waiting_acts.take_back(studio, who)
-            return picture(
-                studio, held.run, who, held.id, "Taken back: it counts no more. Vote anew, or go on."
-            )
+            run, _, id = waiting_acts.take_back(studio, who, str(asked.get("last") or "")).rpartition("/")
+            return picture(studio, run, who, id, "Taken back: it counts no more. Vote anew, or go on.")
         if action == "skip":
             return picture(studio, run, who, waiting.next_pair(studio.store, run, who, id))
         if action in get_args(battles.Vote):
@@ -91,22 +89,21 @@ def act(studio: Studio, asked: Mapping[str, Any], who: str, chosen: str | None) 
 def picture(studio: Studio, run: str | None, who: str, id: str | None = None, words: str = "") -> list[Any]:
     """The view, the figures and what is said: of a pair, else of the next one that this person is asked."""
     queue = next((queue for queue in waiting.queues(studio.store, who) if queue.run == run), None)
+    held = waiting.last_held(studio.store, who)
+    last = held.item if held else ""
     if run is None or queue is None:
-        return [_nothing(EMPTY), "", ""]
+        return [_nothing(EMPTY, last), "", ""]
     id = id or waiting.next_pair(studio.store, run, who)
     pair = waiting.load(studio.store, run, id) if id else None
     said = f'<p class="cai-muted" role="status">{words}</p>' if words else ""
     if pair is None:
         inside = as_html("This tournament has no such pair.") if id else _done(queue)
-        return [_nothing(inside), _figures(queue, who), said]
-    return [
-        pair_html(pair, run, who, waiting.held(studio.store, run, pair.id, who)),
-        _figures(queue, who),
-        said,
-    ]
+        return [_nothing(inside, last), _figures(queue, who), said]
+    now = waiting.held(studio.store, run, pair.id, who)
+    return [pair_html(pair, run, who, now, last), _figures(queue, who), said]
 
 
-def pair_html(pair: Waiting, run: str, who: str, held: Held | None) -> str:
+def pair_html(pair: Waiting, run: str, who: str, held: Held | None, last: str) -> str:
     """A pair as this person sees it; nothing in it tells who wrote what, before the vote or after."""
     first = first_side(pair.id, who)
     texts = (pair.response_a, pair.response_b)
@@ -117,11 +114,11 @@ def pair_html(pair: Waiting, run: str, who: str, held: Held | None) -> str:
     )
     query = {"tab": "queue", "run": run, "pair": pair.id}
     state = "voted" if held else "open"
-    return article("queue", state, f"{run}/{pair.id}", query, pair.axis, pair.messages, answers)
+    return article("queue", state, f"{run}/{pair.id}", query, pair.axis, pair.messages, answers, last)
 
 
-def _nothing(inside: str) -> str:
-    return nothing_html(inside, "queue", {"tab": "queue"})
+def _nothing(inside: str, last: str) -> str:
+    return nothing_html(inside, "queue", {"tab": "queue"}, last)
 
 
 def _first(found: Sequence[Queue]) -> str | None:

@@ -41,8 +41,11 @@ for “harmless”, everyday ones for “helpful”. No model of the session sho
 are never pooled with those of a model's judgments.</p></section>"""
 
 
-def battle_html(battle: Battle, moments: Sequence[Moment], known: Options) -> str:
-    """A battle as it stands; `moments` are those of answers that are being written, the left one first."""
+def battle_html(battle: Battle, moments: Sequence[Moment], known: Options, last: str = "") -> str:
+    """A battle as it stands; `moments` are those of answers that are being written, the left one first.
+
+    `last` is as in `article`.
+    """
     bodies = [_live(one) for one in moments] or [text_html(turn.text) for turn in battle.sides]
     answers = "".join(
         answer_html(
@@ -55,9 +58,8 @@ def battle_html(battle: Battle, moments: Sequence[Moment], known: Options) -> st
         for number, side, turn, body in zip((1, 2), SIDES, battle.sides, bodies, strict=True)
     )
     query = {"battle": battle.id}
-    return article(
-        "battle", battle.state, battle.id, query, battle.axis, battle.messages, answers + _end(battle, known)
-    )
+    html = answers + _end(battle, known)
+    return article("battle", battle.state, battle.id, query, battle.axis, battle.messages, html, last)
 
 
 def article(
@@ -68,11 +70,15 @@ def article(
     axis: Axis,
     messages: tuple[Message, ...],
     html: str,
+    last: str,
 ) -> str:
-    """The question, the prompt, and what is below them, for the scripts that know `task`, `state`, `item`."""
+    """The question, the prompt, and what is below them, for the scripts that know `task`, `state`, `item`.
+
+    `last` is the item that this person voted on last: what undo would take back.
+    """
     return (
         f'<article class="cai-audit" data-task="{task}" data-state="{state}" data-item="{exact(item)}" '
-        f"{address(query)}>{question_html(axis)}{conversation(messages)}"
+        f'data-last="{exact(last)}" {address(query)}>{question_html(axis)}{conversation(messages)}'
         f'<div class="cai-answers">{html}</div></article>'
     )
 

@@ -94,11 +94,11 @@ def conversation(messages: tuple[Message, ...]) -> str:
     return f'<section class="cai-asked" aria-label="The conversation">{fold}{_turn(last)}</section>'
 
 
-def nothing_html(inside: str, task: str, query: dict[str, str]) -> str:
-    """An empty page that says why; its address is kept all the same."""
+def nothing_html(inside: str, task: str, query: dict[str, str], last: str = "") -> str:
+    """An empty page that says why; its address is kept all the same. `last` is as in `arena_view.article`."""
     return (
-        f'<article class="cai-audit" data-task="{task}" data-state="none" data-item="" {address(query)}>'
-        f"{inside}</article>"
+        f'<article class="cai-audit" data-task="{task}" data-state="none" data-item="" '
+        f'data-last="{exact(last)}" {address(query)}>{inside}</article>'
     )
 
 

@@ -47,13 +47,15 @@ def intervals(rows: Sequence[tuple[str, Figure]], threshold: float | None = None
     shown = [(name, figure) for name, figure in rows if not math.isnan(figure.value)]
     chart = go.Figure(layout=_layout(110 + 30 * max(len(shown), 1)))
     values = [figure for _, figure in shown]
+    names = numbered([name for name, _ in shown])
+    labels = distinct(names, 44)
     chart.add_scatter(
         x=[figure.value for figure in values],
-        y=[f"{_label(name)} " for name, _ in shown],
+        y=[f"{labels[name]} " for name in names],
         error_x=_whiskers(values, AI),
         mode="markers",
         marker={"color": AI, "symbol": "diamond", "size": 10},
-        hovertext=[f"{escape(name)}: {_words(figure)}" for name, figure in shown],
+        hovertext=[f"{escape(name)}: {_words(figure)}" for name, figure in zip(names, values, strict=True)],
         hoverinfo="text",
         showlegend=False,
     )
@@ -101,11 +103,6 @@ def _words(figure: Figure) -> str:
     return f"{figure.value:.1%} [{figure.low:.1%}, {figure.high:.1%}], n = {figure.n:,}"
 
 
-def _label(name: str, most: int = 44) -> str:
-    """A name as plotly shows it, which reads markup in every text."""
-    return escape(name if len(name) <= most else f"{name[: most - 1]}…")
-
-
 def _dashed() -> dict[str, Any]:
     return {"color": REFERENCE, "width": 1.5, "dash": "dash"}
 
@@ -126,3 +123,28 @@ def frame(height: int, margin: Mapping[str, int]) -> dict[str, Any]:
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "bgcolor": CLEAR},
         "dragmode": False,
     }
+
+
+def label(name: str, most: int = 40) -> str:
+    """A name as plotly shows it, which reads markup in every text. A long one keeps its end: its step."""
+    tail = most * 2 // 5
+    return escape(name if len(name) <= most else f"{name[: most - tail - 1]}…{name[-tail:]}")
+
+
+def distinct(names: Sequence[str], most: int) -> dict[str, str]:
+    """Labels by name, each once: two that are cut to the same would be one category."""
+    seen: dict[str, int] = {}
+    result = {}
+    for name in names:
+        short = label(name, most)
+        seen[short] = seen.get(short, 0) + 1
+        result[name] = short if seen[short] == 1 else f"{short} ({seen[short]})"
+    return result
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """The names in their order, each once: one that comes again gets a number."""
+    return [
+        f"{name} ({names[:at].count(name) + 1})" if name in names[:at] else name
+        for at, name in enumerate(names)
+    ]

@@ -29,7 +29,7 @@ RULES = [("majority of both orders", "majority"), ("probabilities", "soft")]
 @dataclass(frozen=True)
 class Asked:
     """`base` is a model's name, empty for the usual one; `harmless` and `helpful` are `key`s of the groups
-    that are drawn; `since` and `until` are days, both included, as `2026-01-31`."""
+    that are drawn; `since` and `until` are days in UTC, both included, as `2026-01-31`."""
 
     who: str = ""
     axis: str = ""

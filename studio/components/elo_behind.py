@@ -91,7 +91,7 @@ def _row(item: StoredMatchup, names: dict[int, str]) -> str:
         f'<li><p class="cai-list-prompt">{prompt}</p><div class="cai-pair">{answers}</div>'
         f'<p class="cai-behind-said"><span class="{side}"><span class="cai-who">'
         f"{escape(elo_models.called(who))}: {won}</span></span> p(a) = {one.p_a:.1%}{orders} "
-        f'<span class="cai-muted">{escape(one.time[:16].replace("T", " "))}{run}</span></p></li>'
+        f'<span class="cai-muted">{escape(one.time[:16].replace("T", " "))} UTC{run}</span></p></li>'
     )
 
 

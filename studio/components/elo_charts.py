@@ -1,4 +1,4 @@
-"""What the Elo figures share: marks, whiskers, and texts that plotly does not read as markup."""
+"""What the Elo figures share: marks, whiskers, panels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from plotly.subplots import make_subplots
 from pipeline.elo import Rating
 from pipeline.intervals import Figure
 from studio.components.charts import AFTER, AI, AXIS, FONT, HUMAN, REFERENCE, frame
-from studio.escaping import escape
+from studio.components.charts import distinct as distinct  # the figures of the Elo page find them here
+from studio.components.charts import label as label
+from studio.components.charts import numbered as numbered
 
 COLOURS = (AI, AFTER, HUMAN, "#cc79a7", "#e69f00", "#56b4e9")
 SYMBOLS = ("diamond", "circle", "square", "triangle-up", "x", "star-triangle-down")
@@ -91,23 +93,6 @@ def bounds(figures: Sequence[Figure], colour: str) -> dict[str, Any]:
         "array": [to(figure.high, figure.value) for figure in figures],
         "arrayminus": [to(figure.low, figure.value) for figure in figures],
     }
-
-
-def label(name: str, most: int = 40) -> str:
-    """A name as plotly shows it, which reads markup in every text. A long one keeps its end: its step."""
-    tail = most * 2 // 5
-    return escape(name if len(name) <= most else f"{name[: most - tail - 1]}…{name[-tail:]}")
-
-
-def distinct(names: Sequence[str], most: int) -> dict[str, str]:
-    """Labels by name, each once: two that are cut to the same would be one category."""
-    seen: dict[str, int] = {}
-    result = {}
-    for name in names:
-        short = label(name, most)
-        seen[short] = seen.get(short, 0) + 1
-        result[name] = short if seen[short] == 1 else f"{short} ({seen[short]})"
-    return result
 
 
 def zero(figure: go.Figure, across: bool = True, up: bool = True) -> None:

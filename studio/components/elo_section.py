@@ -89,6 +89,13 @@ def below_html(name: str, title: str, drawn: Drawn) -> str:
     )
 
 
+def undrawn(many: int) -> str:
+    """That so many series have no room in a plot, as a sentence; empty for none."""
+    if many < 1:
+        return ""
+    return f" {many:,} more {'is' if many == 1 else 'are'} not drawn; the table and the CSV have all."
+
+
 def columns(name: str, figure: Figure) -> dict[str, object]:
     """A figure as plain values of a table; NaN and infinity are empty."""
     ends = {"": figure.value, "_low": figure.low, "_high": figure.high}

@@ -143,7 +143,7 @@ def chosen(studio: Studio, values: Mapping[str, Any], labelling: Labelling) -> l
     kind, _, key = str(values["which"] or "").partition(":")
     filter = _filter(values, labelling)
     if kind == "of":
-        inputs = studio.jobs.of(key) / "inputs" / PAIRS_FILE
+        inputs = studio.jobs.known(key) / "inputs" / PAIRS_FILE
         some = sorted(comparisons.read(inputs).pairs, key=lambda pair: pair.id)
         if filter.unlabelled:
             left = {pair.id for pair in pairs.select(studio.store, filter)}

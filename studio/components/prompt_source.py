@@ -78,7 +78,7 @@ def asked(
         double = len(read.prompts) + len(more) - len(all_)
         read = PromptFile(tuple(all_.values()), read.problems, read.duplicates + double)
     if not read.prompts and again:
-        read = prompts.read(stages.prompts_in(studio.jobs.of(again)))
+        read = prompts.read(stages.prompts_in(studio.jobs.known(again)))
     if not read.prompts:
         raise UserError("choose a prompt file or a shipped set, or type a prompt")
     return read

@@ -19,7 +19,7 @@ from studio.components import elo_charts as charts
 from studio.components.agreement_words import share
 from studio.components.charts import REFERENCE
 from studio.components.elo_models import find, judged_by, parameters
-from studio.components.elo_section import Drawn, columns
+from studio.components.elo_section import Drawn, columns, undrawn
 from studio.escaping import escape
 from studio.progress import plural
 from studio.store import checkpoints, eval_answers, runs
@@ -29,7 +29,7 @@ BINS = 5
 ACCURACY = "figure 4: the share of questions whose right answer is found; the dashed line is chance"
 CALIBRATION = "figure 9: is a model right as often as it says?"
 MANY = 6
-"""Models whose calibration is drawn; more lines could not be told apart."""
+"""Models whose calibration is drawn, the largest; more lines could not be told apart."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +99,18 @@ def accuracy(every: Sequence[Measured]) -> Drawn:
 
 def calibration(every: Sequence[Measured]) -> Drawn:
     """How often an answer is right, by the probability that it was given."""
-    shown = list(every)[-MANY:]
     figure = charts.framed(380, "Probability given to an answer", "Share of these that are right")
     figure.update_xaxes(range=[-0.02, 1.02], tickformat=".1f")
     figure.update_yaxes(tickformat=".0%", range=[-0.04, 1.04])
     line = {"color": REFERENCE, "width": 1.5, "dash": "dash"}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=line, hoverinfo="skip", showlegend=False)
     rows, data = list[list[str]](), list[dict[str, object]]()
-    for number, (name, one) in enumerate(zip(_names(shown), shown, strict=True)):
+    hidden = max(0, len(every) - MANY)
+    for number, (name, one) in enumerate(zip(_names(every), every, strict=True)):
         compared = sides(one.answers)
         full = [bin for bin in agreement.reliability(compared, BINS) if bin.chosen.n]
-        _line(figure, name, full, charts.style(number))
+        if number >= hidden:
+            _line(figure, name, full, charts.style(number - hidden))
         error = agreement.ece(compared, BINS)
         for bin in full:
             between = f"{bin.low:.1f}–{bin.high:.1f}"
@@ -122,7 +123,7 @@ def calibration(every: Sequence[Measured]) -> Drawn:
     return Drawn(
         figure,
         '<p class="cai-muted">Of each question one side, drawn by its place in the file: of two answers one '
-        "is always right. Whiskers are 95% intervals, clustered by prompt.</p>",
+        f"is always right. Whiskers are 95% intervals, clustered by prompt.{undrawn(hidden)}</p>",
         ("Model", "Between", "Mean probability", "Right [95%]", "n"),
         rows,
         data,
@@ -161,10 +162,7 @@ def _names(every: Sequence[Measured]) -> list[str]:
     """Labels, each once: a model that was measured twice gets its run's name, and then a number."""
     several = [one.name for one in every]
     names = [one.name if several.count(one.name) == 1 else f"{one.name}, {one.run}" for one in every]
-    numbered = [
-        f"{name} ({names[:i].count(name) + 1})" if names[:i].count(name) else name
-        for i, name in enumerate(names)
-    ]
+    numbered = charts.numbered(names)
     labels = charts.distinct(numbered, 44)
     return [labels[name] for name in numbered]
 

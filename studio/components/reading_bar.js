@@ -48,7 +48,7 @@ document.addEventListener("keydown", (event) => {
     box().blur();
     return;
   }
-  const action = KEYS[event.key];
+  const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!action || event.target.closest?.(TYPING)) return;
   // A key held down walks, but never judges: nobody has read what flies by.
   if (event.repeat && action !== "next" && action !== "previous") return;

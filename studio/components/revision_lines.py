@@ -17,7 +17,7 @@ from pipeline.revision_scores import Course, Point, RevisionScore, Series, words
 from studio.components import elo_charts as charts
 from studio.components.charts import AFTER, AI, HUMAN
 from studio.components.elo_models import called, judged_by
-from studio.components.elo_section import Drawn, columns
+from studio.components.elo_section import Drawn, columns, undrawn
 from studio.components.run_view import model_name
 from studio.escaping import escape
 from studio.progress import plural
@@ -69,9 +69,13 @@ class Picture:
         return [(pm, line) for pm, some in self.panels.items() for line in some]
 
     def only(self, pm: str) -> Picture:
-        """One preference model alone; with an empty name as many as fit side by side, the newest."""
-        names = [pm] if pm in self.panels else list(self.panels)[-PANELS:]
-        return Picture({name: self.panels[name] for name in names})
+        """One preference model alone; with an empty name all of them."""
+        return Picture({pm: self.panels[pm]}) if pm in self.panels else self
+
+    @property
+    def newest(self) -> Picture:
+        """As many preference models as fit side by side."""
+        return Picture(dict(list(self.panels.items())[-PANELS:]))
 
 
 def picture(store: Store, folder: Path, rows: Sequence[RevisionScore] | None = None) -> Picture:
@@ -116,10 +120,12 @@ def _run(store: Store, chains: str) -> str:
 
 def means(drawn: Picture) -> Drawn:
     """The mean score by number of revisions."""
-    figure = _figure(drawn, "Mean score", lambda point: point.score, 0)
+    shown = drawn.newest
+    figure = _figure(shown, "Mean score", lambda point: point.score, 0)
     table = [(pm, line, point) for pm, line in drawn.lines for point in line.course.points]
-    by = ", ".join(f"<b>{escape(pm)}</b>" for pm in drawn.panels)
-    note = f"Scored by {by}. Scores of two preference models can't be compared."
+    by = ", ".join(f"<b>{escape(pm)}</b>" for pm in shown.panels)
+    note = f"Scored by {by}.{undrawn(len(drawn.panels) - PANELS)}"
+    note += " Scores of two preference models can't be compared."
     return Drawn(
         figure,
         f'<p class="cai-muted">{note} Whiskers are 95% intervals, clustered by prompt.</p>',
@@ -134,12 +140,14 @@ def gains(drawn: Picture) -> Drawn:
     revised = [(pm, line) for pm, line in drawn.lines if line.course.better.defined]
     if not revised:
         return Drawn(None, '<p class="cai-muted">Nothing to draw: these chains have no revisions.</p>')
-    figure = _figure(drawn, "Above the first response", lambda point: point.gain, 1)
+    figure = _figure(drawn.newest, "Above the first response", lambda point: point.gain, 1)
     charts.zero(figure, across=False)
     shares = "".join(f"<li>{_better(pm, line)}</li>" for pm, line in revised)
+    more = undrawn(len(drawn.panels) - PANELS)
     return Drawn(
         figure,
-        f'<p class="cai-muted">The final revision scores above the first response in</p><ul>{shares}</ul>',
+        '<p class="cai-muted">The final revision scores above the first response in</p>'
+        f"<ul>{shares}</ul>" + (f'<p class="cai-muted">{more}</p>' if more else ""),
         ("Scored by", "Chains", "Final above first [95%]", "n"),
         [
             [escape(pm), escape(line.name), _share(line.course.better), f"{line.course.better.n:,}"]

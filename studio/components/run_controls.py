@@ -23,6 +23,7 @@ REFRESH = 2.0  # seconds
 LINK = """(id) => {
   history.replaceState(null, "", location.pathname + (id ? `?run=${encodeURIComponent(id)}` : ""));
 }"""
+NOT_DELETED = "Nothing was deleted: the run is at work, or gone already. Stop it first, or reload the page."
 ASK = (
     "Delete this run, its folder and its log? Its chains and pairs stay; its labels count no more. Stages of "
     "a recipe that wait for it go too."
@@ -33,7 +34,7 @@ ASK = (
 class Shelf:
     """What a page shows of the runs: those of which stages (empty: all), which it can start, or `empty`.
 
-    `ask` is what is asked before one is deleted.
+    `ask` is what is asked before one is deleted; `link`, a script, puts the run looked at in the address.
     """
 
     page: str
@@ -41,6 +42,7 @@ class Shelf:
     empty: str
     shows: Sequence[Stage[Any]] = ()
     ask: str = ASK
+    link: str = LINK
 
     def runs(self, studio: Studio) -> list[Run]:
         """The newest first."""
@@ -98,12 +100,12 @@ def run_controls(
         button.click(_mover(studio, by), current, **QUIET).then(look, [seen, current], outputs, **QUIET)
 
     def remove(id: str) -> str:
-        if id:
-            studio.jobs.delete(id)
+        if id and not studio.jobs.delete(id):
+            raise gr.Error(NOT_DELETED, print_exception=False)
         return "" if id else gr.skip()
 
     sure = f"(id) => confirm({json.dumps(shelf.ask)}) ? id : ''"
-    delete.click(remove, current, current, js=sure, **QUIET)
+    delete.click(remove, current, current, js=sure, **QUIET).success(None, current, js=shelf.link)
     return again
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from studio.components import run_view
+from studio.components.elo_section import STANDING
 from studio.components.run_results import labeller_links
 from studio.escaping import escape
 from studio.jobs.recipes import Queued, step_of
@@ -162,7 +163,7 @@ def _rating(row: Mapping[str, Any], places: Mapping[str, str]) -> str:
     """A model's line. Where its interval holds 0 no difference was shown, and the line says so."""
     elo, low, high = row.get("elo"), row.get("low"), row.get("high")
     if elo is None:
-        told = [f"{escape(str(row.get('standing')))} any number", "", "nothing to rate by"]
+        told = [STANDING.get(str(row.get("standing")), "–"), "", "nothing to rate by"]
     elif row["model"] == row.get("base", "bundled"):
         told = ["0", "", "the base"]
     else:

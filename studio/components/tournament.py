@@ -36,7 +36,7 @@ constitution.</li>
 started again. <b>Stop</b> keeps all answers and verdicts, and <b>Resume</b> computes none of them twice.</p>
 </div>"""
 ASK = "Delete this tournament, its folder and its log? Its matchups count no more."
-SHELF = Shelf("elo", (EVALUATE,), EMPTY, shows=(EVALUATE,), ask=ASK)
+SHELF = Shelf("elo", (EVALUATE,), EMPTY, shows=(EVALUATE,), ask=ASK, link=LINK)
 
 
 def build(blocks: gr.Blocks, studio: Studio, shelf: Shelf = SHELF) -> None:

@@ -189,7 +189,7 @@ def _judge(studio: Studio, values: Values) -> tuple[str, Constitution | None]:
     if values["judge"] == PM:
         if not values["pm"]:
             raise UserError("choose a preference model: train one first, or let a feedback model judge")
-        return str(studio.jobs.of(str(values["pm"]))), None
+        return str(studio.jobs.known(str(values["pm"]))), None
     if values["judge"] == BY_PEOPLE:
         return PEOPLE, None
     if not str(values["feedback"] or "").strip():
@@ -205,7 +205,7 @@ def _prompts(studio: Studio, values: Values, axis: Axis) -> Sequence[Prompt]:
     if most < 0 or most != most // 1:
         raise UserError("prompts at most: must be 0 for all, or a whole number")
     if not values["file"] and values["again"]:
-        return _file(str(stages.prompts_in(studio.jobs.of(str(values["again"]))))).prompts
+        return _file(str(stages.prompts_in(studio.jobs.known(str(values["again"]))))).prompts
     heldout = [prompt for prompt in prompts.starter(KIND[axis]) if prompt.split == "heldout"]
     found = _file(str(values["file"])).prompts if values["file"] else heldout
     many = min(int(most) or len(found), len(found))

@@ -15,7 +15,7 @@ from studio.components import training_knobs
 from studio.components.problem import told
 from studio.components.training_sources import Options
 from studio.context import Studio
-from studio.escaping import escape
+from studio.escaping import escape, isolated
 from studio.jobs.stages import Stage
 from studio.listening import on_change
 from studio.store.runs import Run
@@ -96,6 +96,24 @@ def card_of(
     return Card(stage, form, preset, goes, start, problem, offers, begin, tell, _filler(stage))
 
 
+def leave_out(of: str, uploads: Mapping[str, Any], reused: Callable[[Values], list[str]]) -> None:
+    """Put a button on a card that names the files of the run that is repeated, while there are any, and
+    leaves them out.
+
+    `uploads` are the controls that these come from: `again`, and those of files that would go in instead.
+    """
+    button = gr.Button(visible=False, size="sm", elem_id=f"{of}-leave-out")
+
+    def name(*given: Any) -> Any:
+        names = reused(dict(zip(uploads, given, strict=True)))
+        said = f"Leave out the files of the run that is repeated: {', '.join(map(isolated, names))}"
+        return gr.update(value=said, visible=bool(names))
+
+    every = list(uploads.values())
+    on_change([control.change for control in every], name, every, button, **QUIET)
+    button.click(lambda: "", None, uploads["again"], **QUIET)
+
+
 def chosen(form_values: Values) -> dict[str, Any]:
     """What a run keeps of the form that asked for it, to fill it again; uploads are in its inputs."""
     plain = (str, bool, int, float, list, type(None))
@@ -111,7 +129,8 @@ def uploaded(studio: Studio, values: Values, name: str, pattern: str) -> Path | 
     if values.get(name):
         return Path(values[name])
     if again := str(values.get("again") or ""):
-        return next(iter(sorted((studio.jobs.of(again) / "inputs").glob(pattern))), None)
+        with told():  # where that run is gone, its files are too
+            return next(iter(sorted((studio.jobs.known(again) / "inputs").glob(pattern))), None)
     return None
 
 

@@ -16,7 +16,8 @@ from pipeline.training_configs import Direct, Preferring
 from pipeline.written import SETS, PairSet
 from studio.components import training_gate, training_knobs
 from studio.components.pair_card import AXES
-from studio.components.training_card import Card, Values, card_of, chosen
+from studio.components.problem import told
+from studio.components.training_card import Card, Values, card_of, chosen, leave_out
 from studio.components.training_sources import (
     LabelRun,
     choices_html,
@@ -81,6 +82,11 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
             info="what their people chose by",
             elem_id=f"{of}-axis",
         )
+    leave_out(
+        of,
+        {"again": again, "files": files},
+        lambda values: [f"{path.name} ({axis})" for path, axis in _reused(studio, values)],
+    )
     with gr.Row():
         written = gr.CheckboxGroup(
             OWN,
@@ -148,7 +154,7 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
     def words(values: Values) -> list[str]:
         labelled = label_runs(studio, values["labels"] or ())
         choices = _choices(studio, values, labelled)
-        human = [*(f"{axis}=HUMAN" for _, axis in choices.imports), *(["HUMAN"] * len(choices.files))]
+        human = [f"{axis}=HUMAN" for _, axis in (*choices.imports, *choices.files)]
         found = ["--labels", *(["LABELS"] * len(labelled))] if labelled else []
         found += ["--calibration", "CALIBRATION"] if labelled and choices.calibrated else []
         found += ["--human", *human] if human else []
@@ -174,14 +180,25 @@ def preference_card(studio: Studio, stage: Stage[Any]) -> Card:
 
 
 def _choices(studio: Studio, values: Values, labelled: list[LabelRun]) -> Choices:
-    files = [Path(path) for path in values["files"] or ()]
-    if not files and values["again"]:
-        human = studio.jobs.of(str(values["again"])) / "inputs" / "human"
-        files = [path for path in sorted(human.glob("*/*")) if path.is_file()]
-    axis: Axis = "helpful" if values["axis"] == "helpful" else "harmless"
+    axis = _axis(values["axis"])
+    files = [(Path(path), axis) for path in values["files"] or ()] or _reused(studio, values)
     imports = [import_of(value) for value in values["imports"] or ()]
     own = [one for one in SETS if one in (values["written"] or ())]
     measured = [import_of(value) for value in values["measured"] or ()]
     runs = [one.run.id for one in labelled]
     calibrated = bool(values["calibrated"])
-    return Choices(runs, imports, files, axis, own, bool(values["reserved"]), measured, calibrated)
+    return Choices(runs, imports, files, own, bool(values["reserved"]), measured, calibrated)
+
+
+def _reused(studio: Studio, values: Values) -> list[tuple[Path, Axis]]:
+    """The files of the run that is repeated, each of the axis that it had there; none where others came."""
+    if values["files"] or not values["again"]:
+        return []
+    with told():  # where that run is gone, its files are too
+        human = studio.jobs.known(str(values["again"])) / "inputs" / "human"
+        return [(path, _axis(path.parent.name)) for path in sorted(human.glob("*/*")) if path.is_file()]
+    return []
+
+
+def _axis(name: Any) -> Axis:
+    return "helpful" if name == "helpful" else "harmless"

@@ -8,7 +8,7 @@ import gradio as gr
 
 from pipeline.training_configs import Supervised
 from studio.components import training_knobs
-from studio.components.training_card import Card, Values, card_of, chosen, uploaded
+from studio.components.training_card import Card, Values, card_of, chosen, leave_out, uploaded
 from studio.components.training_sources import chain_options, chains_html, model_options
 from studio.context import Studio
 from studio.jobs import training
@@ -32,6 +32,8 @@ def sft_card(studio: Studio) -> Card:
     with gr.Accordion("Examples from files", open=False), gr.Row():
         helpful = gr.File(label="Helpful prompts or answers beside them", height=120, elem_id="sft-helpful")
         demos = gr.File(label="Demonstrations (RLHF's first step)", height=120, elem_id="sft-demos")
+    uploads = {"again": again, "helpful": helpful, "demos": demos}
+    leave_out("sft", uploads, lambda values: _reused(studio, values))
     goes = gr.HTML(padding=False, elem_id="sft-goes")
     sources = {"again": again, "chains": chains, "accepted": accepted, "helpful": helpful, "demos": demos}
 
@@ -74,3 +76,9 @@ def _lessons(studio: Studio, values: Values) -> Lessons:
         uploaded(studio, values, "demos", "demos.*"),
         uploaded(studio, values, "helpful", "helpful.*"),
     )
+
+
+def _reused(studio: Studio, values: Values) -> list[str]:
+    """The names of the files that are the repeated run's."""
+    files = {name: uploaded(studio, values, name, f"{name}.*") for name in ("helpful", "demos")}
+    return [path.name for name, path in files.items() if path and not values[name]]

@@ -6,9 +6,12 @@ chains are drawn is in section 3.1 of the paper, how pairs are made and labelled
 
 from __future__ import annotations
 
+import filecmp
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +25,14 @@ from pipeline.rundir import write_atomically
 from studio.jobs import queue
 from studio.jobs.stages import CONSTITUTION, CRITIQUE, LABEL, PAIRS, PAIRS_FILE, Stage
 from studio.store import runs
-from studio.store.database import Store
-from studio.store.runs import NewRun
+from studio.store.database import Store, Tx
+from studio.store.runs import ACTIVE, NewRun
 
 PROMPTS_FILE = "prompts.jsonl"
+TWICE = timedelta(seconds=2)
+"""Who presses a button again this soon has pressed it twice; who wants the same run twice takes longer."""
+ASKED = ("stage", "name", "constitution", "total", "author")
+"""What two presses of a button have in common, besides settings and inputs."""
 
 
 def prepare_critique(
@@ -120,7 +127,8 @@ def _under(run: NewRun, constitution: Constitution) -> NewRun:
 def put_in_queue(store: Store, folder: Path, run: NewRun, write: Callable[[Path], None]) -> str:
     """Let `write` fill the run's inputs, and put it at the end of the line; returns its id.
 
-    Raises UserError where its folder can't be written; then nothing is left of it.
+    Where the same was asked for a moment ago it is the id of that run: a button was pressed twice. Raises
+    UserError where its folder can't be written; then nothing is left of it.
     """
     store.require_writable()
     inputs = folder / run.id / "inputs"
@@ -134,6 +142,30 @@ def put_in_queue(store: Store, folder: Path, run: NewRun, write: Callable[[Path]
         raise
     # Only now is it a run: a studio that died above leaves a folder that nobody counts.
     with store.tx() as tx:
-        runs.add(tx, run, "waiting")
-        queue.enqueue(tx, run.id)
-    return run.id
+        first = _first_press(tx, folder, run)
+        if first is None:
+            runs.add(tx, run, "waiting")
+            queue.enqueue(tx, run.id)
+    if first is not None:
+        shutil.rmtree(folder / run.id, ignore_errors=True)
+    return first or run.id
+
+
+def _first_press(tx: Tx, folder: Path, run: NewRun) -> str | None:
+    """The run of the same person, settings and inputs that was put in the queue just now, if there is one."""
+    config = json.loads(json.dumps(run.config))
+    for other in runs.in_states(tx, ("waiting", *ACTIVE)):
+        same = all(getattr(other, name) == getattr(run, name) for name in ASKED) and other.config == config
+        soon = abs(datetime.now(UTC) - other.created) < TWICE
+        if same and soon and _equal(folder / other.id / "inputs", folder / run.id / "inputs"):
+            return other.id
+    return None
+
+
+def _equal(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files, to the byte."""
+    names, others = (
+        [str(path.relative_to(top)) for path in sorted(top.rglob("*")) if path.is_file()]
+        for top in (one, other)
+    )
+    return names == others and filecmp.cmpfiles(one, other, names, shallow=False)[0] == names

@@ -69,6 +69,15 @@ class Jobs:
         """A run's folder."""
         return self.folder / id
 
+    def known(self, id: str) -> Path:
+        """The folder of a run that a page names. Raises UserError where this session has no such run.
+
+        What a browser sends need be no id: as a path it would lead out of the session.
+        """
+        if runs.load(self._store, id) is None:
+            raise UserError("that run is not in this session any more: choose another, or reload the page")
+        return self.of(id)
+
     def stop(self, id: str) -> None:
         """End a run and keep what it has; one that waits leaves the queue."""
         with self._store.tx() as tx:
@@ -87,10 +96,10 @@ class Jobs:
         """Move a waiting run up (-1) or down (1) the queue."""
         queue.move(self._store, id, by)
 
-    def delete(self, id: str) -> None:
+    def delete(self, id: str) -> bool:
         """Remove a run that is not at work, with its folder. Chains and pairs stay, labels count no more.
 
-        Of a recipe, those that wait behind it go too: they could never begin.
+        Of a recipe, those that wait behind it go too: they could never begin. False where nothing went.
         """
         with self._store.tx() as tx:
             after = queue.behind(tx, id)
@@ -101,6 +110,7 @@ class Jobs:
         if gone:
             for one in (id, *(run.id for run in after)):
                 shutil.rmtree(self.of(one), ignore_errors=True)
+        return gone
 
     def _run(self) -> None:
         recovered = False

@@ -55,17 +55,17 @@ class Lessons:
 
 @dataclass(frozen=True)
 class Choices:
-    """What a reward or DPO learns from: label runs, imported judgments (name, axis), and uploaded files.
+    """What a reward or DPO learns from: label runs, imported judgments, and uploaded files.
 
-    `axis` is that of the files. `written` are sets of the project's own pairs, of which a judge learns
-    the `reserved` ones. `measured` are imported judgments that nothing is learnt from: a PM is
-    measured on them. `calibrated`: the labels' probabilities by the calibration that is kept for them.
+    Judgments are a name and an axis, files a path and an axis. `written` are sets of the project's own
+    pairs, of which a judge learns the `reserved` ones. `measured` are imported judgments that nothing is
+    learnt from: a PM is measured on them. `calibrated`: the labels' probabilities by the calibration that is
+    kept for them.
     """
 
     labels: Sequence[str] = ()
     imports: Sequence[tuple[str, Axis]] = ()
-    files: Sequence[Path] = ()
-    axis: Axis = "harmless"
+    files: Sequence[tuple[Path, Axis]] = ()
     written: Sequence[PairSet] = ()
     reserved: bool = False
     measured: Sequence[tuple[str, Axis]] = ()
@@ -151,8 +151,8 @@ def prepare_choices(
         for goal, imports in (("human", choices.imports), ("eval", choices.measured)):
             for place, (name, axis) in enumerate(imports, 1):
                 _put_judgments(store, inputs / goal / axis / f"{place}-{_safe(name)}", name, axis)
-        for path in choices.files:
-            _copy(path, inputs / "human" / choices.axis / _safe(path.name))
+        for path, axis in choices.files:
+            _copy(path, inputs / "human" / axis / _safe(path.name))
 
     many = count_choices(store, folder, choices)
     what = "PM" if isinstance(config, Preferring) else "DPO"
@@ -196,7 +196,8 @@ def count_choices(store: Reader, folder: Path, choices: Choices) -> int:
     """How many judged pairs these are, as far as it can be told without reading whole files."""
     held = {(a.annotator, a.axis): a.pairs for a in judgments.annotators(store) if a.kind == "imported"}
     pairs_in = sum(count_rows(folder / run / "inputs" / PAIRS_FILE) for run in choices.labels)
-    of_people = sum(held.get(of, 0) for of in choices.imports) + sum(map(count_rows, choices.files))
+    of_people = sum(held.get(of, 0) for of in choices.imports)
+    of_people += sum(count_rows(path) for path, _ in choices.files)
     return pairs_in + of_people + count_written(choices)
 
 

@@ -164,8 +164,12 @@ def _choice() -> list[Any]:
             kind = gr.Dropdown(
                 elo_asked.PROMPTS, value="", label="Prompts", elem_id="elo-kind", min_width=110
             )
-            since = gr.Textbox(label="From day", placeholder="2026-01-31", elem_id="elo-since", min_width=110)
-            until = gr.Textbox(label="To day", placeholder="2026-01-31", elem_id="elo-until", min_width=110)
+            since = gr.Textbox(
+                label="From day (UTC)", placeholder="2026-01-31", elem_id="elo-since", min_width=110
+            )
+            until = gr.Textbox(
+                label="To day (UTC)", placeholder="2026-01-31", elem_id="elo-until", min_width=110
+            )
             rule = gr.Dropdown(
                 elo_asked.RULES, value="majority", label="A win is", elem_id="elo-rule", min_width=190
             )

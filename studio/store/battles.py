@@ -106,17 +106,19 @@ def vote(tx: Tx, battle: Battle, vote: Vote, void: str | None) -> None:
     _vote(tx, battle, vote, void)
 
 
-def take_back(tx: Tx, annotator: str) -> Battle | None:
-    """Take back the newest vote of a person that stands; returns its battle as it was, if any."""
-    rows = tx.query(
+def last_voted(store: Reader, annotator: str) -> str:
+    """The battle of a person's newest vote that stands; empty where there is none."""
+    rows = store.query(
         "SELECT battle FROM current_battle_votes WHERE annotator = ? AND vote <> 'none' "
         "ORDER BY seq DESC LIMIT 1",
         [annotator],
     )
-    battle = load(tx, rows[0][0]) if rows else None
-    if battle:
-        _vote(tx, battle, "none", None)
-    return battle
+    return str(rows[0][0]) if rows else ""
+
+
+def take_back(tx: Tx, battle: Battle) -> None:
+    """Take back the vote on a battle."""
+    _vote(tx, battle, "none", None)
 
 
 def counts(store: Reader, annotator: str, axis: Axis) -> Counts:

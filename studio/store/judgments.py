@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from pipeline.errors import UserError
 from pipeline.records import AnnotatorKind, Axis, Choice, Judgment, Pair, PickedBy, parse
@@ -86,16 +86,20 @@ WHERE pair IN (SELECT unnest(?::VARCHAR[]))
 AXIS, CHOICE, PICKED_BY, BLIND = map(COLUMNS.index, ("axis", "choice", "picked_by", "blind"))
 
 
-def judge(store: Store, judgment: Judgment) -> None:
+def judge(store: Store, judgment: Judgment, instead_of: Judgment | Literal["any"] | None = "any") -> None:
     """Keep what an annotator holds of a pair from now on.
 
     Where they have seen the AI's label of it, the judgment is not blind, whatever it says; and a pair that
-    was put before them for a reason is never random later. Raises UserError if there is no such pair.
+    was put before them for a reason is never random later. `instead_of` is what they held to whoever asks;
+    where they hold something else by now nothing is kept: of two presses at once the first counts. Raises
+    UserError if there is no such pair.
     """
     with store.tx() as tx:
         if not tx.query("SELECT 1 FROM pairs WHERE id = ? LIMIT 1", [judgment.pair_id]):
             raise UserError("there is no such pair in this session")
-        _append(tx, _honest(tx, judgment), None)
+        acts = _acts(tx, judgment)
+        if instead_of in ("any", _held(acts, judgment.axis)):
+            _append(tx, _honest(tx, judgment, acts), None)
 
 
 def rank(
@@ -129,7 +133,7 @@ def rank(
             made = Judgment(
                 *(pair.id, axis, annotator, "person", choice, None, picked_by, id, blind, seconds, note)
             )
-            _append(tx, _honest(tx, made), None)
+            _append(tx, _honest(tx, made, _acts(tx, made)), None)
     return id
 
 
@@ -230,13 +234,22 @@ def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
     return {"axis": axis, "kind": kind, "names": several, "blind": blind}
 
 
-def _honest(tx: Tx, judgment: Judgment) -> Judgment:
-    """A judgment with what the rows before it say of it."""
+def _acts(tx: Tx, judgment: Judgment) -> Rows:
+    """All that its annotator has done with its pair, on either axis."""
+    of = {"pair": judgment.pair_id, "annotator": judgment.annotator, "kind": judgment.annotator_kind}
+    return tx.query(ACTS, of)
+
+
+def _held(acts: Rows, axis: Axis) -> Judgment | None:
+    """What is held on an axis after these acts."""
+    standing = _standing([row for row in acts if row[AXIS] == axis])
+    return _judgment(standing[-1]) if standing else None
+
+
+def _honest(tx: Tx, judgment: Judgment, acts: Rows) -> Judgment:
+    """A judgment with what the acts before it say of it."""
     pair, axis, who, kind = judgment.pair_id, judgment.axis, judgment.annotator, judgment.annotator_kind
-    acts = tx.query(ACTS, {"pair": pair, "annotator": who, "kind": kind})
-    here = [row for row in acts if row[AXIS] == axis]
-    standing = _standing(here)
-    now = _judgment(standing[-1]) if standing else None
+    here, now = [row for row in acts if row[AXIS] == axis], _held(acts, axis)
     same = now is not None and now.choice == judgment.choice  # its note or so is changed
     known = seen(tx, pair, who) if kind != "person" else _revealed(acts) or sightings.shown(tx, pair, who)
     blind = now.blind if now and same else judgment.blind and not known

@@ -42,6 +42,11 @@ class Held:
     vote: PairVote
     void: str | None
 
+    @property
+    def item(self) -> str:
+        """The pair for the page's scripts: its run, too."""
+        return f"{self.run}/{self.id}"
+
 
 COLUMNS = (
     *("id", "prompt_id", "axis", "messages", "model_a", "model_b", "response_a", "response_b"),
@@ -118,14 +123,15 @@ def vote(
     _vote(tx, [run, id, annotator, vote, first, void, seconds])
 
 
-def take_back(tx: Tx, annotator: str) -> Held | None:
-    """Take back the newest vote of a person on a waiting pair; returns it as it was, if there is one."""
-    rows = tx.query(f"{HELD} ORDER BY seq DESC LIMIT 1", [annotator])
-    if not rows:
-        return None
-    was = Held(*rows[0])
+def last_held(store: Reader, annotator: str) -> Held | None:
+    """The newest vote of a person on a waiting pair, if one stands."""
+    rows = store.query(f"{HELD} ORDER BY seq DESC LIMIT 1", [annotator])
+    return Held(*rows[0]) if rows else None
+
+
+def take_back(tx: Tx, was: Held, annotator: str) -> None:
+    """Take back a person's vote on a waiting pair."""
     _vote(tx, [was.run, was.id, annotator, "none", "a", None, None])
-    return was
 
 
 def _vote(tx: Tx, values: list[object]) -> None:

@@ -222,3 +222,23 @@ def test_a_pair_that_was_listed_with_its_label_is_not_blind_on_the_audit_page(
     expect(page.locator("#audit article")).to_have_attribute("data-state", "known")
     page.goto("/audit?pair=" + f"{1:016x}")
     expect(page.locator("#audit article")).to_have_attribute("data-state", "blind")
+
+
+def test_a_threshold_that_was_only_looked_at_stays_as_another_tab_made_it(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page()
+    other = page.context.new_page()
+    other.goto(page.url)
+    for one in (page, other):
+        one.get_by_role("button", name="Gate settings").click()
+        expect(one.locator("#threshold input")).to_have_value("0.6", timeout=SLOW)
+    page.locator("#threshold input").fill("0.7")
+    page.locator("#threshold input").press("Enter")
+    expect(page.locator(".cai-gate")).to_contain_text("above 0.70")
+    other.locator("#threshold input").focus()
+    other.locator("#threshold input").blur()
+    expect(other.locator(".cai-gate")).to_contain_text("above 0.70")
+    other.locator("#threshold input").fill("0.65")
+    other.locator("#threshold input").blur()
+    expect(other.locator(".cai-gate")).to_contain_text("above 0.65")

@@ -75,6 +75,12 @@ def test_pairs_are_judged_by_keys_each_once(page: Page, shot: Callable[[str], No
     shot("arena-queue")
     press(page, "2", "/0")
     expect(page.locator("#queue-said")).to_contain_text("Void: an answer tells who wrote it")
+    page.wait_for_timeout(UNREAD)
+    for _ in range(2):  # pressed twice: the vote before it stays
+        page.keyboard.press("u")
+    expect(article(page, "queue")).to_have_attribute("data-item", re.compile("/2$"))
+    expect(page.locator("#queue-figures")).to_contain_text("1 of 3 judged by local")
+    press(page, "2", "/0")
     page.reload()
     expect(article(page, "queue")).to_have_attribute("data-item", re.compile("/0$"))
     press(page, "t", "")

@@ -107,6 +107,13 @@ def test_a_note_is_typed_and_kept_and_its_letters_are_no_keys(reading: Page) -> 
     expect(box).to_have_value("a rude <b>joke</b> us!")
 
 
+def test_keys_work_with_caps_lock_on(reading: Page) -> None:
+    before = chain(reading)
+    press(reading, "J")
+    press(reading, "K")
+    assert chain(reading) == before
+
+
 def test_arrows_walk_help_opens_and_filters_narrow(reading: Page, shot: Callable[[str], None]) -> None:
     page = reading
     press(page, "j")

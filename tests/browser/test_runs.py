@@ -90,7 +90,7 @@ def test_a_file_with_bad_rows_is_told_by_line_and_a_run_is_repeated_with_changes
     expect(found).not_to_contain_text("/tmp")
     start(page, "", seed=3)
     expect(page.locator("#run .cai-status")).to_have_text("finished", timeout=SLOW)
-    page.goto("/runs")  # opens on the newest; what was seen above may have been the run before
+    page.goto(page.url)  # what was seen above may have been the run before
     expect(page.locator("#run .cai-status")).to_have_text("finished", timeout=SLOW)
     page.get_by_label("Seed").fill("9")
     page.get_by_role("button", name="Rerun with changes").click()
@@ -104,6 +104,7 @@ def test_a_file_with_bad_rows_is_told_by_line_and_a_run_is_repeated_with_changes
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete").click()
     expect(page.locator("#runs li")).to_have_count(many - 1)
+    expect(page).to_have_url(re.compile(r"/runs$"))
 
 
 def test_a_large_file_says_how_far_it_is_read(

@@ -87,6 +87,30 @@ def test_labels_that_nobody_was_shown_to_agree_with_need_a_reason(
     shot("training-gate")
 
 
+def test_files_of_a_run_that_is_repeated_can_be_left_out(training: Page, tmp_path: Path) -> None:
+    page = training
+    demos = tmp_path / "demos.jsonl"
+    demos.write_text('{"prompt": "Hi", "response": "Hello."}\n')
+    page.get_by_role("button", name="Examples from files").click()
+    page.locator("#sft-demos input[type=file]").set_input_files(demos)
+    expect(page.locator("#sft-goes")).to_contain_text("demos.jsonl", timeout=PATIENT)
+    page.get_by_role("button", name="Train SL-CAI").click()
+    expect(page).to_have_url(re.compile(r"\?run="), timeout=PATIENT)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    arrive(page, page.url)
+    page.get_by_role("button", name="Rerun with changes").click()
+    leave_out = page.locator("#sft-leave-out")
+    expect(leave_out).to_contain_text("demos.jsonl", timeout=PATIENT)
+    expect(page.locator("#sft-goes")).to_contain_text("demos.jsonl")
+    leave_out.click()
+    expect(page.locator("#sft-goes")).not_to_contain_text("demos.jsonl", timeout=PATIENT)
+    expect(leave_out).to_be_hidden()
+    expect(page.locator("#run .cai-status")).to_have_text(re.compile("stopped|cancelled"), timeout=SLOW)
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete").click()
+    expect(page.locator("#runs")).to_contain_text("Nothing trained yet", timeout=PATIENT)
+
+
 @pytest.mark.training  # five minutes: two presets' steps of the bundled model, and a resume
 @pytest.mark.timeout(900)
 def test_a_run_is_watched_left_stopped_and_resumed(training: Page, shot: Callable[[str], None]) -> None:

@@ -38,7 +38,8 @@ from studio.components import (
 from studio.components.agreement_asked import Asked, Judges
 from studio.components.agreement_data import Picture
 from studio.components.agreement_empty import empty_html
-from studio.components.agreement_gate import gate_html, top_html
+from studio.components.agreement_figures import headline_html
+from studio.components.agreement_gate import gate_html, keep_threshold, top_html
 from studio.components.agreement_pairs import Held, list_html, triage_html
 from studio.components.agreement_section import Listing
 from studio.context import Studio
@@ -532,6 +533,41 @@ def test_no_text_becomes_markup(studio: Studio) -> None:
     assert "<script" not in html
     chart = charts.intervals([(hostile, Figure(0.5, 0.4, 0.6, 9, 9))])
     assert "<img" not in json.dumps(chart.to_plotly_json(), default=str)
+
+
+def test_a_threshold_that_was_only_looked_at_stays_as_another_person_made_it(studio: Studio) -> None:
+    gates.set_threshold(studio.store, 0.7)
+    keep_threshold(studio.store, 0.6, 0.6)
+    assert gates.threshold(studio.store) == 0.7
+    keep_threshold(studio.store, 0.65, 0.6)
+    assert gates.threshold(studio.store) == 0.65
+    with pytest.raises(UserError, match="threshold"):
+        keep_threshold(studio.store, None, 0.65)
+
+
+def test_ties_alone_give_a_headline_without_an_interval(studio: Studio) -> None:
+    c = look(studio).random
+    ties = replace(c, choice=np.full(len(c), 0.5))
+    html = headline_html(ties, None, "people", 0)
+    assert "–" in html
+    assert "nan%" not in html
+
+
+def test_labellers_of_long_or_equal_names_have_a_line_each() -> None:
+    names = [
+        f"a model of a name that goes on and on, the {n}. of its kind, that was labelling" for n in "123"
+    ]
+    chart = charts.intervals([(name, Figure(0.5, 0.4, 0.6, 9, 9)) for name in (*names, names[0])])
+    assert len(set(chart.data[0].y)) == 4
+
+
+def test_a_labellers_line_names_its_model_without_the_path(studio: Studio) -> None:
+    some = [label for number in range(SEEDING.PAIRS) for label in SEEDING.said(number, harmless())]
+    with studio.store.tx() as tx:
+        labels.add(tx, [replace(one, model="/home/me/runs/critic/checkpoint") for one in some], "second")
+    lines = agreement_sections.labeller_lines(studio.store, look(studio).asked)
+    [short] = [line.short for line in lines if "/home/me" in line.name]
+    assert short.startswith("critic · ")
 
 
 def test_undefined_figures_are_a_dash_and_small_ones_say_so() -> None:

@@ -83,6 +83,15 @@ def test_a_mistake_comes_back_in_words(call: Callable[..., Any]) -> None:
         call("agreement", "x", "harmless", "person")
 
 
+def test_a_prompt_set_is_a_shipped_one_and_no_file_of_the_machine(
+    call: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("private")
+    for name in (str(tmp_path / "notes.txt"), "written"):
+        with pytest.raises(AppError, match="no shipped prompt set: name one of red-team"):
+            call("start_critique", [], name, "minimal", "bundled", 1, 8, 0)
+
+
 def test_labellers_and_how_far_they_agree(studio: Studio, call: Callable[..., Any]) -> None:
     [version, *_] = constitutions.versions(studio.store, "harmless")
     said, asked = Source("x"), (Message("user", "?"),)

@@ -123,6 +123,20 @@ def test_the_last_vote_is_taken_back_and_its_battle_takes_no_other(
             arena_acts.take_back(studio, who)
 
 
+def test_a_second_press_of_undo_is_about_the_same_vote(studio: Studio, fight: Callable[..., str]) -> None:
+    first, second = fight(), fight()
+    for id in (first, second):
+        arena_acts.vote(studio, id, "left", "ana")
+    for _ in range(2):
+        assert arena_acts.take_back(studio, "ana", second) == second
+    assert [made.id for made in kept(studio)] == [first]
+    assert f'data-last="{first}"' in pictures(studio, second)[0][0]
+    arena_acts.vote(studio, third := fight(), "tie", "ana")  # in another tab
+    with pytest.raises(UserError, match="voted since"):
+        arena_acts.take_back(studio, "ana", first)
+    assert {made.id for made in kept(studio)} == {first, third}
+
+
 def test_who_may_vote_on_what(studio: Studio, fight: Callable[..., str]) -> None:
     id = fight()
     assert arena_acts.unfinished(studio, "ana") == id

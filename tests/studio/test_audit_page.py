@@ -148,6 +148,22 @@ def test_a_second_press_about_the_same_pair_changes_nothing(tab: Tab) -> None:
     assert tab.held(following) is None
 
 
+def test_of_two_presses_that_are_answered_at_once_the_first_counts(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, view = tab.item, tab.view
+    tab.press("a")
+    kept = tab.held(before)
+    tab.view = view
+    for key in ("b", "show"):
+        with monkeypatch.context() as at_once:
+            at_once.setattr(audit_picture, "mine", lambda *_: {})  # read before the first was kept
+            tab.press(key, item=before, state="blind")
+        assert tab.held(before) == kept
+    tab.press("undo")
+    assert tab.held(before) is None
+
+
 def test_undo_shows_the_pair_again_and_it_is_no_longer_blind(tab: Tab) -> None:
     before = tab.item
     tab.press("a")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -205,6 +206,7 @@ def test_a_point_opens_its_matchups_escaped(filled: Studio) -> None:
     assert "80 matchups, the newest 40 of them" in html
     assert "<img" not in html
     assert "p(a) = " in html
+    assert re.search(r"\d\d:\d\d UTC", html)
     html = elo_behind.behind_html(filled, picture.asked, f"against:{picture.harmless.key}:sl\nbundled")
     assert "40 matchups." in html
     for nonsense in ("", "model:nope:sl", f"model:{picture.harmless.key}:nobody", "model", "x:y:z"):

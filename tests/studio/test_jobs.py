@@ -97,6 +97,14 @@ def test_a_batch_runs_and_its_chains_are_in_the_session(store: Store, jobs: Jobs
     assert (jobs.of(id) / "worker.log").is_file()
 
 
+def test_a_page_names_a_run_of_the_session_and_no_other_folder(jobs: Jobs, start: Start) -> None:
+    id = start(1)
+    assert jobs.known(id) == jobs.of(id)
+    for other in ("", "..", str(jobs.folder), f"../runs/{id}"):
+        with pytest.raises(UserError, match="not in this session"):
+            jobs.known(other)
+
+
 def test_one_at_a_time_in_an_order_that_can_be_changed(store: Store, jobs: Jobs, start: Start) -> None:
     first, second, third = start(1, name="a"), start(1, name="b"), start(1, name="c")
     assert [run.id for run in queue.waiting(store)] == [first, second, third]
@@ -269,10 +277,10 @@ def test_a_run_whose_process_went_while_no_studio_looked_is_lost(
 def test_a_deleted_run_takes_its_folder_but_not_its_chains(store: Store, jobs: Jobs, start: Start) -> None:
     id = start(2)
     jobs.look()
-    jobs.delete(id)  # it is at work
+    assert not jobs.delete(id)  # it is at work
     assert jobs.of(id).is_dir()
     until(jobs, ended(store, id))
-    jobs.delete(id)
+    assert jobs.delete(id)
     assert not jobs.of(id).exists()
     assert runs.listed(store) == []
     assert kept(store, id) == 2

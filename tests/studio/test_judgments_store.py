@@ -167,6 +167,15 @@ def test_a_judgment_of_no_pair_is_refused(store: Store) -> None:
         judge(store, by("ann", "nowhere"))
 
 
+def test_a_judgment_is_kept_only_in_the_place_of_what_was_seen(store: Store) -> None:
+    judge(store, by("ann", "p0", "a"), instead_of=None)
+    judge(store, by("ann", "p0", "b"), instead_of=None)  # asked for before the first was kept
+    [first] = current(store, "harmless")
+    assert first.choice == "a"
+    judge(store, by("ann", "p0", "tie"), instead_of=first)
+    assert held(store) == {"p0": "tie"}
+
+
 def test_judging_again_counts_and_is_not_blind_but_the_blind_word_is_kept(store: Store) -> None:
     judge(store, by("ann", "p0", "a", picked_by="uncertain"))
     judge(store, by("ann", "p0", "b", picked_by="random"))

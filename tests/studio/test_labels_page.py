@@ -17,6 +17,7 @@ from pipeline.records import Label, Message, Pair, Source
 from studio.components.label_card import chosen, counted, sources, start_label
 from studio.components.labeller_list import imports_list, labeller_list
 from studio.components.pair_card import bring, start_pairs
+from studio.components.prompt_source import asked
 from studio.context import Studio
 from studio.jobs import batch
 from studio.progress import plural
@@ -216,3 +217,10 @@ def test_labellers_are_listed_with_their_links_and_as_text(studio: Studio, form:
     assert "<img" not in html
     key = Labeller("bundled", "choice", form["constitution"]).key
     assert Labeller.of(key).model == "bundled"
+
+
+def test_prompts_are_taken_again_from_a_run_of_the_session_alone(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs" / "prompts.jsonl").write_text('{"prompt": "private"}\n')
+    with pytest.raises(UserError, match="not in this session"):
+        asked(studio, str(tmp_path), None, "", "")

@@ -163,6 +163,7 @@ def test_the_outcome_is_told_as_it_is(studio: Studio, stages: list[str]) -> None
         {**row, "model": sl, "elo": 112.4, "low": -20.2, "high": None},
         {**row, "model": f"{rl}/snapshots/step-1", "elo": -90.0, "low": -140.0, "high": -30.0},
         {**row, "model": rl, "elo": None, "standing": "above"},
+        {**row, "model": "elsewhere", "elo": None, "standing": "apart"},
         {**row, "model": BAD, "elo": 1.0, "low": -1.0, "high": 2.0, "of": "core"},
     ]
     out = studio.jobs.of(stages[8]) / "outputs"
@@ -173,4 +174,5 @@ def test_the_outcome_is_told_as_it_is(studio: Studio, stages: list[str]) -> None
     assert "SL-CAI</th><td>+112</td><td>[-20, ∞]</td><td>9</td><td>no difference shown</td>" in html
     assert "RL-CAI at step 1</th><td>-90</td><td>[-140, -30]</td><td>9</td><td>a difference</td>" in html
     assert "RL-CAI</th><td>above any number</td>" in html
+    assert "elsewhere</th><td>not compared</td>" in html
     assert "img" not in html

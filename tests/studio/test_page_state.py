@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -32,3 +33,13 @@ def test_each_page_keeps_its_own_values(states: Any) -> None:
     [key, *_] = [id for id, block in states.blocks.blocks.items() if block.stateful]
     states["a"][key] = "of a"
     assert states["a"][key] == "of a" != states["b"][key]
+
+
+def test_a_closed_page_is_forgotten_after_an_hour_and_begins_anew_where_it_comes_back(states: Any) -> None:
+    for page in ("closed long ago", "closed just now", "open"):
+        states[page].is_closed = page != "open"
+    for page in ("closed long ago", "open"):
+        states.time_last_used[page] -= timedelta(hours=1, seconds=1)
+    states.delete_all_expired_state()
+    assert list(states.session_data) == list(states.time_last_used) == ["closed just now", "open"]
+    assert not states["closed long ago"].is_closed

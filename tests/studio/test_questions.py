@@ -103,6 +103,15 @@ def test_a_model_that_is_right_as_often_as_it_says_lies_on_the_line(studio: Stud
         assert row["right_low"] - 0.05 <= row["mean"] <= row["right_high"] + 0.05
 
 
+def test_models_that_are_not_drawn_are_told_and_are_in_the_table_and_the_csv(studio: Studio) -> None:
+    for number in range(8):
+        a_run(studio, f"{number}", answers(0.5), f"model-{number}")
+    drawn = calibration(measured(studio.store, studio.jobs.folder))
+    assert len(drawn.figure.data) == 1 + 6  # and the line of the sure
+    assert "2 more are not drawn" in drawn.note
+    assert len({row["model"] for row in drawn.data}) == len({row[0] for row in drawn.rows}) == 8
+
+
 def test_questions_are_put_by_a_command_that_cai_understands(studio: Studio, tmp_path: Path) -> None:
     file = tmp_path / "hhh.jsonl"
     row = {"prompt": "Human: Which?\n (A) one\n (B) two", "corrects": [" (B)"], "incorrects": [" (A)"]}

@@ -165,6 +165,18 @@ def test_each_preference_model_has_a_panel_of_its_own_and_a_line_one_look(filled
     assert len(drawn(filled).only("gone").panels) == 2
 
 
+def test_what_has_no_panel_is_told_and_is_in_the_table_and_the_csv(filled: Studio) -> None:
+    for name in ("b", "c", "d"):
+        add(filled, scored("with", 0.1, pm=name, pm_revision=f"weights-{name}"), name)
+    for draw in (means, gains):
+        done = draw(drawn(filled).only(""))
+        assert "1 more is not drawn" in done.note
+        assert {row["scored_by"] for row in done.data} == {"pm", "b", "c", "d"}
+        assert len(done.rows) == len(done.data)
+        assert "scored by pm" not in str(done.figure)
+        assert "not drawn" not in draw(drawn(filled).only("pm")).note
+
+
 def test_two_runs_made_alike_go_by_their_names(filled: Studio) -> None:
     add(filled, scored("another", 0.3))
     names = [line.name for _, line in drawn(filled).lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,22 @@ def test_a_batch_of_chains(store: Store, tmp_path: Path) -> None:
         *("--prompts", str(inputs / "prompts.jsonl"), "--run", str(folder)),
         *("--critic", "bundled-critic", "--seed", "3"),
     ]
+
+
+def test_what_is_asked_for_twice_in_a_moment_is_one_run(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(question: str, seed: int = 3, who: str = "ann") -> str:
+        asked, drawing = [prompts.from_text(question)], Drawing(seed=seed)
+        return batch.prepare_critique(store, tmp_path / "runs", asked, MINIMAL, drawing, "", who)
+
+    first = put("One?")
+    assert put("One?") == first
+    others = [put("Two?"), put("One?", seed=4), put("One?", who="ben")]
+    assert [run.id for run in queue.waiting(store)] == [first, *others]
+    assert len(list((tmp_path / "runs").iterdir())) == 4
+    monkeypatch.setattr(batch, "TWICE", timedelta(0))  # later
+    assert put("One?") != first
 
 
 def test_a_run_of_pairs(store: Store, tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_preference_model_learns_what_people_chose(store: Store, folder: Path,
         )
     file = tmp_path / "more.jsonl"
     file.write_text('{"prompt": "Q", "chosen": "x", "rejected": "y"}\n')
-    choices = Choices(imports=[("../hh.jsonl", "helpful")], files=[file], axis="helpful")
+    choices = Choices(imports=[("../hh.jsonl", "helpful")], files=[(file, "helpful")])
     training.prepare_choices(
         store, folder, stages.PM, choices, Preferring(heldout=0, batch=1), ("", ""), {}, "ann"
     )

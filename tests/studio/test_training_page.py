@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,17 @@ from pipeline.errors import UserError
 from pipeline.records import as_json
 from pipeline.training_configs import Preferring, Supervised
 from studio import forms
-from studio.components import training_charts, training_compare, training_gate, training_knobs
+from studio.components import (
+    training_charts,
+    training_compare,
+    training_gate,
+    training_knobs,
+    training_preferences,
+)
 from studio.components import training_results as results
 from studio.components.training_tables import ROWS, spread, table_html
 from studio.components.training_watch import figures_html
+from studio.context import Studio
 from studio.jobs.stages import TRAINING, Stage
 from studio.store import runs
 from studio.store.database import Store
@@ -30,6 +38,19 @@ CURVES = {
     "num_odd": Curve((1,), (1.0,)),
     "tokens_per_second": Curve((1, 2), (100.0, 1200.4)),
 }
+
+
+def run(id: str, stage: str) -> NewRun:
+    return NewRun(
+        id=id,
+        stage=stage,
+        name=id,
+        config={},
+        constitution=None,
+        constitution_name=None,
+        total=1,
+        author="ann",
+    )
 
 
 @pytest.fixture
@@ -64,6 +85,23 @@ def test_the_gate_refuses_without_a_tick_and_a_reason() -> None:
         training_gate.require("not shown yet", True, "  ")
     assert training_gate.require("not shown yet", True, " to\nsee ") == "to see"
     assert gate.worst(["agrees", "not shown yet", "opposed"]) == "opposed"
+
+
+@pytest.mark.usefixtures("idle")
+def test_files_of_a_run_that_is_repeated_keep_their_axis_and_give_way_to_others(studio: Studio) -> None:
+    with studio.store.tx() as tx:
+        runs.add(tx, run("pm-1", "pm"), "done")
+    human = studio.jobs.of("pm-1") / "inputs" / "human"
+    (human / "helpful" / "1-imported").mkdir(parents=True)
+    (human / "helpful" / "mine.jsonl").write_text("")
+    form = {"again": "pm-1", "files": None, "axis": "harmless", "imports": [], "measured": []}
+    values: dict[str, Any] = {**form, "written": [], "reserved": False, "calibrated": False}
+    choices = training_preferences._choices(studio, values, [])
+    assert choices.files == [(human / "helpful" / "mine.jsonl", "helpful")]
+    for none in ("", "gone", str(studio.jobs.of("pm-1"))):
+        assert training_preferences._choices(studio, {**values, "again": none}, []).files == []
+    others = training_preferences._choices(studio, {**values, "files": ["/x/other.jsonl"]}, [])
+    assert others.files == [(Path("/x/other.jsonl"), "harmless")]
 
 
 def test_a_warning_escapes_the_runs_it_names() -> None:
@@ -145,16 +183,8 @@ def test_answers_are_text() -> None:
 
 
 def test_compared_runs_show_what_differs(store: Store) -> None:
-    one = NewRun(
-        id="a",
-        stage="sft",
-        name=HOSTILE,
-        config={**as_json(Supervised(batch=2, model=HOSTILE)), "chosen": {"name": "x"}},
-        constitution=None,
-        constitution_name=None,
-        total=1,
-        author="ann",
-    )
+    config = {**as_json(Supervised(batch=2, model=HOSTILE)), "chosen": {"name": "x"}}
+    one = replace(run("a", "sft"), name=HOSTILE, config=config)
     two = replace(one, id="b", name="b", config={**as_json(Supervised(batch=4, model=HOSTILE))})
     with store.tx() as tx:
         runs.add(tx, one, "done")

@@ -55,8 +55,9 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
     studio.close()
 
 
-def act(studio: Studio, action: str, item: str = "", who: str = "ana") -> list[Any]:
-    return arena_queue.act(studio, {"action": action, "item": item, "seconds": 3.2}, who, "r")
+def act(studio: Studio, action: str, item: str = "", who: str = "ana", last: str = "") -> list[Any]:
+    asked = {"action": action, "item": item, "last": last, "seconds": 3.2}
+    return arena_queue.act(studio, asked, who, "r")
 
 
 def kept(studio: Studio) -> list[Matchup]:
@@ -125,6 +126,18 @@ def test_undo_takes_the_matchup_back_and_the_vote_can_be_given_anew(studio: Stud
     act(studio, "both_bad", "r/2")
     assert len(kept(studio)) == 2
     assert "no vote of yours" in act(studio, "undo", who="ben")[2]
+
+
+def test_a_second_press_of_undo_is_about_the_same_vote(studio: Studio) -> None:
+    act(studio, "left", "r/1")
+    assert 'data-last="r/2"' in act(studio, "tie", "r/2")[0]
+    for _ in range(2):
+        view, _, said = act(studio, "undo", "r/3", last="r/2")
+        assert 'data-item="r/2"' in view
+        assert "Taken back" in said
+    assert len(kept(studio)) == 1
+    act(studio, "tie", "r/2")
+    assert "voted since" in act(studio, "undo", "r/3", last="r/1")[2]
 
 
 def test_a_skip_comes_again_after_the_others(studio: Studio) -> None:
