@@ -9,6 +9,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Sequence
+from itertools import filterfalse
 
 from pipeline import (
     agreement_command,
@@ -90,11 +91,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Else a file's name that is not UTF-8, or a ∞ on an old terminal, ends a command that had succeeded.
         sys.stdout.reconfigure(errors="backslashreplace")
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if broken := next(filterfalse(_encodable, words), None):
+        print(f"cai: {broken!a}: holds half a character: type it again", file=sys.stderr)  # noqa: T201
+        return 2
+    args = parser().parse_args(words)
     try:
         status: int = args.run_command(args)
         if status == 0 and args.run_command is not replay_command.run:
-            replay_command.keep_command(getattr(args, "run", None), sys.argv[1:] if argv is None else argv)
+            replay_command.keep_command(getattr(args, "run", None), words)
         sys.stdout.flush()
     except UserError as error:
         print(shown(f"cai: {error}"), file=sys.stderr)  # noqa: T201
@@ -112,6 +117,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _encodable(word: str) -> bool:
+    """Whether the system could take it for a name: on Windows a command line may hold half a character."""
+    try:
+        os.fsencode(word)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _mendable(error: OSError) -> bool:

@@ -205,7 +205,7 @@ def _expect(entry: Any, expected: dict[str, type]) -> None:
             raise Malformed(f"{name}: expected {'text' if kind is str else 'a list'}")
     unknown = [name for name in entry if name not in expected]
     if unknown:
-        named = ", ".join(ascii(name)[1:-1] for name in unknown[:5])
+        named = ", ".join(ascii(name[:30])[1:-1] for name in unknown[:5])
         raise Malformed(f"{named}: unknown; known are {', '.join(expected)}")
 
 

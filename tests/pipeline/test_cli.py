@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.__main__ import main
+
 
 def cai(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -106,3 +108,8 @@ def test_a_name_that_is_not_utf8_is_no_reason_to_fail(tmp_path: Path) -> None:
     out = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jsonl"))
     done = cai("prompts", "import", "red-team:train:2", "-o", out)
     assert (done.returncode, out.exists()) == (0, True)
+
+
+def test_half_a_character_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["elo", "\ud800.jsonl"]) == 2
+    assert capsys.readouterr().err == "cai: '\\ud800.jsonl': holds half a character: type it again\n"

@@ -230,3 +230,12 @@ def test_any_json_gives_a_constitution_or_an_error(
             export(constitution, form)
         except UserError:
             continue
+
+
+def test_of_a_field_that_is_none_the_beginning_is_told(tmp_path: Path) -> None:
+    (tmp_path / "eval.json").write_text(
+        json.dumps([{"prompt": "", "corrects": ["a"], "incorrects": ["b"], "x" * 5000: 1}])
+    )
+    with pytest.raises(UserError) as told:
+        import_files([tmp_path / "eval.json"])
+    assert len(str(told.value)) < 500
