@@ -141,6 +141,7 @@ def _serve(
     import threading
 
     gc.disable()  # until the first page has been shown
+    closers.callback(gc.enable)
     from studio import example
     from studio.context import Studio, moved
     from studio.store.sessions import home, session_folder
