@@ -186,7 +186,7 @@ def _each(path: Path, within: str, entries: Any, read: Callable[[Any], T]) -> li
         try:
             results.append(read(entry))
         except forms.Malformed as error:
-            where = f"{within}[{place}]" if isinstance(place, int) else ascii(place)[1:-1]
+            where = f"{within}[{place}]" if isinstance(place, int) else ascii(place[:60])[1:-1]
             problems.append(f"{path}: {where}: {error}")
     if problems:
         raise InputError(problems)
