@@ -214,7 +214,7 @@ def test_a_stop_is_asked_for_until_it_is_heard(
 def test_a_run_that_can_not_be_read_keeps_no_other_waiting(
     store: Store, jobs: Jobs, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bad, good = start(1), start(1)
+    bad, good = start(1), start(2)
     with store.tx() as tx:
         for id in (bad, good):
             runs.set_state(tx, id, "running", ["waiting"])
