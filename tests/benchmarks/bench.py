@@ -58,6 +58,10 @@ class Recording(TransformersEngine):
 
     asked: list[Row]
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.asked = []
+
     def _row(self, index: int, request: Request) -> Row:
         self.asked.append(row := super()._row(index, request))
         return row
@@ -77,11 +81,10 @@ def every() -> Iterator[Figure]:
     """All of them; a quarter of an hour on two cores."""
     yield from machine()
     engine = Recording("bundled")
-    engine.asked = []
     engine.generate([Request(Context(prefill="a"), Sampling(1))])
     if engine.paged is None:
         raise SystemExit("OpenVINO does not run here: the raw engine can't be measured")
-    yield from chains(engine)
+    yield from chains(engine, Recording("bundled-critic"))
     yield from first_token(engine, engine.paged)
     yield from labels(engine)
     yield from training()
@@ -96,25 +99,28 @@ def machine() -> Iterator[Figure]:
     yield Figure("reading memory", 4 * len(large) / best(large.sum) / 1e9, "GB/s")
 
 
-def chains(engine: Recording) -> Iterator[Figure]:
-    """64 prompts × 2 revisions by the harmless constitution, at most 48 tokens a text."""
+def chains(policy: Recording, critic: Recording) -> Iterator[Figure]:
+    """64 prompts × 2 revisions by the default critic, at most 48 tokens a text."""
     with prompts.find("red-team:train:64") as path:
         some = prompts.read(path).prompts
     harmless = constitution.load(constitution.shipped()["harmless"])
-    drawing = Drawing(critic="bundled", revisions=2, max_tokens=48, top_p=0.95)
-    engine.asked.clear()
-    both = critique.Engines(engine, engine)
+    drawing = Drawing(critic="bundled-critic", revisions=2, max_tokens=48, top_p=0.95)
+    policy.asked.clear()
+    both = critique.Engines(policy, critic)
     took = timed(lambda: critique.draw_chains(some, harmless, drawing, both, lambda *_: None))
-    rows = list(engine.asked)
-    ours = tokens(rows) / took
-    yield Figure("chains", ours, "tokens/s")
-    few = rows[:: len(rows) // PLAIN][:PLAIN]
-    plain = tokens(few) / timed(lambda: [plainly(engine, row) for row in few])
+    asked = [(one, list(one.asked)) for one in (policy, critic)]
+    many = sum(tokens(rows) for _, rows in asked)
+    yield Figure("chains", many / took, "tokens/s")
+    texts = [(one, row) for one, rows in asked for row in rows]
+    few = texts[:: len(texts) // PLAIN][:PLAIN]
+    plain = tokens([row for _, row in few]) / timed(lambda: [plainly(one, row) for one, row in few])
     yield Figure("chains, plain loop", plain, "tokens/s")
-    yield Figure("chains / plain loop", ours / plain, "times", 35)
-    raw = PagedModel(engine.model)  # one that knows none of these texts
-    alone = tokens(rows) / timed(lambda: driven(raw, rows, engine.slots))
-    yield Figure("chains / raw engine", ours / alone, "times", 0.9)
+    yield Figure("chains / plain loop", many / took / plain, "times", 35)
+    alone = 0.0
+    for one, rows in asked:
+        raw = PagedModel(one.model)  # one that knows none of these texts
+        alone += timed(lambda raw=raw, rows=rows, one=one: driven(raw, rows, one.slots))  # type: ignore[misc]
+    yield Figure("chains / raw engine", alone / took, "times", 0.9)
 
 
 def plainly(engine: Recording, row: Row) -> None:
