@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, get_args
 
 from pipeline.errors import UserError
-from pipeline.records import AnnotatorKind, Axis, Choice, Judgment, Pair, PickedBy, parse
+from pipeline.records import AnnotatorKind, Axis, Choice, Judgment, Pair, PickedBy
 from studio.store import pairs, sightings
 from studio.store.bulk import insert
 from studio.store.database import Reader, Rows, Store, Tx, moment
@@ -306,6 +306,7 @@ def _time(said: str) -> str:
 
 
 def _judgment(row: tuple[Any, ...]) -> Judgment:
-    names = ("pair_id", *COPIED[1:-4], "ranking_id", *COPIED[-3:])
-    made = parse(Judgment, dict(zip(names, row, strict=False)))
-    return replace(made, time=moment(row[len(COLUMNS) - 1]).isoformat())
+    # The columns are a judgment's fields, in their order. The table's own checks stand for them: after each
+    # judgment all of its annotator's are read.
+    at = len(COLUMNS) - 1
+    return Judgment(*(*row[:at], moment(row[at]).isoformat()))
