@@ -21,9 +21,8 @@ class PageStates(StateHolder):  # type: ignore[misc]
             if session not in self.session_data:
                 bare = SimpleNamespace(default_config=self.blocks.default_config, blocks={})
                 self.session_data[session] = SessionState(bare)
-            self.time_last_used[session] = (
-                datetime.now()
-            )  # in here: it must not be dropped before it is given
+            # In here: it must not be dropped before it is given.
+            self.time_last_used[session] = datetime.now()
         return super().__getitem__(session)
 
     def delete_all_expired_state(self) -> None:

@@ -51,6 +51,15 @@ def learn(tiny_model: Path, tmp_path: Path) -> Callable[..., list[dict[str, Any]
     return go
 
 
+@pytest.fixture
+def adapter(tiny_model: Path, tmp_path: Path) -> Path:
+    """A run of SFT, whose checkpoint is an adapter."""
+    config = Supervised(model=str(tiny_model), steps=6, batch=2, at_once=2, learning_rate=1e-2)
+    lessons = [lesson((Message("user", "Hello"),), "eels eels eels", str(i)) for i in range(4)]
+    assert sft.train(RunDir.open(tmp_path / "sft", {"stage": "sft"}, {}), config, lessons, {}) == 0
+    return tmp_path / "sft"
+
+
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
 def test_a_reward_that_counts_a_letter_is_learnt(
     learn: Callable[..., list[dict[str, Any]]], speller: Path, algorithm: str
@@ -93,12 +102,9 @@ def test_the_kl_is_nothing_at_first_and_grows(
 
 
 def test_an_adapter_goes_on_from_where_it_was_and_the_kl_is_measured_from_there(
-    learn: Callable[..., list[dict[str, Any]]], tiny_model: Path, tmp_path: Path
+    learn: Callable[..., list[dict[str, Any]]], adapter: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    config = Supervised(model=str(tiny_model), steps=6, batch=2, at_once=2, learning_rate=1e-2)
-    lessons = [lesson((Message("user", "Hello"),), "eels eels eels", str(i)) for i in range(4)]
-    assert sft.train(RunDir.open(tmp_path / "sft", {"stage": "sft"}, {}), config, lessons, {}) == 0
-    figures = learn(tmp_path / "sft", steps=4, learning_rate=1e-2)
+    figures = learn(adapter, steps=4, learning_rate=1e-2)
     assert figures[0]["kl"] == pytest.approx(0, abs=1e-6)
     assert figures[-1]["kl"] > 1e-4
     saved = json.loads((tmp_path / "rl" / "checkpoint" / "adapter_config.json").read_text())
@@ -110,12 +116,9 @@ def test_an_adapter_goes_on_from_where_it_was_and_the_kl_is_measured_from_there(
 
 
 def test_where_all_weights_of_an_adapter_are_trained_the_kl_is_measured_from_it_too(
-    learn: Callable[..., list[dict[str, Any]]], tiny_model: Path, tmp_path: Path
+    learn: Callable[..., list[dict[str, Any]]], adapter: Path
 ) -> None:
-    config = Supervised(model=str(tiny_model), steps=6, batch=2, at_once=2, learning_rate=1e-2)
-    lessons = [lesson((Message("user", "Hello"),), "eels eels eels", str(i)) for i in range(4)]
-    assert sft.train(RunDir.open(tmp_path / "sft", {"stage": "sft"}, {}), config, lessons, {}) == 0
-    figures = learn(tmp_path / "sft", tuning="full", steps=2)
+    figures = learn(adapter, tuning="full", steps=2)
     assert figures[0]["kl"] == pytest.approx(0, abs=1e-6)
 
 
