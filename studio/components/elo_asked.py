@@ -49,13 +49,12 @@ class Asked:
     @property
     def filter(self) -> MatchupFilter:
         """Which matchups. Raises UserError for a day that is none."""
-        until = _day(self.until)
         return MatchupFilter(
             axis=self.axis or None,  # type: ignore[arg-type]  # of the menu
             kind=self.kind or None,  # type: ignore[arg-type]
             annotator_kind=KIND_OF.get(self.who),  # type: ignore[arg-type]
             since=_day(self.since),
-            until=until + timedelta(days=1) if until else None,
+            until=_day(self.until, after=1),
         )
 
 
@@ -90,10 +89,10 @@ def key(group: Group) -> str:
     return content_id([group.axis, group.judge, group.kind, group.constitution])[:12]
 
 
-def _day(text: str) -> datetime | None:
+def _day(text: str, after: int = 0) -> datetime | None:
     if not text.strip():
         return None
     try:
-        return datetime.combine(date.fromisoformat(text.strip()), time(), UTC)
+        return datetime.combine(date.fromisoformat(text.strip()) + timedelta(days=after), time(), UTC)
     except (ValueError, OverflowError):
         raise UserError(f"{text[:40]!r} is no day: write it as 2026-01-31") from None

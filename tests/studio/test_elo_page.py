@@ -213,6 +213,11 @@ def test_a_point_opens_its_matchups_escaped(filled: Studio) -> None:
         assert elo_behind.behind_html(filled, picture.asked, nonsense) == ""
 
 
+def test_a_day_without_a_next_one_is_told() -> None:
+    with pytest.raises(UserError, match="is no day"):
+        _ = elo_asked.read({"until": "9999-12-31"}).filter
+
+
 def test_warnings_are_shown(studio: Studio) -> None:
     add(studio, made("harmless", "pm", "model", 1, many=3), "r")
     assert "has no wins and losses both: choose another base" in warnings_html(drawn(studio))
