@@ -42,6 +42,7 @@ __all__ = [
     "Store",
     "Tx",
     "clean",
+    "instant",
     "moment",
     "require_writable",
 ]
@@ -268,6 +269,15 @@ def require_writable(folder: Path) -> None:
 def moment(microseconds: int) -> datetime:
     """A TIMESTAMPTZ read through `epoch_us()`: read directly it would need the package pytz."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def instant(said: str) -> datetime:
+    """When something was done that came along, in UTC; now, where it does not say, or says no time there."""
+    try:
+        found = datetime.fromisoformat(said)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime.now(UTC)
 
 
 def _run(cursor: Any, sql: str, params: Params) -> Rows:

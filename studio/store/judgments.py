@@ -8,16 +8,16 @@ overwrites another's rows, and what came along under one's own name gives way to
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from itertools import dropwhile
 from typing import Any, Literal, NamedTuple, get_args
 
 from pipeline.errors import UserError
 from pipeline.records import AnnotatorKind, Axis, Choice, Judgment, Pair, PickedBy
 from studio.store import pairs, sightings
 from studio.store.bulk import insert
-from studio.store.database import Reader, Rows, Store, Tx, moment
+from studio.store.database import Reader, Rows, Store, Tx, instant, moment
 
 KINDS = get_args(AnnotatorKind)
 
@@ -80,7 +80,7 @@ SELECT annotator, annotator_kind, axis, count(*) FILTER (choice <> 'skip') FROM 
 GROUP BY ALL ORDER BY annotator_kind, annotator, axis
 """
 THERE = """
-SELECT pair, axis, annotator, annotator_kind, choice FROM judgments
+SELECT pair, axis, annotator, annotator_kind, choice, blind FROM judgments
 WHERE pair IN (SELECT unnest(?::VARCHAR[]))
 """
 AXIS, CHOICE, PICKED_BY, BLIND = map(COLUMNS.index, ("axis", "choice", "picked_by", "blind"))
@@ -177,9 +177,14 @@ def seen(store: Reader, pair: str, annotator: str) -> bool:
 def add_imported(tx: Tx, judgments: Sequence[Judgment], run: str | None) -> int:
     """Add what came along with a run or a file; returns how many were new.
 
-    An annotator's last word on a pair is taken, unless it is there already or there is no such pair.
+    An annotator's last blind word on a pair is taken and their last other one, in their order, unless they
+    are there already or there is no such pair.
     """
-    new = {_identity(judgment): judgment for judgment in judgments}
+    words: dict[tuple[str, ...], dict[bool, Judgment]] = {}
+    for judgment in judgments:
+        said = words.setdefault(_identity(judgment), {})
+        said.pop(judgment.blind, None)  # the later one stands behind the other
+        said[judgment.blind] = judgment
     ids = list({judgment.pair_id for judgment in judgments})
     known = {
         id for (id,) in tx.query("SELECT id FROM pairs WHERE id IN (SELECT unnest(?::VARCHAR[]))", [ids])
@@ -187,8 +192,9 @@ def add_imported(tx: Tx, judgments: Sequence[Judgment], run: str | None) -> int:
     there = set(tx.query(THERE, [ids]))
     rows = [
         {**_row(judgment), "brought": True, "run": run}
-        for who, judgment in new.items()
-        if judgment.pair_id in known and (*who, judgment.choice) not in there
+        for (pair, *_), said in words.items()
+        if pair in known
+        for judgment in _unknown(said.values(), there)
     ]
     insert(tx, "judgments", rows)
     return len(rows)
@@ -285,6 +291,11 @@ def _identity(judgment: Judgment) -> tuple[str, str, str, str]:
     return judgment.pair_id, judgment.axis, judgment.annotator, judgment.annotator_kind
 
 
+def _unknown(said: Iterable[Judgment], there: set[tuple[Any, ...]]) -> Iterable[Judgment]:
+    """An annotator's words from the first that is not there: what was said after it must stay the newest."""
+    return dropwhile(lambda one: (*_identity(one), one.choice, one.blind) in there, said)
+
+
 def _append(tx: Tx, judgment: Judgment, undoes: int | None, none: bool = False) -> None:
     row = {**_row(judgment), "brought": False, "undoes": undoes}
     insert(tx, "judgments", [{**row, "choice": "none"} if none else row])
@@ -292,17 +303,8 @@ def _append(tx: Tx, judgment: Judgment, undoes: int | None, none: bool = False) 
 
 def _row(judgment: Judgment) -> dict[str, object]:
     values = (*_identity(judgment), judgment.choice, judgment.shown_first, judgment.picked_by)
-    rest = (judgment.ranking_id, judgment.blind, judgment.seconds, judgment.note, _time(judgment.time))
+    rest = (judgment.ranking_id, judgment.blind, judgment.seconds, judgment.note, instant(judgment.time))
     return dict(zip((*COPIED, "time"), (*values, *rest), strict=True))
-
-
-def _time(said: str) -> str:
-    """When it was judged; now, where that is not said or is no time."""
-    try:
-        at = datetime.fromisoformat(said)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
-    except (ValueError, OverflowError):
-        return datetime.now(UTC).isoformat()
 
 
 def _judgment(row: tuple[Any, ...]) -> Judgment:

@@ -10,14 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pipeline.matchups import Annotator, Matchup, Question
 from pipeline.records import AnnotatorKind, Message, PromptKind, parse
 from pipeline.refusals import refuses
 from studio.store.bulk import insert
-from studio.store.database import Reader, Tx, moment
+from studio.store.database import Reader, Tx, instant, moment
 
 COPIED = ("id", "prompt_id", "kind", "axis", "response_a", "response_b", "judge", "constitution")
 SHARES = ("p_ab", "p_ba", "p_a")
@@ -208,17 +208,8 @@ def _row(one: Matchup, run: str | None, codes: Mapping[str, int], void: str | No
         "annotator": one.annotator.name,
         "annotator_kind": one.annotator.kind,
         "void": void,
-        "time": _time(one.time),
+        "time": instant(one.time),
     }
-
-
-def _time(said: str) -> datetime:
-    """When it was judged; now, where it does not say."""
-    try:
-        found = datetime.fromisoformat(said)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return datetime.now(UTC)
 
 
 def _json(messages: Sequence[Message]) -> str:

@@ -472,6 +472,19 @@ def test_the_command_line_counts_the_exported_judgments_as_the_page_does(
     assert theirs == agreement.accuracy(picture.random)
 
 
+def test_exported_judgments_come_into_another_session_with_their_blind_words(
+    studio: Studio, tmp_path: Path
+) -> None:
+    judgments.judge(studio.store, SEEDING.judgment(3, "ana", right=False))  # changed once the label was seen
+    file, _ = agreement_exports.write(studio, look(studio), "human", ".jsonl", "ai", False)
+    SEEDING.fill(tmp_path / "other", judged=False)
+    other = Studio.open(tmp_path / "other", "other")
+    brought = human.import_judgments(other.store, file)
+    assert brought.new == brought.judgments == 63
+    assert agreement.accuracy(look(other).random) == agreement.accuracy(look(studio).random)
+    other.close()
+
+
 def test_a_run_without_the_judgments_is_named_with_a_file_of_them(studio: Studio) -> None:
     assert agreement_exports.run_of(studio, look(studio).asked)[1] == "human.jsonl"
     brought = studio.jobs.of("seeded") / "inputs" / "human.jsonl"

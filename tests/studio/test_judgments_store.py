@@ -299,6 +299,35 @@ def test_a_time_that_is_none_is_now(store: Store) -> None:
     assert second.time == "2020-01-02T00:00:00+00:00"
 
 
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_that_utc_does_not_reach_is_now(store: Store, time: str) -> None:
+    brought(store, by("ann", "p0", time=time))
+    [one] = judgments.of_pair(store, "p0")
+    assert one.time[:2] == "20"
+
+
+def test_a_blind_word_comes_along_beside_the_later_one(store: Store) -> None:
+    blind, newest = by("ann", "p0", "a"), by("ann", "p0", "b", blind=False)
+    assert brought(store, blind, newest) == 2
+    assert held(store) == {"p0": "b"}
+    assert [one.choice for one in current(store, "harmless", blind=True)] == ["a"]
+    assert brought(store, blind, newest) == 0
+
+
+def test_the_later_word_stays_the_newest_where_the_blind_one_comes_after_it(store: Store) -> None:
+    blind, newest = by("ann", "p0", "a"), by("ann", "p0", "b", blind=False)
+    brought(store, newest)
+    brought(store, blind, newest)
+    assert held(store) == {"p0": "b"}
+    assert [one.choice for one in current(store, "harmless", blind=True)] == ["a"]
+
+
+def test_the_same_choice_comes_along_as_the_blind_one_that_it_was(store: Store) -> None:
+    brought(store, by("ann", "p0", blind=False))
+    assert brought(store, by("ann", "p0"), by("ann", "p0", blind=False)) == 2
+    assert len(current(store, "harmless", blind=True)) == 1
+
+
 def test_all_of_it_survives_export_import_backup_and_restore(store: Store, tmp_path: Path) -> None:
     add(store, ranked())
     told(store, label("p0"), label("p1", rationale_ab="so", rationale_ba="be it"))
