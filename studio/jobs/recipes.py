@@ -8,6 +8,7 @@ Headless: `cai run`, `cai tour`.
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,14 @@ class Queued:
         return self.at is not None and not self.resumable and not self.lacks
 
 
-def enqueue(store: Store, folder: Path, name: str, author: str) -> str:
-    """Put the runs of a shipped recipe that needs no files in the queue; returns its id. Raises UserError."""
+def enqueue(
+    store: Store, folder: Path, name: str, author: str, require: Callable[[Reader], None] = lambda _: None
+) -> str:
+    """Put the runs of a shipped recipe that needs no files in the queue; returns its id. Raises UserError.
+
+    `require` raises where they may not be put there. It sees the queue as it is then: two who start one at
+    once would both have found it empty before.
+    """
     found = recipe.load(name)
     if found.needs:
         raise UserError(f"{found.name} needs files of yours: run it with `cai run {name}`")
@@ -86,6 +93,7 @@ def enqueue(store: Store, folder: Path, name: str, author: str) -> str:
         every.append(_run(found, step, args, under, more, author))
         before = ids[step.name]
     with store.tx() as tx:
+        require(tx)
         for run in every:
             runs.add(tx, run, "waiting")
             queue.enqueue(tx, run.id)

@@ -21,6 +21,7 @@ from studio.jobs import recipes
 from studio.jobs.recipes import Queued
 from studio.progress import Progress, next_action, progress
 from studio.store import runs
+from studio.store.database import Reader
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 REFRESH = 2.0  # seconds
@@ -148,12 +149,17 @@ def start_tour(studio: Studio, name: str, who: str) -> None:
     """Put a tour in the queue. Raises UserError where one is on its way, or its model is not here."""
     if name not in [value for _, value in LENGTHS]:
         raise UserError(f"{name}: there is no such tour")
-    if (tour := newest(studio)) and tour.at_work:
-        raise UserError("a tour is on its way: stop it before you start another")
+    _require_none(studio.store)
     if not bundled.available():
         raise UserError(f"{bundled.MISSING}; the Chains page has a button for it, under Model")
-    recipes.enqueue(studio.store, studio.jobs.folder, name, who)
+    recipes.enqueue(studio.store, studio.jobs.folder, name, who, _require_none)
     studio.jobs.wake()
+
+
+def _require_none(store: Reader) -> None:
+    """Raises UserError where the newest tour is at work, or waits."""
+    if (tour := _newest(store)) and tour.at_work:
+        raise UserError("a tour is on its way: stop it before you start another")
 
 
 def stop_tour(studio: Studio) -> None:
@@ -170,8 +176,12 @@ def resume_tour(studio: Studio) -> None:
 
 def newest(studio: Studio) -> Queued | None:
     """The newest tour of the session."""
+    return _newest(studio.store)
+
+
+def _newest(store: Reader) -> Queued | None:
     names = [value for _, value in LENGTHS]
-    return next((found for found in recipes.queued(studio.store) if found.recipe in names), None)
+    return next((found for found in recipes.queued(store) if found.recipe in names), None)
 
 
 def _acting(studio: Studio, act: Any) -> Any:

@@ -15,6 +15,7 @@ from pipeline.matchups import Annotator, Matchup
 from studio.components.loop_view import STATIONS, loop_html, where
 from studio.components.tour_view import tour_html
 from studio.context import Studio
+from studio.jobs import recipes
 from studio.pages import overview
 from studio.progress import Progress, progress
 from studio.store import matchups, runs
@@ -128,6 +129,20 @@ def test_one_tour_at_a_time_and_stop_ends_the_one_there_is(studio: Studio, stage
     tour = overview.newest(studio)
     assert tour
     assert (tour.recipe, tour.at_work) == ("tour", True)
+
+
+def test_of_two_tabs_at_once_one_starts_a_tour(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    build = recipes.parser
+
+    def meanwhile() -> Any:
+        monkeypatch.setattr(recipes, "parser", build)
+        overview.start_tour(studio, "tour", "ben")
+        return build()
+
+    monkeypatch.setattr(recipes, "parser", meanwhile)
+    with pytest.raises(UserError, match="stop it before"):
+        overview.start_tour(studio, "tour-quick", "ann")
+    assert [tour.recipe for tour in recipes.queued(studio.store)] == ["tour"]
 
 
 def test_what_has_not_changed_is_not_sent_again(studio: Studio, stages: list[str]) -> None:
