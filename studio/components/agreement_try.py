@@ -139,6 +139,7 @@ def reweighted(base: Constitution, weights: Mapping[str, float]) -> Constitution
 
 
 def _reweighted(principle: Principle, weight: float | None) -> Principle:
-    if weight is None:
+    now = principle.weight if principle.enabled else 0.0
+    if weight is None or weight == now:
         return principle
     return replace(principle, enabled=True, weight=weight) if weight else replace(principle, enabled=False)

@@ -130,17 +130,17 @@ def outcome_html(outcome: Outcome | None, axis: Axis, who: str) -> str:
 
 
 def _control(principle: Weighed, heaviest: float, labelled: int) -> str:
-    id, title = escape(principle.id), escape(principle.title)
+    id, title = exact(principle.id), escape(principle.title)
     checked = " checked" if principle.enabled and principle.weight > 0 else ""
     return (
-        f'<li data-principle="{id}" data-weight="{principle.weight:g}"{" data-on" if checked else ""}>'
+        f'<li data-principle="{id}" data-weight="{principle.weight!r}"{" data-on" if checked else ""}>'
         '<label><input type="checkbox" class="cai-switch" '
         f'role="switch"{checked}> '
         f'<span class="cai-whatif-title" title="{title}">{title}</span></label>'
         f'<span class="cai-muted cai-whatif-n">{principle.pairs:,} of {labelled:,}</span>'
-        f'<input type="range" min="0" max="{heaviest:g}" step="0.1" value="{principle.weight:g}" '
+        f'<input type="range" min="0" max="{heaviest!r}" step="0.1" value="{principle.weight!r}" '
         'aria-label="Weight of '
-        f'{title}"><output>{principle.weight:g}</output></li>'
+        f'{title}"><output>{principle.weight:.4g}</output></li>'
     )
 
 

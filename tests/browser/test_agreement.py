@@ -12,6 +12,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
+from studio.components import agreement_whatif
+from studio.components.agreement_whatif import Weighed
+
 pytestmark = pytest.mark.browser
 
 SLOW = 120_000  # ms: the first calibration loads scikit-learn
@@ -109,6 +112,24 @@ def test_a_weighting_becomes_a_constitution_version(open_page: Callable[..., Pag
     expect(page.locator("#whatif-said")).to_contain_text("Saved as harmless")
     page.locator("#whatif-said").get_by_role("link").first.click()
     expect(page.locator(".cai-pc-off")).to_have_count(1)
+
+
+def test_a_weight_that_nobody_touched_is_sent_as_it_was_saved(page: Page) -> None:
+    saved = {"a": 0.25, "b": 0.04, "c": 12.345, "d": 1.0}
+    principles = [Weighed(id, id, weight, True, 80) for id, weight in saved.items()]
+    page.set_content(f'<div id="whatif">{agreement_whatif.panel_html(principles, 80)}</div>')
+    script = Path(agreement_whatif.__file__).with_suffix(".js").read_text(encoding="utf-8")
+    page.evaluate(
+        "script => new Function('element', 'trigger', 'watch', script)(whatif, () => {}, () => {})", script
+    )
+    page.locator("[data-principle=d] [type=range]").fill("2")
+    assert page.evaluate("whatif.weights()") == {**saved, "d": 2}
+    page.locator("[data-principle=b] [type=range]").fill("0.4")
+    page.get_by_role("button", name="All on").click()
+    assert page.evaluate("whatif.weights()") == {**saved, "b": 0.4, "d": 2}
+    expect(page.locator("output")).to_have_text(["0.25", "0.4", "12.35", "2"])
+    page.get_by_role("button", name="As saved").click()
+    assert page.evaluate("whatif.weights()") == saved
 
 
 def test_triage_opens_the_principle(open_page: Callable[..., Page]) -> None:

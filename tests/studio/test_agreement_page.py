@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
@@ -42,6 +43,7 @@ from studio.components.agreement_figures import headline_html
 from studio.components.agreement_gate import gate_html, keep_threshold, top_html
 from studio.components.agreement_pairs import Held, list_html, triage_html
 from studio.components.agreement_section import Listing
+from studio.components.agreement_whatif import Weighed
 from studio.context import Studio
 from studio.jobs import batch, human
 from studio.pages import agreement as page
@@ -300,6 +302,19 @@ def test_a_principle_that_was_scored_since_the_panel_was_drawn_is_not_saved_as_o
     assert saved
     assert next(p for p in saved.principles if p.id == shown[1]).enabled
     assert "not scored: kept as before" in said
+
+
+@pytest.mark.parametrize("weight", [0.25, 0.04, 12.345, 1 / 3])
+def test_a_weight_is_on_the_panel_to_its_last_digit(weight: float) -> None:
+    html = agreement_whatif.panel_html([Weighed("kind", "Kind", weight, True, 80)], 80)
+    [shown] = re.findall('data-weight="([^"]+)"', html)
+    assert float(shown) == weight
+
+
+def test_a_principle_of_weight_0_that_is_sent_as_0_stays_as_it_is() -> None:
+    first, second, *rest = harmless().principles
+    base = replace(harmless(), principles=(replace(first, weight=0.0), second, *rest))
+    assert agreement_try.reweighted(base, {first.id: 0.0, second.id: second.weight}) == base
 
 
 def test_what_the_browser_sends_as_weights_is_read_with_care() -> None:
