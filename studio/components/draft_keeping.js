@@ -4,8 +4,9 @@
 
 const TYPING = 600; // ms without a key before what was typed is sent
 const AGAIN = 3000; // ms until the studio is asked again after it did not answer
-const STASH = "cai-unsent";
-const ASIDE = "cai-aside";
+// One address serves one session after another; texts of the one are nothing to the other.
+const STASH = `cai-unsent:${SESSION}`;
+const ASIDE = `cai-aside:${SESSION}`;
 
 let name = "", body = null, seq = null, state = null;
 let cards = [];
@@ -15,18 +16,19 @@ let announced = "";
 let opening = 0;
 
 const call = async (what, data) => {
-  const text = await server[what](JSON.stringify(data));
+  const text = await server[what](JSON.stringify({ session: SESSION, ...data }));
   return text === undefined ? null : JSON.parse(text); // Gradio gives undefined where the studio failed
 };
 
 // What this tab looked at: the studio acts on nothing else.
-const seen = () => ({ expected: seq, over: state?.saved?.version ?? null });
+const over = () => state?.saved?.version ?? null;
+const seen = () => ({ expected: seq, over: over() });
 
 // What was typed in the last moment before a reload lies here until the studio has it.
 const stash = () => {
   try {
     if (unsent === null && inflight === null) sessionStorage.removeItem(STASH);
-    else sessionStorage.setItem(STASH, JSON.stringify({ name, seq, inflight, body }));
+    else sessionStorage.setItem(STASH, JSON.stringify({ name, seq, over: over(), inflight, body }));
   } catch { /* a private window: then half a second of typing can be lost */ }
 };
 const stashed = () => {
@@ -156,9 +158,9 @@ const open = async (wanted, told) => {
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 const alike = (one, other) => same(one?.principles, other?.principles) && one?.description === other?.description;
 const recover = (left) => {
-  const reached = left.inflight !== null && same(left.inflight.principles, body.principles);
+  const reached = left.inflight !== null && alike(left.inflight, body);
   if (alike(left.body, body)) { stash(); return; }
-  if (left.seq === seq || reached) {
+  if (reached || (left.seq === seq && left.over === over())) {
     body = left.body;
     layAll();
     changed("go on after a reload");
@@ -166,7 +168,7 @@ const recover = (left) => {
   }
   keepAside(name, left.body);
   stash();
-  bar.say("What you typed last was not kept: another tab edited meanwhile.");
+  bar.say("What you typed last lies aside: somebody edited this meanwhile, or saved a version of it.");
 };
 
 const walk = async (step) => {

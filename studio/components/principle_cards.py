@@ -25,16 +25,21 @@ from studio.store.database import SessionReadOnly
 # Joined into one function body, in this order.
 SCRIPTS = ("principle_card.js", "draft_bar.js", "draft_keeping.js", "principle_cards.js")
 
+# To a page of a session that was served here before: for it the studio does not answer, so it keeps what was
+# typed until that session is open again.
+NO_ANSWER = "null"
+
 OVERTAKEN = "“{name}” was edited in another tab or by another person meanwhile. This is their state."
 
 
 def principle_cards(studio: Studio) -> Any:
     """Put the editor on a page. Its `change` event tells that another draft, or another state, is shown."""
     folder = Path(__file__).parent
+    scripts = "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return gr.HTML(
         "",
         html_template="",
-        js_on_load="\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        js_on_load=f"const SESSION = {json.dumps(studio.session)};\n{scripts}",
         apply_default_css=False,
         padding=False,
         elem_id="constitution-editor",
@@ -68,10 +73,15 @@ def server_functions(studio: Studio) -> list[Any]:
     store = studio.store
 
     def fetch_draft(data: str) -> str:
-        return _answer(studio, json.loads(data)["name"])
+        asked = json.loads(data)
+        if asked["session"] != studio.session:
+            return NO_ANSWER
+        return _answer(studio, asked["name"])
 
     def keep_draft(data: str, request: gr.Request) -> str:
         asked = json.loads(data)
+        if asked["session"] != studio.session:
+            return NO_ANSWER
         name, body = asked["name"], draft_state.editable(asked["body"])
         if body is None:
             return _answer(studio, name, told="That is no constitution: nothing was kept.", stale=True)
@@ -93,6 +103,8 @@ def server_functions(studio: Studio) -> list[Any]:
 
     def walk_draft(data: str, request: gr.Request) -> str:
         asked = json.loads(data)
+        if asked["session"] != studio.session:
+            return NO_ANSWER
         name = asked["name"]
         steps = {
             "undo": constitutions.undo_draft,
@@ -107,6 +119,8 @@ def server_functions(studio: Studio) -> list[Any]:
 
     def save_version(data: str, request: gr.Request) -> str:
         asked = json.loads(data)
+        if asked["session"] != studio.session:
+            return NO_ANSWER
         name, note = asked["name"], asked["note"].strip()
         seen = {"expected": asked["expected"], "over": asked["over"]}
         try:

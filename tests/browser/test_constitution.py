@@ -229,15 +229,17 @@ def test_what_was_overtaken_stays_until_it_is_used_or_dismissed(page: Page) -> N
     expect(other.get_by_role("button", name="Use mine instead")).to_be_hidden()
 
 
+def refuse(route: Route) -> None:
+    """A studio that does not answer when an edit is sent."""
+    if "keep_draft" in (route.request.post_data or ""):
+        route.fulfill(status=500, body="down")
+    else:
+        route.continue_()
+
+
 def test_save_and_undo_wait_for_what_was_typed(page: Page, problems: list[str]) -> None:
     new(page, "unanswered")
     save(page, "the first")
-
-    def refuse(route: Route) -> None:
-        if "keep_draft" in (route.request.post_data or ""):
-            route.fulfill(status=500, body="down")
-        else:
-            route.continue_()
 
     page.route("**/component_server**", refuse)
     card(page, 1).get_by_role("button", name="Duplicate").click()
@@ -261,6 +263,28 @@ def test_save_and_undo_wait_for_what_was_typed(page: Page, problems: list[str]) 
     expect(page.get_by_label("Note")).to_have_value("stays")
     page.keyboard.press("Enter")
     expect(page.locator(".cai-toast")).to_contain_text("Saved as version")
+    problems[:] = [problem for problem in problems if "500" not in problem]
+
+
+def test_a_version_that_was_saved_during_a_reload_is_not_covered(page: Page, problems: list[str]) -> None:
+    new(page, "reloaded")
+    save(page, "the first")
+    page.route("**/component_server**", refuse)
+    open_card(page, 1).get_by_label("Title", exact=True).fill("Mine")
+    expect(page.locator(".cai-kept")).to_contain_text("does not answer")
+    other = page.context.new_page()
+    open_page(other, "reloaded")
+    open_card(other, 1).get_by_label("Title", exact=True).fill("Theirs")
+    kept(other)
+    save(other, "the second")
+    page.reload()
+    expect(page.locator(".cai-toast")).to_contain_text("lies aside")
+    expect(page.locator(".cai-pc-title")).to_have_text("Theirs")
+    expect(page.locator(".cai-draft-what")).not_to_contain_text("not saved")
+    page.unroute("**/component_server**")
+    page.get_by_role("button", name="Use mine instead").click()
+    kept(page)
+    expect(page.locator(".cai-pc-title")).to_have_text("Mine")
     problems[:] = [problem for problem in problems if "500" not in problem]
 
 

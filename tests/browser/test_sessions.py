@@ -85,6 +85,30 @@ def test_a_session_is_made_opened_and_left_again(page: Page) -> None:
     expect(page.get_by_role("row", name="second")).to_contain_text("3 versions")
 
 
+def test_what_was_typed_while_a_session_was_left_is_no_draft_of_the_next(page: Page) -> None:
+    first = go_to(page)
+    create(page, "third")
+    other = page.context.new_page()
+    other.goto("/constitution?name=minimal")
+    title = other.locator(".cai-pc").first.get_by_label("Title", exact=True)
+    other.locator(".cai-pc-toggle").first.click()
+    other.route("**/component_server**", lambda route: route.abort())
+    title.fill("Typed in the first")
+    expect(other.locator(".cai-kept")).to_contain_text("does not answer")
+    open_(page, "third")
+    expect(other).to_have_title("Constitution · third · CAI Studio", timeout=MOVE)
+    other.unroute("**/component_server**")
+    other.goto("/constitution?name=minimal")
+    expect(other.locator(".cai-draft-what")).to_contain_text("saved version")
+    expect(other.locator(".cai-pc-title")).not_to_have_text("Typed in the first")
+    expect(other.locator(".cai-draft-what")).not_to_contain_text("not saved")
+    open_(page, first)
+    expect(other).to_have_title(f"Constitution · {first} · CAI Studio", timeout=MOVE)
+    other.goto("/constitution?name=minimal")
+    expect(other.locator(".cai-pc-title")).to_have_text("Typed in the first")
+    other.close()
+
+
 def test_declined_is_nothing_done(page: Page) -> None:
     page.goto("/sessions")
     expect(page.locator("#chosen")).to_contain_text("open here")

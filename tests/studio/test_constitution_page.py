@@ -39,7 +39,7 @@ def call(studio: Studio) -> Callable[..., Any]:
     def run(function: str, **data: Any) -> Any:
         # What this tab knows as the newest version, unless the test says otherwise.
         newest = next(iter(constitutions.versions(studio.store, data["name"])), None)
-        data = {"over": newest and newest.version, **data}
+        data = {"session": "test", "over": newest and newest.version, **data}
         more = () if function == "fetch_draft" else (ANN,)
         return json.loads(functions[function](json.dumps(data), *more))
 
@@ -102,6 +102,19 @@ def test_a_version_saved_in_another_tab_is_not_covered(studio: Studio, call: Cal
     assert call("save_version", name="minimal", note="", expected=None, over=seen)["stale"]
     assert constitutions.draft(studio.store, "minimal") is None
     assert len(constitutions.versions(studio.store, "minimal")) == 2
+
+
+def test_a_page_of_the_session_before_gets_no_answer(studio: Studio, call: Callable[..., Any]) -> None:
+    body, _ = edited(call, title="Kind")
+    for function, data in (
+        ("fetch_draft", {}),
+        ("keep_draft", {"body": {**body, "description": "another session's"}, "action": "edit"}),
+        ("walk_draft", {"step": "undo"}),
+        ("save_version", {"note": ""}),
+    ):
+        seen = constitutions.draft(studio.store, "minimal")
+        assert call(function, name="minimal", session="before", expected=seen and seen.seq, **data) is None
+        assert constitutions.draft(studio.store, "minimal") == seen
 
 
 @pytest.mark.parametrize(
