@@ -13,12 +13,10 @@ const draft = {
   put: (id, text) => { try { sessionStorage.setItem(`cai-note:${id}`, text) } catch { /* then not */ } },
   drop: (id) => { try { sessionStorage.removeItem(`cai-note:${id}`) } catch { /* nothing was kept */ } },
 };
+// It is unsent until the studio has answered that it has it (reading_said.js): sent twice it is kept once.
 const typed = () => {
   const field = box();
-  if (!field || field.value === field.defaultValue) return null;
-  field.defaultValue = field.value;
-  draft.drop(chain());
-  return field.value;
+  return field && field.value !== field.defaultValue ? field.value : null;
 };
 
 const act = (action) => {
@@ -61,5 +59,6 @@ document.addEventListener("input", (event) => {
 document.addEventListener("focusout", (event) => {
   if (event.target !== box()) return;
   const id = chain(), note = typed();
-  if (note !== null) trigger("act", { action: "note", chain: id, note });
+  if (note === null) draft.drop(id);
+  else trigger("act", { action: "note", chain: id, note });
 });

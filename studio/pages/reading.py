@@ -22,6 +22,7 @@ from studio.components.notice import content_notice
 from studio.components.problem import told
 from studio.components.reading_bar import reading_bar
 from studio.context import Studio, author
+from studio.escaping import exact
 from studio.progress import plural
 from studio.store import chains, constitutions, reading, verdicts
 from studio.store.chains import ChainFilter
@@ -29,6 +30,7 @@ from studio.store.reading import Queue
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 VIEW_SCRIPT = Path(reading_view.__file__).with_suffix(".js")
+SAID_SCRIPT = VIEW_SCRIPT.with_name("reading_said.js")
 FORMS = [
     ("Messages, for any chat trainer", "messages"),
     ("CAI columns, as on the hub", "cai"),
@@ -53,7 +55,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         view = gr.HTML(js_on_load=VIEW_SCRIPT.read_text(encoding="utf-8"), padding=False, elem_id="reading")
         with gr.Column(elem_classes="cai-judging"):
             bar = reading_bar()
-            said = gr.HTML(padding=False, elem_id="said")
+            said = gr.HTML(js_on_load=SAID_SCRIPT.read_text(encoding="utf-8"), padding=False, elem_id="said")
         _exporting(studio, filters)
 
     def arrive(request: gr.Request) -> list[Any]:
@@ -113,7 +115,8 @@ def _act(studio: Studio, asked: Mapping[str, Any], who: str, wanted: ChainFilter
     if mistake.html:
         return [gr.skip(), gr.skip(), mistake.html]
     queue = reading.queue(studio.store, wanted)
-    say = f'<p class="cai-muted" role="status">{SAID[action]}</p>' if action in SAID else ""
+    kept = f' data-kept="{exact(id)}" data-note="{exact(note)}"' if isinstance(note, str) else ""
+    say = f'<p class="cai-muted" role="status"{kept}>{SAID[action]}</p>' if action in SAID else ""
     if action == "note":
         return [gr.skip(), gr.skip(), say]  # the chain stays as it is, and so does the cursor in it
     goal = id if action == "undo" else _goal(queue, action, id)

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pandas
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Request, Route, expect
 
 pytestmark = pytest.mark.browser
 
@@ -105,6 +105,43 @@ def test_a_note_is_typed_and_kept_and_its_letters_are_no_keys(reading: Page) -> 
     page.keyboard.type("no")
     page.keyboard.press("Escape")
     expect(box).to_have_value("a rude <b>joke</b> us!")
+
+
+def test_a_note_that_was_not_kept_is_sent_again_and_outlives_a_reload(
+    reading: Page, problems: list[str]
+) -> None:
+    page = reading
+    box = page.get_by_role("textbox", name="Note")
+
+    def has_note(request: Request) -> bool:
+        return '"note":"hard to say"' in (request.post_data or "")
+
+    def away(route: Route) -> None:
+        if has_note(route.request):
+            route.abort()
+        else:
+            route.continue_()
+
+    page.wait_for_timeout(1500)  # what the page asks for at first is answered: it would clear the word below
+    page.route("**/gradio_api/**", away)
+    box.fill("hard to say")
+    with page.expect_request(has_note):
+        box.press("Enter")
+    with page.expect_request(has_note):
+        page.keyboard.press("r")
+    page.reload()
+    expect(box).to_have_value("hard to say")
+    page.unroute("**/gradio_api/**")
+    page.wait_for_timeout(1500)
+    box.focus()
+    box.press("Enter")
+    expect(page.locator("#said")).to_contain_text("Note kept")
+    here = chain(page)
+    expect(box).to_have_js_property("defaultValue", "hard to say")
+    assert page.evaluate(f"sessionStorage.getItem('cai-note:{here}')") is None
+    page.keyboard.press("u")
+    expect(page.locator("#said")).to_contain_text("Taken back")
+    problems[:] = [problem for problem in problems if "ERR_FAILED" not in problem]
 
 
 def test_keys_work_with_caps_lock_on(reading: Page) -> None:

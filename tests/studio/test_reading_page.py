@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -65,6 +66,14 @@ def shown(picture: Any) -> str:
     found = re.search(r'data-chain="([^"]*)"', picture[0])
     assert found
     return found[1]
+
+
+@pytest.mark.parametrize("action", ["accept", "note"])
+def test_an_answer_says_of_which_chain_it_has_which_note(studio: Studio, action: str) -> None:
+    said = press(studio, action, "c1", note=HOSTILE)[2]
+    assert f'data-kept="c1" data-note="{html.escape(HOSTILE)}"' in said
+    assert "data-kept" not in press(studio, action, "gone", note=HOSTILE)[2]
+    assert "data-kept" not in press(studio, "skip", "c2")[2]
 
 
 def test_a_judgement_is_kept_and_the_next_chain_comes(studio: Studio) -> None:
