@@ -35,7 +35,10 @@ class Moment:
 
 
 class Reply:
-    """One reply being written. `keep` gets each piece of it, `end` the last one and how it ended."""
+    """One reply being written. `keep` gets each piece of it, `end` the last one and how it ended.
+
+    `end` is also told whether that one is the whole text, in the place of all pieces before.
+    """
 
     def __init__(
         self,
@@ -44,12 +47,13 @@ class Reply:
         messages: Sequence[Message],
         load: Load,
         keep: Callable[[str], None],
-        end: Callable[[str, Outcome], None],
+        end: Callable[[str, Outcome, bool], None],
     ) -> None:
         self.turn, self._chatting, self._messages = turn, chatting, messages
         self._load, self._keep, self._end = load, keep, end
         self._stopped = threading.Event()
         self._fresh, self._kept = "", time.monotonic()  # what is not in the store yet; when it last was
+        self._anew = False
         self._watched = Watched(Moment(doing=f"loading {chatting.model}"))
         self.moment = self._watched.moment
         self._thread = threading.Thread(target=self._run, name="reply", daemon=True)
@@ -75,6 +79,7 @@ class Reply:
             self._doing("waiting for the model")
             asked = request(self._chatting, self._messages, engine.info.form)
             [completion] = engine.generate([asked], self._append, self._stopped.is_set)
+            self._settle(completion.text)
             outcome = self._by(engine.info, _ended(completion))
         except StoppedError:
             outcome = replace(outcome, status="stopped", detail="")
@@ -83,7 +88,7 @@ class Reply:
         finally:
             # Told even when a bug or a full disk ends the thread: a reply must not seem to come for ever.
             try:
-                self._end(self._fresh, outcome)
+                self._end(self._fresh, outcome, self._anew)
             finally:
                 self._watched.show(status=outcome.status, doing="")
 
@@ -98,9 +103,14 @@ class Reply:
         self._fresh += text
         self._watched.show(text=self.moment().text + text, doing="")
         if time.monotonic() - self._kept >= KEEP:
-            fresh, self._fresh = self._fresh, ""
-            self._keep(fresh)
-            self._kept = time.monotonic()
+            self._keep(self._fresh)
+            self._fresh, self._kept = "", time.monotonic()
+
+    def _settle(self, text: str) -> None:
+        """Have the text that came of it, where a broken connection let parts of two stream."""
+        if text != self.moment().text:
+            self._fresh, self._anew = text, True
+            self._watched.show(text=text)
 
 
 def _ended(completion: Completion) -> Outcome:
@@ -218,9 +228,9 @@ class LiveChats:
         chatting = replace(chatting, seed=chatting.seed + len(there.after(said.id)))
         turn = NewTurn(conversations.new_id(self._store), id, said.id, "assistant", author, chatting)
 
-        def end(text: str, outcome: Outcome) -> None:
+        def end(text: str, outcome: Outcome, anew: bool) -> None:
             try:
-                conversations.end_turn(self._store, turn.id, text, outcome)
+                conversations.end_turn(self._store, turn.id, text, outcome, anew)
             finally:
                 with self._lock:
                     self._replies.pop(id, None)

@@ -177,6 +177,30 @@ def test_what_has_come_is_in_the_store_before_the_end(
     assert texts(studio, id) == [FIRE, "Gather"]
 
 
+def test_a_reply_whose_connection_broke_is_one_text_and_not_of_two(
+    studio: Studio, speak: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chatting, "KEEP", 0.0)
+    chats = speak(scripted("Gather dry wood.", draws=("Ask a ranger first.",)))
+    id = chats.say("", FIRE, ASKED, "ana")
+    reply = chats.reply(id)
+    assert texts(studio, id) == [FIRE, "Ask a ranger first."]
+    assert reply is None or reply.moment().text == "Ask a ranger first."
+
+
+def test_what_could_not_be_kept_is_kept_at_the_end(
+    studio: Studio, speak: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise UserError("no space left")
+
+    monkeypatch.setattr(chatting, "KEEP", 0.0)
+    monkeypatch.setattr(conversations, "add_piece", full)
+    id = speak(scripted("Gather dry wood.")).say("", FIRE, ASKED, "ana")
+    reply = shown(studio, id)[-1]
+    assert (reply.text, reply.outcome.status, reply.outcome.detail) == ("Gather", "failed", "no space left")
+
+
 def test_a_model_that_fails_is_told_and_the_message_can_be_answered_again(
     studio: Studio, speak: Any, scripted: Any
 ) -> None:
