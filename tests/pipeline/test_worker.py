@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from select import select
 from typing import Any
 
 import psutil
@@ -170,6 +172,16 @@ def test_a_load_that_is_cancelled_ends_at_once_and_harms_nothing(
         RemoteEngine(worker, str(shutil.copytree(tiny_model, tmp_path / "m")), lambda: True)
     assert remote.generate(say("Hi", 1))[0].tokens == 1
     assert worker.pid == pid
+
+
+def test_a_server_that_says_nothing_holds_up_nobody_once_it_is_not_wanted(worker: Worker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1#m"
+        with pytest.raises(StoppedError, match="stopped while loading"):
+            RemoteEngine(worker, url, lambda: bool(select([silent], [], [], 0)[0]))  # once it is asked
+        began = time.monotonic()
+        with pytest.raises(EngineError, match="/nowhere: no such folder"):
+            RemoteEngine(worker, "/nowhere", lambda: time.monotonic() - began > 10)
 
 
 def test_a_queued_job_is_cancelled_without_harm_to_the_one_that_runs(remote: RemoteEngine) -> None:
