@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pipeline.chat import Chatting, request
 from pipeline.engines import Completion, ModelInfo, StoppedError
 from pipeline.errors import UserError
+from pipeline.prompt_forms import MAX_ROW
 from pipeline.records import Message, well_formed
 from studio.live import Load
 from studio.store import conversations
@@ -136,22 +137,19 @@ class LiveChats:
 
         An id that is empty begins a new conversation. Raises UserError.
         """
-        text = well_formed(text).strip()
-        if not text:
-            raise UserError("type a message first")
+        text = _typed(text, "type a message first")
         there = self._idle(id) if id else Conversation("", "")
         return self._answered(there, there.at, text, chatting, author)
 
     def edit(self, id: str, turn: str, text: str, chatting: Chatting, author: str) -> None:
         """Say something else in the place of what a person said; what was said before is kept beside it."""
         there = self._idle(id)
-        old, text = _require(there, turn), well_formed(text).strip()
+        old = _require(there, turn)
         if old.role != "user":
             raise UserError(
                 "what a model wrote is not edited here: send it to chains, and edit the step there"
             )
-        if not text:
-            raise UserError("the message is empty: write something, or undo it")
+        text = _typed(text, "the message is empty: write something, or undo it")
         if text == old.text:
             raise UserError("nothing was changed: edit the text first, or retry the reply")
         self._answered(there, old.parent, text, chatting, author)
@@ -266,6 +264,15 @@ class LiveChats:
 def messages(path: Sequence[Turn]) -> tuple[Message, ...]:
     """What was said on a path."""
     return tuple(Message(turn.role, turn.text.strip()) for turn in path)
+
+
+def _typed(text: str, empty: str) -> str:
+    text = well_formed(text).strip()
+    if not text:
+        raise UserError(empty)
+    if len(text) > MAX_ROW:
+        raise UserError(f"the message is longer than {MAX_ROW:,} characters: shorten it")
+    return text
 
 
 def _require(there: Conversation, turn: str | None) -> Turn:

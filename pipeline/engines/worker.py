@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from pipeline import models
 from pipeline.engines import Cancelled, Context, Engine, EngineError, Request, StoppedError, never
 from pipeline.engines.freeing import free, gpu_memory
@@ -23,7 +25,9 @@ from pipeline.engines.opening import open_engine
 from pipeline.engines.spending import Purse
 from pipeline.errors import UserError
 from pipeline.records import Message, parse
+from pipeline.row_problems import reason
 from pipeline.servers import ServerModel
+from pipeline.terminal import shown_in_line
 
 if TYPE_CHECKING:
     from pipeline.preference_model import PreferenceModel
@@ -178,6 +182,12 @@ def main() -> None:
         except RuntimeError as error:  # torch's own: out of GPU memory, a failed allocation, a bad kernel
             traceback.print_exc()  # into the log
             answer = {"error": f"the model failed: {error}"}
+        except ValidationError as error:
+            answer = {"error": f"a model can't be asked this: {reason(error)}"}
+        except Exception as error:  # a bug: it is this job's, and the models that are loaded are not to go
+            traceback.print_exc()
+            what = shown_in_line(f"{type(error).__name__}: {error}")
+            answer = {"error": f"the model process failed ({what}): the reason is at the end of its log"}
         send({"id": job["id"], **answer, "gpu": gpu_memory()})
 
 

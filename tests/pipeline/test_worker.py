@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from select import select
 from typing import Any
@@ -299,11 +300,25 @@ def test_a_process_that_can_not_start_says_so(tmp_path: Path) -> None:
         RemoteEngine(Worker(tmp_path / "file" / "log"), "bundled")
 
 
-def test_a_bug_ends_the_process_and_its_log_has_the_reason(tmp_path: Path) -> None:
+def test_a_bug_is_told_of_its_job_alone_and_the_log_has_the_reason(tmp_path: Path) -> None:
     worker = Worker(tmp_path / "log")
-    with pytest.raises(EngineError, match=r"ended \(status 1\)"):
+    with pytest.raises(EngineError, match=r"failed \(KeyError: 'model'\).*end of its log"):
         worker.call({"op": "load"})
-    assert "KeyError: 'model'" in (tmp_path / "log").read_text()
+    pid = worker.pid
+    assert "Traceback" in (tmp_path / "log").read_text()
+    with pytest.raises(EngineError, match="no such folder"):
+        RemoteEngine(worker, "/nowhere")
+    assert worker.pid == pid is not None
+    worker.stop()
+
+
+def test_a_text_that_no_request_holds_is_told_and_the_process_lives_on(tmp_path: Path) -> None:
+    worker = Worker(tmp_path / "log")
+    asked = asdict(say("x" * 1_000_001)[0].context.messages[0])
+    with pytest.raises(EngineError, match=r"can't be asked this: .*content: String should have at most 1000000"):
+        worker.call({"op": "reward", "model": "any", "answers": [[[asked], "so"]]})
+    assert worker.pid is not None
+    worker.stop()
 
 
 def test_a_job_that_does_not_heed_its_cancel_is_killed_and_its_text_kept(

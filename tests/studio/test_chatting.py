@@ -105,6 +105,17 @@ def test_an_edit_goes_on_from_there_and_keeps_what_was_said(
         chats.edit(id, shown(studio, id)[1].id, "mine", ASKED, "ana")
 
 
+def test_what_is_too_long_for_a_message_is_refused(studio: Studio, speak: Any, scripted: Any) -> None:
+    chats = speak(scripted("one"))
+    id = chats.say("", FIRE, ASKED, "ana")
+    said = shown(studio, id)[0]
+    with pytest.raises(UserError, match="longer than 1,000,000 characters: shorten it"):
+        chats.say(id, "x" * 1_000_001, ASKED, "ana")
+    with pytest.raises(UserError, match="longer than 1,000,000 characters: shorten it"):
+        chats.edit(id, said.id, "x" * 1_000_001, ASKED, "ana")
+    assert texts(studio, id) == [FIRE, "one"]
+
+
 def test_undo_goes_back_by_one_message_and_step_brings_it_back(
     studio: Studio, speak: Any, scripted: Any
 ) -> None:
