@@ -184,7 +184,7 @@ def main() -> None:
             answer = {"error": f"the model failed: {error}"}
         except ValidationError as error:
             answer = {"error": f"a model can't be asked this: {reason(error)}"}
-        except Exception as error:  # a bug: it is this job's, and the models that are loaded are not to go
+        except Exception as error:  # noqa: BLE001 - a bug is this job's: the loaded models are not to go
             traceback.print_exc()
             what = shown_in_line(f"{type(error).__name__}: {error}")
             answer = {"error": f"the model process failed ({what}): the reason is at the end of its log"}
