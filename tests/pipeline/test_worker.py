@@ -255,6 +255,25 @@ def test_a_release_disturbs_nobody_and_frees_what_has_nothing_to_do(
     assert worker.pid is None
 
 
+def test_a_job_that_comes_with_a_release_is_done_by_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(tmp_path / "log")
+    alive, lives = worker._alive, list[Any]()
+
+    def before_a_release() -> Any:
+        lives.append(alive())
+        if len(lives) == 1:
+            worker.release()
+        return lives[-1]
+
+    monkeypatch.setattr(worker, "_alive", before_a_release)
+    with pytest.raises(EngineError, match="/nowhere: no such folder"):
+        RemoteEngine(worker, "/nowhere")
+    assert [life.runs for life in lives] == [False, True]
+    worker.stop()
+
+
 def test_stop_frees_at_once_and_ends_what_runs_and_waits(worker: Worker, remote: RemoteEngine) -> None:
     assert worker.memory > 100e6
     began, ends = threading.Event(), []
