@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.chat import Chatting, request
+from pipeline.chat import LARGEST_SEED, Chatting, request
 from pipeline.engines import Completion, ModelInfo, StoppedError
 from pipeline.errors import UserError
 from pipeline.prompt_forms import MAX_ROW
@@ -223,7 +223,8 @@ class LiveChats:
         """Have what was said answered. Where the turn is new, it comes in together with its reply."""
         id, new = said.conversation, there.turn(said.id) is None
         # Each try has a seed of its own, and the same one whenever the same is done again.
-        chatting = replace(chatting, seed=chatting.seed + len(there.after(said.id)))
+        seed = (chatting.seed + len(there.after(said.id))) % (LARGEST_SEED + 1)
+        chatting = replace(chatting, seed=seed)
         turn = NewTurn(conversations.new_id(self._store), id, said.id, "assistant", author, chatting)
 
         def end(text: str, outcome: Outcome, anew: bool) -> None:

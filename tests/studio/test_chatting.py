@@ -84,6 +84,15 @@ def test_each_try_has_the_next_seed_and_the_one_before_stays(
     assert texts(studio, id) == [FIRE, "one"]
 
 
+def test_the_largest_seed_can_be_retried_from(studio: Studio, speak: Any, scripted: Any) -> None:
+    chats, asked = speak(scripted("one", "two")), Chatting(model="scripted", seed=chat.LARGEST_SEED)
+    id = chats.say("", FIRE, asked, "ana")
+    chats.retry(id, shown(studio, id)[0].id, asked, "ana")
+    last = shown(studio, id)[-1]
+    assert last.chatting
+    assert (last.text, last.chatting.seed) == ("two", 0)
+
+
 def test_an_edit_goes_on_from_there_and_keeps_what_was_said(
     studio: Studio, speak: Any, scripted: Any
 ) -> None:
