@@ -1,8 +1,8 @@
 """The key for a server: from the environment only, never written down, and never sent where it may be read.
 
-`CAI_SERVER_KEY_MY__HOST_EXAMPLE` (the host in capitals, `_` for a dot and `__` for a dash) is for `my-host.example`;
-`CAI_SERVER_KEY` for any server that is named; `OPENAI_API_KEY` for OpenAI's own, so that naming another does not
-give it away.
+`CAI_SERVER_KEY_MY__HOST_EXAMPLE` (the host in capitals, `_` for a dot and `__` for a dash) is for
+`my-host.example`; `CAI_SERVER_KEY` for any server that is named; `OPENAI_API_KEY` for OpenAI's own, so that
+naming another does not give it away.
 """
 
 from __future__ import annotations
