@@ -14,7 +14,7 @@ from pipeline.engines import Form, Request, Sampling
 from pipeline.records import Message
 
 LARGEST_SEED = 2**62
-"""Half of what a seed may be: retries count up from it."""
+"""Retries count up to it, and then on from 0."""
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ def _lock(file: IO[Any], path: Path) -> None:
         raise UserError(
             f"{path.parent}: another process is at work on this run; wait for it, or stop it"
         ) from error
+    except OSError:  # a disk that knows no locks: two at once can't be told there
+        pass
 
 
 def held(path: Path) -> bool:
@@ -81,7 +83,7 @@ def held(path: Path) -> bool:
             _lock(file, path)
     except UserError:
         return True
-    except OSError:  # there is none, or the disk knows no locks
+    except OSError:  # there is none
         return False
     return False
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import fields
 from typing import Any
 
+from pipeline.errors import UserError
 from pipeline.records import Message, Prompt, content_id, parse, well_formed
 
 MAX_ROW = 1_000_000
@@ -34,6 +35,10 @@ _ROLES = {
 }
 
 
+class OverlongError(UserError, ValueError):
+    """A prompt that is longer than a record may be: a file's bad row, or what a person typed."""
+
+
 def from_row(row: object, source: str) -> Prompt:
     """The prompt in a row. Raises ValueError or KeyError that says what is wrong with it."""
     if isinstance(row, dict) and _is_ours(row):
@@ -44,13 +49,16 @@ def from_row(row: object, source: str) -> Prompt:
 
 
 def from_messages(messages: tuple[Message, ...], source: str = "") -> Prompt:
-    """A prompt of these messages, with the id that they give it. Raises ValueError."""
+    """A prompt of these messages, with the id that they give it.
+
+    Raises ValueError, which is a UserError too where they are too long.
+    """
     if not messages or messages[-1].role != "user":
         raise ValueError("a prompt's last message must be the user's")
     if not messages[-1].content.strip():
         raise ValueError("an empty prompt")
     if sum(len(message.content) for message in messages) > MAX_ROW:
-        raise ValueError("longer than 1 MB")
+        raise OverlongError(f"a prompt longer than {MAX_ROW:,} characters: shorten it")
     # Not by `as_json`, whose deep copies are most of the time of a large import.
     plain = [{"role": message.role, "content": message.content} for message in messages]
     return Prompt(id=content_id(plain), messages=messages, source=source)

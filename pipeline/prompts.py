@@ -84,7 +84,7 @@ def read(path: Path, on_progress: OnProgress = silent) -> PromptFile:
 
 
 def from_text(text: str) -> Prompt:
-    """A prompt typed by hand. Raises ValueError where it is empty."""
+    """A prompt typed by hand. Raises ValueError where it is empty, UserError where it is too long."""
     return from_messages((Message("user", well_formed(text).strip()),))
 
 

@@ -161,10 +161,20 @@ def _command(run: Path) -> tuple[list[str], Path]:
 
 def _elsewhere(words: Sequence[str], run: Path, goal: Path) -> list[str]:
     """The same command into another folder, on the inputs that the run has kept."""
-    found = list(words)
-    for at, word in enumerate(words[:-1]):
-        if word == "--run":
-            found[at + 1] = str(goal)
-        elif word in INPUTS and (kept := sorted((run / "inputs").glob(INPUTS[word]))):
-            found[at + 1] = str(kept[0])
+    places = {"--run": str(goal)}
+    for option, pattern in INPUTS.items():
+        if kept := sorted((run / "inputs").glob(pattern)):
+            places[option] = str(kept[0])
+    found, moved = list(words), False
+    for at, word in enumerate(words):
+        option, joined, _ = word.partition("=")
+        if option not in places or not (joined or at + 1 < len(words)):
+            continue
+        if joined:
+            found[at] = f"{option}={places[option]}"
+        else:
+            found[at + 1] = places[option]
+        moved = moved or option == "--run"
+    if not moved:  # it would go on with the run itself
+        raise UserError(f"{run}: its command names no --run that could be another: it can't be repeated")
     return found

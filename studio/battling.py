@@ -177,10 +177,10 @@ class LiveBattles:
         )
         return left, right
 
-    def _end(self, turn: NewTurn, text: str, outcome: Outcome) -> None:
+    def _end(self, turn: NewTurn, text: str, outcome: Outcome, anew: bool) -> None:
         """Keep how an answer ended. Where it was cut, the other is of no use: no vote can come."""
         try:
-            conversations.end_turn(self._store, turn.id, text, outcome)
+            conversations.end_turn(self._store, turn.id, text, outcome, anew)
         finally:
             with self._lock:
                 writing = self._writing.get(turn.conversation)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pipeline.chat import conversation as asked
 from pipeline.configs import Drawing
@@ -22,6 +21,8 @@ from studio.store.conversations import Conversation, Turn
 
 KEPT = ("critic", "revisions", "critiques", "max_tokens")
 """Settings of the chains page that hold for a chain that begins in a chat."""
+OF_THE_REPLY = ("model", "seed", "temperature", "top_p", "form")
+"""What it takes from how the reply was asked for."""
 
 
 def to_chains(studio: Studio, there: Conversation, reply: str, author: str) -> str:
@@ -32,18 +33,10 @@ def to_chains(studio: Studio, there: Conversation, reply: str, author: str) -> s
     """
     turn = _finished(there, reply)
     saved = json.loads(settings.get(studio.store, FORM) or "{}")
-    known = {name: value for name, value in saved.items() if name in KEPT}
-    drawing = Drawing(**known)
-    chatting = turn.chatting
-    if chatting:
-        drawing = replace(
-            drawing,
-            model=chatting.model,
-            seed=chatting.seed,
-            temperature=chatting.temperature,
-            top_p=chatting.top_p,
-            form=chatting.form,
-        )
+    words = {name: value for name, value in saved.items() if name in KEPT}
+    if chatting := turn.chatting:
+        words |= {name: getattr(chatting, name) for name in OF_THE_REPLY}
+    drawing = Drawing(**words)  # at once: the critic follows from the model
     constitution = constitutions.latest(studio.store, str(saved.get("constitution") or "harmless"))
     constitution = constitution or constitutions.latest(studio.store, "harmless")
     if constitution is None:

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.chat import Chatting, request
+from pipeline.chat import LARGEST_SEED, Chatting, request
 from pipeline.engines import Completion, ModelInfo, StoppedError
 from pipeline.errors import UserError
+from pipeline.prompt_forms import MAX_ROW
 from pipeline.records import Message, well_formed
 from studio.live import Load
 from studio.store import conversations
@@ -35,7 +36,10 @@ class Moment:
 
 
 class Reply:
-    """One reply being written. `keep` gets each piece of it, `end` the last one and how it ended."""
+    """One reply being written. `keep` gets each piece of it, `end` the last one and how it ended.
+
+    `end` is also told whether that one is the whole text, in the place of all pieces before.
+    """
 
     def __init__(
         self,
@@ -44,12 +48,13 @@ class Reply:
         messages: Sequence[Message],
         load: Load,
         keep: Callable[[str], None],
-        end: Callable[[str, Outcome], None],
+        end: Callable[[str, Outcome, bool], None],
     ) -> None:
         self.turn, self._chatting, self._messages = turn, chatting, messages
         self._load, self._keep, self._end = load, keep, end
         self._stopped = threading.Event()
         self._fresh, self._kept = "", time.monotonic()  # what is not in the store yet; when it last was
+        self._anew = False
         self._watched = Watched(Moment(doing=f"loading {chatting.model}"))
         self.moment = self._watched.moment
         self._thread = threading.Thread(target=self._run, name="reply", daemon=True)
@@ -75,6 +80,7 @@ class Reply:
             self._doing("waiting for the model")
             asked = request(self._chatting, self._messages, engine.info.form)
             [completion] = engine.generate([asked], self._append, self._stopped.is_set)
+            self._settle(completion.text)
             outcome = self._by(engine.info, _ended(completion))
         except StoppedError:
             outcome = replace(outcome, status="stopped", detail="")
@@ -83,7 +89,7 @@ class Reply:
         finally:
             # Told even when a bug or a full disk ends the thread: a reply must not seem to come for ever.
             try:
-                self._end(self._fresh, outcome)
+                self._end(self._fresh, outcome, self._anew)
             finally:
                 self._watched.show(status=outcome.status, doing="")
 
@@ -98,9 +104,14 @@ class Reply:
         self._fresh += text
         self._watched.show(text=self.moment().text + text, doing="")
         if time.monotonic() - self._kept >= KEEP:
-            fresh, self._fresh = self._fresh, ""
-            self._keep(fresh)
-            self._kept = time.monotonic()
+            self._keep(self._fresh)
+            self._fresh, self._kept = "", time.monotonic()
+
+    def _settle(self, text: str) -> None:
+        """Have the text that came of it, where a broken connection let parts of two stream."""
+        if text != self.moment().text:
+            self._fresh, self._anew = text, True
+            self._watched.show(text=text)
 
 
 def _ended(completion: Completion) -> Outcome:
@@ -126,22 +137,19 @@ class LiveChats:
 
         An id that is empty begins a new conversation. Raises UserError.
         """
-        text = well_formed(text).strip()
-        if not text:
-            raise UserError("type a message first")
+        text = _typed(text, "type a message first")
         there = self._idle(id) if id else Conversation("", "")
         return self._answered(there, there.at, text, chatting, author)
 
     def edit(self, id: str, turn: str, text: str, chatting: Chatting, author: str) -> None:
         """Say something else in the place of what a person said; what was said before is kept beside it."""
         there = self._idle(id)
-        old, text = _require(there, turn), well_formed(text).strip()
+        old = _require(there, turn)
         if old.role != "user":
             raise UserError(
                 "what a model wrote is not edited here: send it to chains, and edit the step there"
             )
-        if not text:
-            raise UserError("the message is empty: write something, or undo it")
+        text = _typed(text, "the message is empty: write something, or undo it")
         if text == old.text:
             raise UserError("nothing was changed: edit the text first, or retry the reply")
         self._answered(there, old.parent, text, chatting, author)
@@ -215,12 +223,13 @@ class LiveChats:
         """Have what was said answered. Where the turn is new, it comes in together with its reply."""
         id, new = said.conversation, there.turn(said.id) is None
         # Each try has a seed of its own, and the same one whenever the same is done again.
-        chatting = replace(chatting, seed=chatting.seed + len(there.after(said.id)))
+        seed = (chatting.seed + len(there.after(said.id))) % (LARGEST_SEED + 1)
+        chatting = replace(chatting, seed=seed)
         turn = NewTurn(conversations.new_id(self._store), id, said.id, "assistant", author, chatting)
 
-        def end(text: str, outcome: Outcome) -> None:
+        def end(text: str, outcome: Outcome, anew: bool) -> None:
             try:
-                conversations.end_turn(self._store, turn.id, text, outcome)
+                conversations.end_turn(self._store, turn.id, text, outcome, anew)
             finally:
                 with self._lock:
                     self._replies.pop(id, None)
@@ -256,6 +265,15 @@ class LiveChats:
 def messages(path: Sequence[Turn]) -> tuple[Message, ...]:
     """What was said on a path."""
     return tuple(Message(turn.role, turn.text.strip()) for turn in path)
+
+
+def _typed(text: str, empty: str) -> str:
+    text = well_formed(text).strip()
+    if not text:
+        raise UserError(empty)
+    if len(text) > MAX_ROW:
+        raise UserError(f"the message is longer than {MAX_ROW:,} characters: shorten it")
+    return text
 
 
 def _require(there: Conversation, turn: str | None) -> Turn:

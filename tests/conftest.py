@@ -31,7 +31,8 @@ from pipeline.records import Constitution, Principle
 class ScriptedEngine:
     """An engine that says what it is told to, word by word, and records what it was asked.
 
-    `texts` are given out in order, one a request; then `last` for ever. An empty one is `empty`.
+    `texts` are given out in order, one a request; then `last` for ever. An empty one is `empty`. With
+    `draws`, the text that streamed is another draw's than the one that comes of it: a connection broke.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class ScriptedEngine:
         last: str = "fine",
         skills: tuple[str, ...] = (),
         scores: bool = False,
+        draws: tuple[str, ...] = (),
     ) -> None:
         self.requests: list[Request] = []
         self.info = ModelInfo(name, "r1", "scripted", "float32", "cpu", form, 0, skills, scores)
         self._texts: Iterator[str] = chain(texts, repeat(last))
+        self._draws = iter(draws)
 
     def generate(
         self, requests: Sequence[Request], on_text: OnText = ignore, cancelled: Cancelled = never
@@ -70,6 +73,7 @@ class ScriptedEngine:
             piece = f" {piece}" if said else piece
             said += piece
             on_text(index, piece)
+        said = next(self._draws, said)
         return Completion(said, "stop" if said.strip() else "empty", len(said.split()), 0.0)
 
     def score(self, contexts: Sequence[Context], continuations: Sequence[str]) -> list[Score]:

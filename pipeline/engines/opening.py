@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from pipeline import models
-from pipeline.engines import Engine
+from pipeline.engines import Cancelled, Engine, never
 from pipeline.engines.freeing import free
 from pipeline.engines.spending import Purse
 from pipeline.engines.wanting import wants_vllm
@@ -23,18 +23,19 @@ def open_engine(
     *,
     files: models.ModelFiles | ServerModel | None = None,
     beside: Sequence[object] = (),
+    cancelled: Cancelled = never,
 ) -> Engine:
     """Load the model, or reach the server that has it. `files` is what the name means, where that is known.
 
     Of the engines that are open `beside` it, one may lend it a base that both stand on. Models of servers
     draw on `purse`; engines that belong to one run share it. Raises UserError where the name has no model,
-    EngineError where it can't be loaded or reached.
+    EngineError where it can't be loaded or reached, StoppedError after a cancel while a server is reached.
     """
     files = files or models.resolve(name)
     if isinstance(files, ServerModel):
         from pipeline.engines.server.engine import ServerEngine
 
-        return ServerEngine(files, purse)
+        return ServerEngine(files, purse, cancelled=cancelled)
     if files.head:
         from pipeline.engines.scoring import ScoringEngine
 

@@ -102,18 +102,18 @@ class Worker:
     def release(self) -> None:
         """The same, unless it is at work: whoever waits for it is not to be disturbed."""
         life = self._life
-        if life and life.idle:
-            self.stop()
+        if life and life.leave():
+            life.end()
 
     def _alive(self) -> _Life:
         with self._lock:
-            if self._life is None or not self._life.runs:
+            if self._life is None or not self._life.wanted or not self._life.runs:
                 self._life = _Life(self.log)
             return self._life
 
 
 class _NotBegunError(Exception):
-    """The process died of another's job, while this one waited."""
+    """The process died of another's job while this one waited, or was released just before."""
 
 
 def _run(life: _Life, job: Message, on_text: OnText, cancelled: Cancelled) -> Any:
@@ -172,14 +172,17 @@ class _Life:
     def runs(self) -> bool:
         return self.process.poll() is None
 
-    @property
-    def idle(self) -> bool:
+    def leave(self) -> bool:
+        """Take no more jobs, where there are none; False where there are."""
         with self._lock:
-            return not self._inboxes
+            self.wanted = self.wanted and bool(self._inboxes)
+            return not self.wanted
 
     def submit(self, job: Message) -> tuple[int, queue.SimpleQueue[Message]]:
         number, inbox = next(self._ids), queue.SimpleQueue[Message]()
         with self._lock:
+            if not self.wanted:
+                raise _NotBegunError
             if self._death:  # since it was last looked at
                 inbox.put(self._death)
             self._inboxes[number] = inbox

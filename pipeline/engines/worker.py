@@ -16,14 +16,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from pipeline import models
-from pipeline.engines import Context, Engine, EngineError, Request
+from pipeline.engines import Cancelled, Context, Engine, EngineError, Request, StoppedError, never
 from pipeline.engines.freeing import free, gpu_memory
 from pipeline.engines.opening import open_engine
 from pipeline.engines.spending import Purse
 from pipeline.errors import UserError
 from pipeline.records import Message, parse
+from pipeline.row_problems import reason
 from pipeline.servers import ServerModel
+from pipeline.terminal import shown_in_line
 
 if TYPE_CHECKING:
     from pipeline.preference_model import PreferenceModel
@@ -45,12 +49,12 @@ class Models:
         self._loaded: dict[tuple[str, str, str], Any] = {}
         self._purse: Purse | None = None
 
-    def load(self, name: str) -> Engine:
-        """The model whose files the name means now."""
+    def load(self, name: str, cancelled: Cancelled = never) -> Engine:
+        """The model whose files the name means now. Raises StoppedError after a cancel."""
         # No download: the jobs behind this one would wait for it (see fetching.py).
-        return self._engine(name, models.resolve(name, download=False))
+        return self._engine(name, models.resolve(name, download=False), cancelled)
 
-    def get(self, name: str, revision: str) -> Engine:
+    def get(self, name: str, revision: str, cancelled: Cancelled = never) -> Engine:
         """The model that was loaded then; what a text is recorded with must be what wrote it."""
         key = ("writes", name, revision)
         if key in self._loaded:
@@ -61,7 +65,7 @@ class Models:
             raise EngineError(
                 f"the files of {name} changed since it was loaded. Continue or Retry loads them anew"
             )
-        return self._engine(name, files)
+        return self._engine(name, files, cancelled)
 
     def preference_model(self, name: str) -> PreferenceModel:
         """The preference model whose files the name means now."""
@@ -72,13 +76,14 @@ class Models:
         pm: PreferenceModel = self._kept(key, lambda: PreferenceModel(name, files=files))
         return pm
 
-    def _engine(self, name: str, files: models.ModelFiles | ServerModel) -> Engine:
+    def _engine(self, name: str, files: models.ModelFiles | ServerModel, cancelled: Cancelled) -> Engine:
         # One limit for all, as long as this process lives.
         purse = self._purse = self._purse or Purse.from_environment()
         key = ("writes", name, files.revision)
 
         def load() -> Engine:
-            return open_engine(name, purse, files=files, beside=list(self._loaded.values()))
+            beside = list(self._loaded.values())
+            return open_engine(name, purse, files=files, beside=beside, cancelled=cancelled)
 
         engine: Engine = self._kept(key, load)
         return engine
@@ -110,22 +115,23 @@ class Cancels:
 def perform(job: dict[str, Any], loaded: Models, cancels: Cancels, send: Send) -> Any:
     """Do one job; its result is what goes back as `done`."""
     send({"id": job["id"], "begun": True})
-    if cancels.wants(job["id"])():
+    cancelled = cancels.wants(job["id"])
+    if cancelled():
         return None  # while it waited: not even its model is loaded
     if job["op"] == "load":
-        return asdict(loaded.load(job["model"]).info)
+        return asdict(loaded.load(job["model"], cancelled).info)
     if job["op"] == "reward":
         asked = [(parse(tuple[Message, ...], messages), answer) for messages, answer in job["answers"]]
         pm = loaded.preference_model(job["model"])
         return {"revision": pm.files.revision, "scores": pm.score(asked)}
-    engine = loaded.get(job["model"], job["revision"])
+    engine = loaded.get(job["model"], job["revision"], cancelled)
     if job["op"] == "generate":
         requests = [parse(Request, r) for r in job["requests"]]
 
         def on_text(index: int, text: str) -> None:
             send({"id": job["id"], "index": index, "text": text})
 
-        return [asdict(c) for c in engine.generate(requests, on_text, cancels.wants(job["id"]))]
+        return [asdict(c) for c in engine.generate(requests, on_text, cancelled)]
     contexts = [parse(Context, c) for c in job["contexts"]]
     if job["op"] == "score":
         return [asdict(s) for s in engine.score(contexts, job["continuations"])]
@@ -167,6 +173,8 @@ def main() -> None:
         job = jobs.get()
         try:
             answer = {"done": perform(job, loaded, cancels, send)}
+        except StoppedError:
+            answer = {"done": None}
         except UserError as error:
             answer = {"error": str(error)}
         except MemoryError:
@@ -174,6 +182,12 @@ def main() -> None:
         except RuntimeError as error:  # torch's own: out of GPU memory, a failed allocation, a bad kernel
             traceback.print_exc()  # into the log
             answer = {"error": f"the model failed: {error}"}
+        except ValidationError as error:
+            answer = {"error": f"a model can't be asked this: {reason(error)}"}
+        except Exception as error:  # noqa: BLE001 - a bug is this job's: the loaded models are not to go
+            traceback.print_exc()
+            what = shown_in_line(f"{type(error).__name__}: {error}")
+            answer = {"error": f"the model process failed ({what}): the reason is at the end of its log"}
         send({"id": job["id"], **answer, "gpu": gpu_memory()})
 
 

@@ -144,13 +144,24 @@ def find(folder: Path) -> Holder | None:
     return min(found, key=lambda holder: holder.started, default=None)  # the one that started the others
 
 
-@cache
 def devices() -> tuple[str, ...]:
     """This machine's devices, one run at a time on each: its GPUs, or else the processor."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         return tuple(name.strip() for name in allowed.split(",") if name.strip()) or (CPU,)
-    return tuple(index for [index] in gpus.asked(("index",))) or (CPU,)
+    try:
+        return present() or (CPU,)
+    except (OSError, subprocess.SubprocessError):  # busy, it may say nothing for once: that is not kept
+        return (CPU,)
+
+
+@cache
+def present() -> tuple[str, ...]:
+    """This machine's NVIDIA GPUs. Raises OSError or SubprocessError where they can't be asked for."""
+    try:
+        return tuple(index for [index] in gpus.ask(("index",)))
+    except FileNotFoundError:  # no nvidia-smi
+        return ()
 
 
 def log_tail(folder: Path, size: int = 4000) -> str:

@@ -6,10 +6,12 @@ Headless: `cai evals --file F --model M --run DIR`.
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline import evals, models
 from pipeline.configs import Measuring
+from pipeline.models import NotHereError
 from pipeline.records import as_json
 from studio.jobs import batch
 from studio.jobs.stages import EVALS
@@ -23,11 +25,12 @@ def prepare(
 ) -> str:
     """Copy the questions into a run and put it in the queue; returns its id.
 
-    `called` is the model's name for people. Raises UserError for a file without questions, and for a model
-    that isn't there.
+    `called` is the model's name for people. Raises UserError for a file without questions, and for what is
+    no model.
     """
     total = len(evals.read(file).questions)
-    models.resolve(measuring.model)
+    with suppress(NotHereError):  # the run downloads it: that may take minutes
+        models.resolve(measuring.model, download=False)
     run = NewRun(
         id=runs.new_id(store),
         stage=EVALS.name,

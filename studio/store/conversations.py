@@ -1,7 +1,7 @@
 """Conversations: trees of turns, each reply with all that made it.
 
-Nothing is overwritten. A retry or an edit is another child of the same parent, an undo another place to be
-shown up to. A reply's text is stored in pieces as it comes.
+Nothing that is whole is overwritten. A retry or an edit is another child of the same parent, an undo another
+place to be shown up to. A reply's text is stored in pieces as it comes.
 """
 
 from __future__ import annotations
@@ -162,9 +162,11 @@ def add_piece(store: Store, turn: str, text: str) -> None:
         _piece(tx, turn, text)
 
 
-def end_turn(store: Store, turn: str, text: str, outcome: Outcome) -> None:
-    """Keep the last piece of a reply, and how it ended."""
+def end_turn(store: Store, turn: str, text: str, outcome: Outcome, anew: bool = False) -> None:
+    """Keep the last piece of a reply, and how it ended; `anew`: it is all, and takes the others' place."""
     with store.tx() as tx:
+        if anew:
+            tx.query("DELETE FROM turn_pieces WHERE turn = ?", [turn])
         if text:
             _piece(tx, turn, text)
         _event(tx, turn, outcome)

@@ -30,7 +30,7 @@ WHERE c.id IN (SELECT id FROM ({MATCHING})) ORDER BY c.seq
 """  # noqa: S608
 STEPS = f"""
 SELECT chain, {", ".join(STEP_COLUMNS)} FROM current_steps
-WHERE chain IN (SELECT chain FROM current_verdicts WHERE verdict = 'accepted') ORDER BY chain, position
+WHERE chain IN (SELECT unnest(?::VARCHAR[])) ORDER BY chain, position
 """  # noqa: S608
 
 
@@ -95,9 +95,10 @@ def queue(store: Reader, filter: ChainFilter) -> Queue:
 
 def accepted(store: Reader, filter: ChainFilter) -> list[tuple[StoredChain, Verdict]]:
     """Every finished chain that matches and was accepted, oldest first, whole."""
-    steps: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for chain, *step in store.query(STEPS):
-        steps[chain].append(tuple(step))
     wanted = replace(filter, status="finished", verdict="accepted")
     rows = store.query(CHAINS, parameters(wanted))
+    steps: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    # Of those that were found, and not of what is accepted by now.
+    for chain, *step in store.query(STEPS, [[row[3] for row in rows]]):
+        steps[chain].append(tuple(step))
     return [(stored(row[3:], steps[row[3]]), Verdict(*row[:3])) for row in rows]

@@ -87,3 +87,16 @@ def test_who_works_on_a_run_is_asked_without_writing(tmp_path: Path, monkeypatch
         assert held(path)
     assert not held(path)
     assert not held(tmp_path / "none")
+
+
+def test_a_disk_that_knows_no_locks_has_a_log_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with EventLog(tmp_path / "events.jsonl") as log:
+        log.emit("started")
+    assert [event["kind"] for event in rows(tmp_path / "events.jsonl")] == ["started"]
+    assert not held(tmp_path / "events.jsonl")

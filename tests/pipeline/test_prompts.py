@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import prompts
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UserError
 from pipeline.records import Message, as_json
 
 HH = "\n\nHuman: hi\n\nAssistant: hello\n\nHuman: bye\n\nAssistant: see you"
@@ -118,6 +118,12 @@ def test_a_damaged_archive_is_refused_whole(tmp_path: Path) -> None:
         (tmp_path / "p.jsonl.gz").write_bytes(damaged)
         with pytest.raises(InputError, match="can't be read"):
             prompts.read(tmp_path / "p.jsonl.gz")
+
+
+def test_a_typed_text_that_is_too_long_is_said_to_a_person() -> None:
+    assert prompts.from_text("x" * 1_000_000).id
+    with pytest.raises(UserError, match="longer than 1,000,000 characters: shorten it"):
+        prompts.from_text("x" * 1_000_001)
 
 
 def test_no_file(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pipeline import replay_command
 from pipeline.__main__ import main
 from pipeline.events import EventLog
 from pipeline.replay_command import compare
@@ -63,6 +65,45 @@ def test_what_can_not_be_repeated_is_said(make: Make, capsys: pytest.CaptureFixt
     (run / "events.jsonl").unlink()
     assert main(["replay", str(run)]) == 2
     assert "no finished run" in capsys.readouterr().err
+
+
+@pytest.fixture
+def repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """With which words a finished run of this command would be repeated; nothing is run."""
+    (tmp_path / "run" / "inputs").mkdir(parents=True)
+    (tmp_path / "run" / "inputs" / "prompts.txt").touch()
+    with EventLog(tmp_path / "run" / "events.jsonl") as log:
+        log.emit("finished", status="done")
+    asked: list[list[str]] = []
+
+    def run(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(words[words.index("pipeline") + 1 :])
+        return subprocess.CompletedProcess(words, 3)
+
+    def go(*words: str) -> list[str]:
+        (tmp_path / "run" / "command.json").write_text(json.dumps({"words": words, "folder": str(tmp_path)}))
+        assert main(["replay", str(tmp_path / "run"), "--keep", str(tmp_path / "again")]) == 2
+        return asked.pop() if asked else []
+
+    monkeypatch.setattr(replay_command.subprocess, "run", run)
+    return go
+
+
+def test_it_goes_elsewhere_however_its_folder_was_named(
+    repeated: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    goal, kept = tmp_path / "again", tmp_path / "run" / "inputs" / "prompts.txt"
+    said = ["critique", "--prompts", str(kept), "--run", str(goal), "--seed", "2"]
+    assert repeated("critique", "--prompts", "p.txt", "--run", "run", "--seed", "2") == said
+    said = ["critique", f"--prompts={kept}", f"--run={goal}", "--seed=2"]
+    assert repeated("critique", "--prompts=p.txt", "--run=run", "--seed=2") == said
+
+
+def test_a_command_that_names_no_folder_is_not_repeated_into_the_same(
+    repeated: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert repeated("critique", "--prompts", "p.txt", "--ru", "run") == []
+    assert "names no --run" in capsys.readouterr().err
 
 
 def test_figures_of_training_are_near(tmp_path: Path) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
+from select import select
 from typing import Any
 
 import psutil
@@ -172,6 +175,16 @@ def test_a_load_that_is_cancelled_ends_at_once_and_harms_nothing(
     assert worker.pid == pid
 
 
+def test_a_server_that_says_nothing_holds_up_nobody_once_it_is_not_wanted(worker: Worker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1#m"
+        with pytest.raises(StoppedError, match="stopped while loading"):
+            RemoteEngine(worker, url, lambda: bool(select([silent], [], [], 0)[0]))  # once it is asked
+        began = time.monotonic()
+        with pytest.raises(EngineError, match="/nowhere: no such folder"):
+            RemoteEngine(worker, "/nowhere", lambda: time.monotonic() - began > 10)
+
+
 def test_a_queued_job_is_cancelled_without_harm_to_the_one_that_runs(remote: RemoteEngine) -> None:
     began, done = threading.Event(), []
     first = threading.Thread(
@@ -242,6 +255,25 @@ def test_a_release_disturbs_nobody_and_frees_what_has_nothing_to_do(
     assert worker.pid is None
 
 
+def test_a_job_that_comes_with_a_release_is_done_by_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(tmp_path / "log")
+    alive, lives = worker._alive, list[Any]()
+
+    def before_a_release() -> Any:
+        lives.append(alive())
+        if len(lives) == 1:
+            worker.release()
+        return lives[-1]
+
+    monkeypatch.setattr(worker, "_alive", before_a_release)
+    with pytest.raises(EngineError, match="/nowhere: no such folder"):
+        RemoteEngine(worker, "/nowhere")
+    assert [life.runs for life in lives] == [False, True]
+    worker.stop()
+
+
 def test_stop_frees_at_once_and_ends_what_runs_and_waits(worker: Worker, remote: RemoteEngine) -> None:
     assert worker.memory > 100e6
     began, ends = threading.Event(), []
@@ -287,11 +319,25 @@ def test_a_process_that_can_not_start_says_so(tmp_path: Path) -> None:
         RemoteEngine(Worker(tmp_path / "file" / "log"), "bundled")
 
 
-def test_a_bug_ends_the_process_and_its_log_has_the_reason(tmp_path: Path) -> None:
+def test_a_bug_is_told_of_its_job_alone_and_the_log_has_the_reason(tmp_path: Path) -> None:
     worker = Worker(tmp_path / "log")
-    with pytest.raises(EngineError, match=r"ended \(status 1\)"):
+    with pytest.raises(EngineError, match=r"failed \(KeyError: 'model'\).*end of its log"):
         worker.call({"op": "load"})
-    assert "KeyError: 'model'" in (tmp_path / "log").read_text()
+    pid = worker.pid
+    assert "Traceback" in (tmp_path / "log").read_text()
+    with pytest.raises(EngineError, match="no such folder"):
+        RemoteEngine(worker, "/nowhere")
+    assert worker.pid == pid is not None
+    worker.stop()
+
+
+def test_a_text_that_no_request_holds_is_told_and_the_process_lives_on(tmp_path: Path) -> None:
+    worker = Worker(tmp_path / "log")
+    asked = asdict(say("x" * 1_000_001)[0].context.messages[0])
+    with pytest.raises(EngineError, match=r"can't be asked this: .*content: String .* at most 1000000"):
+        worker.call({"op": "reward", "model": "any", "answers": [[[asked], "so"]]})
+    assert worker.pid is not None
+    worker.stop()
 
 
 def test_a_job_that_does_not_heed_its_cancel_is_killed_and_its_text_kept(

@@ -59,6 +59,7 @@ def test_a_reply_becomes_a_chains_response_and_the_critique_goes_on(studio: Stud
     assert chain
     assert chain.messages == (Message("system", "Be brief."), Message("user", FIRE))
     assert (chain.status, chain.author, chain.model) == ("finished", "ana", "scripted")
+    assert chain.critic == "scripted"
     response = chain.steps[0]
     assert (response.kind, response.text, response.author) == ("response", "one", "model")
     assert (response.model, response.revision, response.seed) == ("scripted", "r1", 5)

@@ -84,6 +84,15 @@ def test_each_try_has_the_next_seed_and_the_one_before_stays(
     assert texts(studio, id) == [FIRE, "one"]
 
 
+def test_the_largest_seed_can_be_retried_from(studio: Studio, speak: Any, scripted: Any) -> None:
+    chats, asked = speak(scripted("one", "two")), Chatting(model="scripted", seed=chat.LARGEST_SEED)
+    id = chats.say("", FIRE, asked, "ana")
+    chats.retry(id, shown(studio, id)[0].id, asked, "ana")
+    last = shown(studio, id)[-1]
+    assert last.chatting
+    assert (last.text, last.chatting.seed) == ("two", 0)
+
+
 def test_an_edit_goes_on_from_there_and_keeps_what_was_said(
     studio: Studio, speak: Any, scripted: Any
 ) -> None:
@@ -103,6 +112,17 @@ def test_an_edit_goes_on_from_there_and_keeps_what_was_said(
             chats.edit(id, old.id, text, ASKED, "ana")
     with pytest.raises(UserError, match="not edited here"):
         chats.edit(id, shown(studio, id)[1].id, "mine", ASKED, "ana")
+
+
+def test_what_is_too_long_for_a_message_is_refused(studio: Studio, speak: Any, scripted: Any) -> None:
+    chats = speak(scripted("one"))
+    id = chats.say("", FIRE, ASKED, "ana")
+    said = shown(studio, id)[0]
+    with pytest.raises(UserError, match="longer than 1,000,000 characters: shorten it"):
+        chats.say(id, "x" * 1_000_001, ASKED, "ana")
+    with pytest.raises(UserError, match="longer than 1,000,000 characters: shorten it"):
+        chats.edit(id, said.id, "x" * 1_000_001, ASKED, "ana")
+    assert texts(studio, id) == [FIRE, "one"]
 
 
 def test_undo_goes_back_by_one_message_and_step_brings_it_back(
@@ -175,6 +195,30 @@ def test_what_has_come_is_in_the_store_before_the_end(
     assert chats.reply(id).moment().text == "Gather"
     chats.stop(id)
     assert texts(studio, id) == [FIRE, "Gather"]
+
+
+def test_a_reply_whose_connection_broke_is_one_text_and_not_of_two(
+    studio: Studio, speak: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chatting, "KEEP", 0.0)
+    chats = speak(scripted("Gather dry wood.", draws=("Ask a ranger first.",)))
+    id = chats.say("", FIRE, ASKED, "ana")
+    reply = chats.reply(id)
+    assert texts(studio, id) == [FIRE, "Ask a ranger first."]
+    assert reply is None or reply.moment().text == "Ask a ranger first."
+
+
+def test_what_could_not_be_kept_is_kept_at_the_end(
+    studio: Studio, speak: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise UserError("no space left")
+
+    monkeypatch.setattr(chatting, "KEEP", 0.0)
+    monkeypatch.setattr(conversations, "add_piece", full)
+    id = speak(scripted("Gather dry wood.")).say("", FIRE, ASKED, "ana")
+    reply = shown(studio, id)[-1]
+    assert (reply.text, reply.outcome.status, reply.outcome.detail) == ("Gather", "failed", "no space left")
 
 
 def test_a_model_that_fails_is_told_and_the_message_can_be_answered_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -137,10 +138,23 @@ def test_a_process_that_can_not_be_started_is_told(
 
 def test_devices_are_those_that_the_studio_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
     for allowed, expected in (("", ("",)), ("2", ("2",)), ("0, 3", ("0", "3"))):
-        launcher.devices.cache_clear()
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
         assert launcher.devices() == expected
-    launcher.devices.cache_clear()
+
+
+def test_a_gpu_that_did_not_answer_once_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([subprocess.TimeoutExpired("nvidia-smi", 10), [["0"], ["1"]]])
+
+    def ask(*_: object) -> object:
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(launcher.gpus, "ask", ask)
+    launcher.present.cache_clear()
+    assert [launcher.devices() for _ in range(3)] == [("",), ("0", "1"), ("0", "1")]
+    launcher.present.cache_clear()
 
 
 def test_the_end_of_a_long_log_begins_with_a_line(tmp_path: Path) -> None:

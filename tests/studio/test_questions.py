@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import yaml
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from pipeline import evals
 from pipeline.__main__ import parser
@@ -122,6 +124,22 @@ def test_questions_are_put_by_a_command_that_cai_understands(studio: Studio, tmp
     assert (run.name, run.total) == ("hhh · bundled", 1)
     words = stages.words(run, studio.jobs.of(id))
     assert parser().parse_args(words).file == studio.jobs.of(id) / "inputs" / "questions.jsonl"
+
+
+def test_a_hub_model_is_downloaded_by_the_run_and_not_while_it_is_asked_for(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def snapshot(*_: object, local_files_only: bool, **__: object) -> str:
+        assert local_files_only
+        raise LocalEntryNotFoundError("not here")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    file = tmp_path / "hhh.jsonl"
+    row = {"prompt": "Human: Which?\n (A) one\n (B) two", "corrects": [" (B)"], "incorrects": [" (A)"]}
+    file.write_text(json.dumps(row) + "\n")
+    asked = Measuring("org/large")
+    id = measuring.prepare(studio.store, studio.jobs.folder, file, asked, "org/large", "", "ann")
+    assert runs.load(studio.store, id)
 
 
 def test_a_file_without_questions_is_refused(studio: Studio, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -183,3 +184,21 @@ def test_the_accepted_come_whole(store: Store) -> None:
         ("c3", "fine", "Answer c3"),
     ]
     assert accepted(store, ChainFilter(text="question c9")) == []
+
+
+def test_one_that_is_accepted_while_they_are_read_has_its_steps_or_is_not_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge(store, "c1", "ana", "accepted")
+    query, done = store.query, list[str]()
+
+    def then_another(sql: str, params: Any = ()) -> Any:
+        rows = query(sql, params)
+        if not done:
+            done.append("c2")
+            judge(store, "c2", "ana", "accepted")
+        return rows
+
+    monkeypatch.setattr(store, "query", then_another)
+    assert [[step.text for step in c.steps] for c, _ in accepted(store, ChainFilter())] == [["Answer c1"]]
+    assert [len(c.steps) for c, _ in accepted(store, ChainFilter())] == [1, 1]

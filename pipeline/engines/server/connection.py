@@ -133,6 +133,8 @@ class Connection:
                 last, latest = error, attempt + 1 == self._patience.tries
             if last.wait > self._patience.longest:
                 raise EngineError(f"{last}, and asks to wait {last.wait:.0f} s: go on then")
+            if not self.reached:  # it would be waited for again as long, and by all who wait behind
+                raise EngineError(f"{last}, and has not answered before: is this its address?") from last
             if latest:
                 break
             # Not all at the same time again.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import httpx
@@ -18,6 +19,7 @@ from pipeline.engines import (
     OnText,
     Request,
     Score,
+    StoppedError,
     TooLong,
     ignore,
     never,
@@ -44,12 +46,16 @@ class ServerEngine:
     """A model of a server. Not for threads, nor from inside an event loop: one call at a time."""
 
     def __init__(
-        self, server: ServerModel, purse: Purse | None = None, settings: Settings | None = None
+        self,
+        server: ServerModel,
+        purse: Purse | None = None,
+        settings: Settings | None = None,
+        cancelled: Cancelled = never,
     ) -> None:
         """Reach the server and find out what it can do, by a few tiny requests.
 
         `purse` and `settings` are else those of the environment. Raises EngineError where it can't be
-        reached or has no such model, SpentError where nothing more may be used.
+        reached or has no such model, SpentError where nothing more may be used, StoppedError after a cancel.
         """
         self.server = server
         self.purse = purse or Purse.from_environment()
@@ -65,7 +71,7 @@ class ServerEngine:
         if not server.private:
             kept = f", so {self._key.variable} is not sent" if self._key.withheld else ""
             say(f"{server.host}: the texts travel there unencrypted, and can be read on the way{kept}")
-        self.abilities: Abilities = asyncio.run(self._within(look))
+        self.abilities: Abilities = asyncio.run(self._within(partial(self._look, cancelled)))
         self._reached = True
         self._info = ModelInfo(
             name=server.name,
@@ -132,6 +138,18 @@ class ServerEngine:
 
     def choose(self, contexts: Sequence[Context], options: Sequence[str]) -> list[list[float]]:
         return chosen(self.score, contexts, options)
+
+    async def _look(self, cancelled: Cancelled, exchange: Exchange) -> Abilities:
+        found: list[Abilities] = []
+
+        def take(index: int, abilities: Abilities) -> None:
+            found.append(abilities)
+
+        # Without a limit here: `look` minds it at each request.
+        await work_through([Job(0, 0, lambda: look(exchange))], take, 1, Purse(), cancelled)
+        if not found:
+            raise StoppedError(f"stopped while reaching {self.server.host}")
+        return found[0]
 
     async def _within(self, do: Callable[[Exchange], Awaitable[T]]) -> T:
         connection = Connection.open(

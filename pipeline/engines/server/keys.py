@@ -1,7 +1,8 @@
 """The key for a server: from the environment only, never written down, and never sent where it may be read.
 
-`CAI_SERVER_KEY_HOST_EXAMPLE` (the host in capitals, `_` for all else) is for `host.example`; `CAI_SERVER_KEY`
-for any server that is named; `OPENAI_API_KEY` for OpenAI's own, so that naming another does not give it away.
+`CAI_SERVER_KEY_MY__HOST_EXAMPLE` (the host in capitals, `_` for a dot and `__` for a dash) is for
+`my-host.example`; `CAI_SERVER_KEY` for any server that is named; `OPENAI_API_KEY` for OpenAI's own, so that
+naming another does not give it away.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pipeline.servers import ServerModel
 
 GENERAL, OPENAI = "CAI_SERVER_KEY", "OPENAI_API_KEY"
 HIDDEN = "[key]"
+HOST = re.compile(r"[a-z0-9]+(-+[a-z0-9]+)*(\.[a-z0-9]+(-+[a-z0-9]+)*)*")
+"""A host that has a variable of its own: of these, no two have the same."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,10 @@ class Key:
 
 def find(server: ServerModel) -> Key:
     """The key for a server. Raises UserError, which does not repeat it, where it can't be one."""
-    own = f"{GENERAL}_{re.sub('[^A-Z0-9]', '_', server.host.upper())}"
+    host = server.host.upper().replace("-", "__").replace(".", "_")
+    own = [f"{GENERAL}_{host}"] if HOST.fullmatch(server.host) else []
     theirs = server.host == "openai.com" or server.host.endswith(".openai.com")
-    for variable in (own, GENERAL, *([OPENAI] if theirs else [])):
+    for variable in (*own, GENERAL, *([OPENAI] if theirs else [])):
         if secret := os.environ.get(variable, "").strip():
             if not re.fullmatch(r"[\x21-\x7e]+", secret):
                 raise UserError(f"{variable}: holds a space or a character that no key has")

@@ -65,6 +65,10 @@ class Written:
     sent: int = 0
     tokens: int = 0
     finish: Finish | None = None
+    _half: str = ""
+    """The first half of a character beyond U+FFFF, whose second comes with the next piece."""
+    _before: tuple[str, int] = ("", 0)
+    """The longest text of the tries before, and its tokens."""
 
     def take(self, piece: str) -> str:
         """Append a piece; return the text that may now be shown: none that may begin a stop string.
@@ -73,6 +77,9 @@ class Written:
         """
         self.tokens += bool(piece)
         before = len(self.text)
+        piece, self._half = self._half + piece, ""
+        if "\ud800" <= piece[-1:] <= "\udbff":
+            piece, self._half = piece[:-1], piece[-1]
         self.text += well_formed(piece)
         if self.secret and self.secret in self.text:
             self.text = self.text.replace(self.secret, HIDDEN)
@@ -85,11 +92,17 @@ class Written:
     def end(self, finish: Finish) -> str:
         """No more comes; return what was held back."""
         self.finish = self.finish or finish
+        self.text += well_formed(self._half)
         return self._show(len(self.text))
 
     def again(self) -> None:
         """Begin anew, after the connection broke. What was shown is not shown twice."""
-        self.text, self.tokens, self.finish = "", 0, None
+        self._before = self.so_far()
+        self.text, self._half, self.tokens, self.finish = "", "", 0, None
+
+    def so_far(self) -> tuple[str, int]:
+        """What there is where it is stopped now, of one try and not of two; and its tokens."""
+        return max(self._before, (self.text, self.tokens), key=lambda one: len(one[0]))
 
     def _show(self, ready: int) -> str:
         shown, self.sent = self.text[self.sent : ready], max(ready, self.sent)

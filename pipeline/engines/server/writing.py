@@ -66,12 +66,13 @@ class Writing:
     def completion(self, usage: Usage | None = None) -> Completion:
         """What there is by now; `cancelled` where that is not all."""
         finish: Finish = self.written.finish or "cancelled"
-        if finish != "cancelled" and not self.written.text.strip():
+        text, tokens = self.written.text, self.written.tokens
+        if finish == "cancelled":
+            text, tokens = self.written.so_far()
+        elif not text.strip():
             finish = "empty"
-        tokens = usage.completion if usage else self.written.tokens
-        return Completion(
-            self.written.text, finish, tokens, time.perf_counter() - self.began if self.began else 0.0
-        )
+        tokens = usage.completion if usage else tokens
+        return Completion(text, finish, tokens, time.perf_counter() - self.began if self.began else 0.0)
 
     async def _once(self) -> Usage | None:
         ask = self.ask()

@@ -76,6 +76,18 @@ def test_each_server_may_have_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     assert keys.find(read("https://api.two.example/v1#m")).secret == "general"
 
 
+def test_its_name_is_one_hosts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CAI_SERVER_KEY", raising=False)
+    hosts = ("api.host.example", "api-host.example", "api.host-example", "api_host.example")
+    for variable, owner in (
+        ("CAI_SERVER_KEY_API_HOST_EXAMPLE", "api.host.example"),
+        ("CAI_SERVER_KEY_API__HOST_EXAMPLE", "api-host.example"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(variable, "own")
+            assert [host for host in hosts if keys.find(read(f"https://{host}/v1#m")).secret] == [owner]
+
+
 def test_it_is_not_sent_where_it_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAI_SERVER_KEY", SECRET)
     for url in ("http://far.example/v1#m", "http://10.0.0.7:8000/v1#m", "http://127.0.0.1.evil.example/v1#m"):

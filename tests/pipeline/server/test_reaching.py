@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from pipeline import models
-from pipeline.engines import EngineError
+from pipeline.engines import EngineError, StoppedError
 from pipeline.engines.opening import open_engine
+from pipeline.engines.server.connection import Patience
+from pipeline.engines.server.engine import ServerEngine
+from pipeline.engines.server.settings import Settings
 from pipeline.errors import UserError
 from pipeline.servers import ServerModel, read
 
@@ -59,6 +64,33 @@ def test_nothing_listens() -> None:
         EngineError, match=rf"no server answers at http://127\.0\.0\.1:{port}/v1 .*is it started"
     ):
         open_engine(f"http://127.0.0.1:{port}/v1#m")
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """What takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        yield listening
+
+
+def name_of(server: socket.socket) -> str:
+    return f"http://127.0.0.1:{server.getsockname()[1]}/v1#m"
+
+
+def test_one_that_never_said_anything_is_asked_once(silent: socket.socket) -> None:
+    with pytest.raises(EngineError, match="said nothing for 0 s, and has not answered before"):
+        ServerEngine(read(name_of(silent)), settings=Settings(patience=Patience(first=0.01, silence=0.3)))
+    silent.accept()
+    with pytest.raises(BlockingIOError):
+        silent.accept()
+
+
+def test_one_that_says_nothing_is_left_when_it_is_no_longer_wanted(silent: socket.socket) -> None:
+    began = time.monotonic()
+    with pytest.raises(StoppedError, match="stopped while reaching"):
+        open_engine(name_of(silent), cancelled=lambda: time.monotonic() - began > 0.2)
+    assert time.monotonic() - began < 5
 
 
 def test_a_model_that_it_has_not(serving: Any) -> None:
