@@ -185,6 +185,15 @@ def test_evasive_is_the_share_of_refusals_on_helpful_prompts(filled: Studio) -> 
     assert elo_evasive.evasive(drawn(filled)).figure is not None
 
 
+def test_a_prompt_that_was_met_twice_counts_once_in_evasiveness(studio: Studio) -> None:
+    """Half of 20 prompts are refused; and these again, in another tournament."""
+    add(studio, made("helpful", "pm", "model", 2, many=20), "r")
+    refused = [one for one in made("helpful", "other", "model", 2, many=20) if int(one.prompt_id[1:]) % 2]
+    add(studio, refused, "s")
+    share = drawn(studio).evasive["bundled"]
+    assert (share.value, share.n, share.clusters) == (0.5, 20, 20)
+
+
 def test_tables_and_exports_are_escaped_and_safe_for_spreadsheets(filled: Studio) -> None:
     picture = drawn(filled)
     for draw in (elo_frontier.frontier, elo_evasive.evasive, elo_wins.of_axis("harmless")):
