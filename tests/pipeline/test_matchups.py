@@ -74,7 +74,7 @@ def test_votes_of_an_array_on_one_line_all_count(tmp_path: Path) -> None:
         ("arena.json:1#2", 1),
         ("arena.json:1#3", 0),
     ]
-    assert not found.problems and not found.duplicates
+    assert (found.problems, found.duplicates) == ((), 0)
 
 
 def test_an_arena_csv_with_three_columns_for_the_winner(tmp_path: Path) -> None:

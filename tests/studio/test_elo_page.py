@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,16 @@ def test_how_alike_judges_rank_is_kendalls_tau(filled: Studio) -> None:
     # Kendall 1945: concordant less discordant pairs, by what of them is not tied.
     assert pair.tau == pytest.approx((signs[0] @ signs[1]) / np.sqrt(ranked[0] * ranked[1]))
     assert elo_judges.judges(drawn(filled, who="pm")).figure is None
+
+
+def test_a_judge_that_tells_no_models_apart_ranks_none(studio: Studio) -> None:
+    add(studio, made("harmless", "pm", "model", 1))
+    add(studio, [replace(one, p_ab=1.0, p_ba=0.0, p_a=0.5) for one in made("harmless", "other", "model", 1)])
+    picture = drawn(studio)
+    [pair] = elo_judges.alike(picture.of_axis("harmless"))
+    assert (pair.models, pair.tau, pair.p) == (3, None, None)
+    [row] = elo_judges.judges(picture).rows
+    assert "all tied" in row[3]
 
 
 def test_evasive_is_the_share_of_refusals_on_helpful_prompts(filled: Studio) -> None:
