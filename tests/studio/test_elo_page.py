@@ -233,6 +233,16 @@ def test_a_point_opens_its_matchups_escaped(filled: Studio) -> None:
         assert elo_behind.behind_html(filled, picture.asked, nonsense) == ""
 
 
+def test_the_drawer_of_a_judge_without_a_constitution_has_no_matchups_under_one(studio: Studio) -> None:
+    add(studio, made("harmless", "judge", "model", 1, many=4))
+    under = [replace(one, id=f"{one.id}-c") for one in made("harmless", "judge", "model", 1, many=4)]
+    add(studio, [replace(one, constitution="c" * 16) for one in under])
+    picture = drawn(studio)
+    for rated in picture.rated:
+        html = elo_behind.behind_html(studio, picture.asked, f"model:{rated.key}:sl")
+        assert "8 matchups." in html
+
+
 def test_warnings_are_shown(studio: Studio) -> None:
     add(studio, made("harmless", "pm", "model", 1, many=3), "r")
     assert "has no wins and losses both: choose another base" in warnings_html(drawn(studio))
