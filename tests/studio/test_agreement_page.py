@@ -258,6 +258,12 @@ def test_weights_turn_labels_and_say_on_how_many_pairs(studio: Studio) -> None:
     assert agreement_reweigh.reweigh(studio.store, picture, {}) is None
 
 
+def test_a_label_that_turns_to_exactly_a_half_is_a_tie(studio: Studio) -> None:
+    flip = agreement_whatif.Flip(SEEDING.pair(0), 0.8, 0.5, ())
+    outcome = agreement_whatif.Outcome([], 1, 1, 1, [flip], 1, 0.0)
+    assert "80.0% → 50.0% for a, now tie" in agreement_whatif.outcome_html(outcome, "harmless", "ana")
+
+
 def test_a_principle_that_was_not_asked_covers_nothing(studio: Studio) -> None:
     picture = look(studio)
     unasked = next(row.id for row in agreement_reweigh.weighed(picture) if not row.pairs)
