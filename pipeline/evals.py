@@ -145,10 +145,11 @@ def _at_length(right: object, wrong: object) -> tuple[tuple[Message, ...], str, 
     """Two transcripts of one conversation that end in responses to it."""
     if not (isinstance(right, str) and isinstance(wrong, str) and is_transcript(right)):
         return None
-    (*asked, better), (*same, worse) = transcript(well_formed(right)), transcript(well_formed(wrong))
-    if asked != same or not asked or not better.role == worse.role == "assistant":
+    told, other = transcript(right), transcript(wrong)
+    asked = told[:-1]
+    if not asked or asked != other[:-1] or not told[-1].role == other[-1].role == "assistant":
         return None
-    return tuple(asked), better.content, worse.content
+    return tuple(asked), told[-1].content, other[-1].content
 
 
 def _texts(value: Any, field: str) -> tuple[str, ...]:

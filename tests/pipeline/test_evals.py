@@ -76,6 +76,13 @@ def test_rows_of_an_array_on_one_line_each_have_a_place(tmp_path: Path) -> None:
     assert [q.id for q in evals.read(tmp_path / "lines.json").questions] == ["1", "2.0", "2.1", "3"]
 
 
+def test_a_letter_keeps_its_row_where_a_response_at_length_is_no_transcript(tmp_path: Path) -> None:
+    at_length = {"text_correct": "\n\nHuman: Which?\n\nAssistant: Two.", "text_incorrect": "One."}
+    found = evals.read(written(tmp_path / "f.jsonl", {**LETTERS, **at_length}))
+    assert [(q.kind, q.responses) for q in found.questions] == [("letters", None)]
+    assert not found.problems
+
+
 def test_letters_are_compared_whole(tmp_path: Path, scripted: Callable[..., Any]) -> None:
     questions = evals.read(written(tmp_path / "f.jsonl", LETTERS)).questions
     for wins, right, first in ((" (B)", 1.0, 0.0), (" (A)", 0.0, 1.0), ("", 0.5, 0.5)):
