@@ -478,6 +478,16 @@ def test_the_command_line_counts_the_exported_judgments_as_the_page_does(
     assert theirs == agreement.accuracy(picture.random)
 
 
+def test_a_note_moves_no_judgment_past_a_look_in_an_export(studio: Studio) -> None:
+    asked = look(studio).asked
+    first = judgments.current(studio.store, "harmless", asked.judges.whose, blind=True)[0]
+    judgments.judge(studio.store, replace(first, note="why", time=""))
+    exported = agreement_exports.held_judgments(studio.store, asked)
+    here = judgments.current(studio.store, "harmless", asked.judges.whose, blind=True)
+    assert here[0] == replace(first, note="why")
+    assert compared_run.current(one for one in exported if one.blind) == here
+
+
 def test_a_run_without_the_judgments_is_named_with_a_file_of_them(studio: Studio) -> None:
     assert agreement_exports.run_of(studio, look(studio).asked)[1] == "human.jsonl"
     brought = studio.jobs.of("seeded") / "inputs" / "human.jsonl"
