@@ -120,9 +120,12 @@ def _lines(table: dict[str, Any]) -> Iterator[str]:
         yield f"human {side}: AI a {row[0]:,}, exact tie {row[1]:,}, b {row[2]:,}"
     yield _line("Brier score", table["brier"])
     yield _line("calibration error", table["ece"])
-    yield _line("option (A) wins", table["letter_share"], "orders")
+    if table["order_flips"].defined:
+        yield _line("option (A) wins", table["letter_share"], "orders")
+        yield _line("winner turns with order", table["order_flips"], "pairs")
+    else:
+        yield f"{'bias by order':30} none: each response was judged alone"
     yield _line("exact ties", table["exact_ties"], "orders")
-    yield _line("winner turns with order", table["order_flips"], "pairs")
     yield _line("AI prefers the longer", table["length"].ai)
     yield _line("  humans do", table["length"].human)
     yield _line("  AI less humans", table["length"].difference, sign="+")

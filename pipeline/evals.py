@@ -23,7 +23,7 @@ from pipeline.errors import InputError
 from pipeline.intervals import Figure
 from pipeline.judging import probability
 from pipeline.prompt_forms import is_transcript, transcript
-from pipeline.prompt_rows import Columns, rows
+from pipeline.prompt_rows import Columns, placed, rows
 from pipeline.records import STRICT, Message, content_id, well_formed
 from pipeline.row_problems import first, reason
 
@@ -106,11 +106,11 @@ def read(path: Path) -> EvalFile:
     """The questions of a file. Raises InputError where nothing in it is one."""
     questions: list[Question] = []
     problems: list[str] = []
-    for row in rows(path, ROWS):
+    for place, row in placed(rows(path, ROWS)):
         try:
             if row.problem:
                 raise ValueError(row.problem)
-            questions += _questions(row.value, row.line)
+            questions += _questions(row.value, place, row.line)
         except (ValueError, KeyError) as error:
             problems.append(f"{path}:{row.line}: {reason(error)}")
     if not questions:
@@ -118,7 +118,7 @@ def read(path: Path) -> EvalFile:
     return EvalFile(tuple(questions), tuple(problems))
 
 
-def _questions(row: object, line: int) -> Iterator[Question]:
+def _questions(row: object, place: str, line: int) -> Iterator[Question]:
     if not isinstance(row, dict):
         raise ValueError("is not an object with `prompt`, `corrects` and `incorrects`")
     prompt = row["prompt"]
@@ -129,7 +129,7 @@ def _questions(row: object, line: int) -> Iterator[Question]:
         raise ValueError("corrects, incorrects: share an answer")
     if all(_LETTER.fullmatch(text) for text in (*corrects, *incorrects)):
         spelt = _at_length(row.get("text_correct"), row.get("text_incorrect"))
-        yield Question(f"{line}", line, "letters", well_formed(prompt), corrects, incorrects, spelt)
+        yield Question(place, line, "letters", well_formed(prompt), corrects, incorrects, spelt)
         return
     if not is_transcript(prompt):
         raise ValueError(
@@ -138,17 +138,18 @@ def _questions(row: object, line: int) -> Iterator[Question]:
     asked = well_formed(prompt)
     messages = _conversation(asked)
     for i, (right, wrong) in enumerate(product(corrects, incorrects)):
-        yield Question(f"{line}.{i}", line, "responses", asked, (right,), (wrong,), (messages, right, wrong))
+        yield Question(f"{place}.{i}", line, "responses", asked, (right,), (wrong,), (messages, right, wrong))
 
 
 def _at_length(right: object, wrong: object) -> tuple[tuple[Message, ...], str, str] | None:
     """Two transcripts of one conversation that end in responses to it."""
     if not (isinstance(right, str) and isinstance(wrong, str) and is_transcript(right)):
         return None
-    (*asked, better), (*same, worse) = transcript(well_formed(right)), transcript(well_formed(wrong))
-    if asked != same or not asked or not better.role == worse.role == "assistant":
+    told, other = transcript(right), transcript(wrong)
+    asked = told[:-1]
+    if not asked or asked != other[:-1] or not told[-1].role == other[-1].role == "assistant":
         return None
-    return tuple(asked), better.content, worse.content
+    return tuple(asked), told[-1].content, other[-1].content
 
 
 def _texts(value: Any, field: str) -> tuple[str, ...]:

@@ -126,7 +126,8 @@ def grow(
                 purse = Purse.from_environment(folder.folder / USAGE)
                 spent = _spent(work, Work(output, meter, stop, log, keys, purse))
                 meter.show(force=True)
-                if (stop.is_set() or spent) and len(output.rows) < total:
+                # Work that finds its keys on its way may end before it knows them, with all rows there.
+                if (stop.is_set() or spent) and sum(key in output.rows for key in keys) < total:
                     why = {"reason": spent} if spent else {}
                     log.emit("finished", status="stopped", rows=len(output.rows), **why)
                     say(

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from pipeline.comparison_forms import FLAGS, winner
 from pipeline.errors import InputError, UserError
-from pipeline.prompt_rows import Columns, rows
+from pipeline.prompt_rows import Columns, placed, rows
 from pipeline.records import (
     STRICT,
     AnnotatorKind,
@@ -138,11 +138,11 @@ def read(path: Path, axis: Question = "overall") -> MatchupFile:
     found: dict[str, Matchup] = {}
     problems: list[str] = []
     duplicates = 0
-    for row in rows(path, MATCHUPS):
+    for place, row in placed(rows(path, MATCHUPS)):
         try:
             if row.problem:
                 raise ValueError(row.problem)
-            made = _matchup(row.value, f"{file}:{row.line}", file, axis)
+            made = _matchup(row.value, f"{file}:{place}", file, axis)
             if made.id in found and found[made.id] != made:
                 raise ValueError(f"the id {made.id} is already another matchup's")
         except (ValueError, KeyError, RecursionError) as error:

@@ -70,6 +70,15 @@ def rows(path: Path, columns: Columns = PROMPTS) -> Iterator[Row]:
     return bounded.counted(_rows(path, columns), path)
 
 
+def placed(some: Iterable[Row]) -> Iterator[tuple[str, Row]]:
+    """Rows each with a place of its own: its line and, where several share it, a count, as in `1#2`."""
+    line = many = 0
+    for row in some:
+        many = many + 1 if row.line == line else 1
+        line = row.line
+        yield (f"{line}" if many == 1 else f"{line}#{many}"), row
+
+
 def _rows(path: Path, columns: Columns) -> Iterator[Row]:
     name = path.name.lower().removesuffix(".gz")
     packed = name != path.name.lower()

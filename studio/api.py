@@ -9,7 +9,6 @@ that a page would show.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -173,8 +172,10 @@ class Api:
         rows: list[Row] = []
         for run in runs.listed(self.studio.store):
             path = self.studio.jobs.of(run.id) / RATINGS
-            if run.stage == EVALUATE.name and path.is_file():
-                rows += [{"run": run.id, **row} for row in json.loads(path.read_text("utf-8"))]
+            if run.stage == EVALUATE.name:
+                found = checkpoints.small_json(path)
+                some = found if isinstance(found, list) else ()
+                rows += [{"run": run.id, **row} for row in some if isinstance(row, dict)]
         return rows
 
     def _known(self, id: str) -> Run:

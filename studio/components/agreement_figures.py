@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from pipeline import agreement, bias
 from pipeline.agreement import Bin, Compared, Figure
 from pipeline.baselines import Baseline
@@ -130,7 +128,7 @@ def bias_html(c: Compared, who: str) -> str:
 
 def _position(c: Compared) -> tuple[tuple[str, str, str, Figure, str], ...]:
     """What the order of the responses does; nothing where each was judged alone, and there is no order."""
-    if len(c) and np.array_equal(c.p_ab, c.p_ba, equal_nan=True):
+    if bias.alone(c):
         return ()
     lead = bias.position_bias(c)
     return (

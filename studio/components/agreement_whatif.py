@@ -14,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from pipeline import preferences
 from pipeline.agreement import Figure
 from pipeline.records import Axis, Pair
 from studio.components.agreement_pairs import SIDES, asked, pair_link
@@ -165,10 +166,9 @@ def _flip(flip: Flip, axis: Axis, who: str) -> str:
     if flip.choices:
         said = ", ".join(SIDES[choice] for choice in flip.choices)
         human = f'<span class="cai-person"><span class="cai-who">{who}: {said}</span></span> '
-    to = "a" if flip.after > 0.5 else "b"
     return (
         f'<li data-flip="{exact(flip.pair.id)}"><a href="{pair_link(flip.pair.id, axis)}">'
         f'<span class="cai-list-prompt">{asked(flip.pair)}</span><span class="cai-behind-said">{human}'
         f'<span class="cai-model"><span class="cai-who">AI: {flip.before:.1%} → {flip.after:.1%} for a, '
-        f"now {to}</span></span></span></a></li>"
+        f"now {preferences.side(flip.after)}</span></span></span></a></li>"
     )

@@ -65,7 +65,7 @@ def _filter(asked: Asked, group: Group, codes: tuple[int, ...], against: tuple[i
         axis=group.axis,
         judge=group.judge,
         annotator_kind=group.kind,
-        constitution=group.constitution,
+        constitution=group.constitution or "",
         kind=base.kind,
         since=base.since,
         until=base.until,

@@ -151,5 +151,8 @@ def _evasive(studio: Studio, asked: Asked, names: Mapping[int, str]) -> dict[str
     found = {}
     for name, places in of.items():
         some = np.flatnonzero(np.isin(place, places))
-        found[name] = intervals.share(rows["refused"][some], rows["cluster"][some])
+        # Each prompt once, however many tournaments and revisions it was in.
+        cluster, prompt = np.unique(rows["cluster"][some], return_inverse=True)
+        refused = np.bincount(prompt, rows["refused"][some]) / np.bincount(prompt)
+        found[name] = intervals.share(refused, cluster)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -20,7 +21,10 @@ LEAST = 3
 
 @dataclass(frozen=True)
 class Alike:
-    """How far two groups rank the models alike that both rate. `p` is that of tau, were they unrelated."""
+    """How far two groups rank the models alike that both rate. `p` is that of tau, were they unrelated.
+
+    Neither is there for fewer than LEAST models, nor where one of the groups has them all tied.
+    """
 
     one: Rated
     other: Rated
@@ -77,7 +81,9 @@ def alike(some: Sequence[Rated]) -> list[Alike]:
             continue
         values = [[_elo(rated, model) for model in both] for rated in (one, other)]
         told: Any = kendalltau(*values)
-        found.append(Alike(one, other, len(both), float(told.statistic), float(told.pvalue)))
+        # Not a number where one of the two ranks no model above another.
+        tau, p = (None if math.isnan(x) else float(x) for x in (told.statistic, told.pvalue))
+        found.append(Alike(one, other, len(both), tau, p))
     return found
 
 
@@ -120,12 +126,14 @@ def _trace(figure: Any, panel: int, rated: Rated, labels: dict[str, str], named:
 
 
 def _row(pair: Alike) -> list[str]:
-    few = f'<span class="cai-muted">needs {LEAST} models</span>'
+    why = f"needs {LEAST} models" if pair.models < LEAST else "all tied"
     return [
         TITLES[pair.one.group.axis],
         escape(pair.one.called),
         escape(pair.other.called),
-        few if pair.tau is None else f"<b>{pair.tau:+.2f}</b>".replace("-", "−"),
+        f'<span class="cai-muted">{why}</span>'
+        if pair.tau is None
+        else f"<b>{pair.tau:+.2f}</b>".replace("-", "−"),
         "–" if pair.p is None else f"{pair.p:.3f}",
         f"{pair.models:,}",
     ]

@@ -26,7 +26,7 @@ from studio.store import checkpoints, eval_answers, runs
 from studio.store.database import Store
 
 BINS = 5
-ACCURACY = "figure 4: the share of questions whose right answer is found; the dashed line is chance"
+ACCURACY = "figure 4: the share of right answers; the dashed line is chance, where two options are given"
 CALIBRATION = "figure 9: is a model right as often as it says?"
 MANY = 6
 """Models whose calibration is drawn, the largest; more lines could not be told apart."""

@@ -124,6 +124,10 @@ def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Const
         raise UserError(f"{folder}: this run has {what} yet")
     if events.held(folder / EVENTS):
         raise UserError(f"{folder}: a process is at work on this run; wait for it, or stop it")
+    whole = (folder / "outputs" / name for name in ("matchups.jsonl", "waiting.jsonl"))
+    if stage is stages.EVALUATE and not any(map(Path.is_file, whole)):
+        # Finished it would be another run, with these matchups again.
+        raise UserError(f"{folder}: this tournament is not finished: give its command again, then import it")
     for name in files(stage.name):
         _require_lines(folder / name)
     optional = "--constitution" in stage.several

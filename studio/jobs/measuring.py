@@ -43,6 +43,6 @@ def prepare(
     )
 
     def write(inputs: Path) -> None:
-        shutil.copyfile(file, inputs / f"questions{file.suffix}")
+        shutil.copyfile(file, inputs / f"questions{file.suffix or '.jsonl'}")
 
     return batch.put_in_queue(store, folder, run, write)

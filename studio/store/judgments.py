@@ -52,9 +52,12 @@ OWN = "pair = $pair AND annotator = $annotator AND annotator_kind = $kind AND NO
 MINE = f"{OWN} AND axis = $axis"
 
 # The statements below are put together from constants only; values go in as parameters.
+# A blind judgment that is changed keeps the time of the first, too: an export has its place by nothing else.
 HELD = """
 WITH held AS (
-    SELECT *, min(seq) OVER mine AS first FROM standing_judgments
+    SELECT * REPLACE (CASE WHEN blind THEN arg_min(time, seq) FILTER (blind) OVER mine ELSE time END AS time),
+        min(seq) OVER mine AS first
+    FROM standing_judgments
     WHERE axis = $axis AND ($kind::VARCHAR IS NULL OR annotator_kind = $kind)
         AND ($names::VARCHAR[] IS NULL OR annotator IN (SELECT unnest($names::VARCHAR[])))
         AND (blind OR NOT $blind)

@@ -25,7 +25,8 @@ SHARES = ("p_ab", "p_ba", "p_a")
 
 @dataclass(frozen=True)
 class MatchupFilter:
-    """Which matchups; an empty field lets all through. `since` and `until` are moments, the second excluded.
+    """Which matchups; a field without a value lets all through. `since` and `until` are moments, the second
+    excluded. `constitution` is empty for those that were judged without one.
 
     `models` are numbers of competitors: one of the sides is among them. With `against` the other side is
     among those.
@@ -69,7 +70,7 @@ CONDITIONS = {
     "axis": "axis = $axis",
     "judge": "judge = $judge",
     "annotator_kind": "annotator_kind = $annotator_kind",
-    "constitution": "constitution = $constitution",
+    "constitution": "coalesce(constitution, '') = $constitution",
     "kind": "kind = $kind",
     "run": "run = $run",
     "since": "time >= $since",

@@ -161,6 +161,13 @@ def test_position_is_told_by_letter_share_flips_and_ties() -> None:
     assert bias.position_bias(c).value == pytest.approx(np.mean([0.4, 0.3, 0.4, -0.3, 0, 0.1]))
 
 
+def test_responses_that_are_judged_alone_have_no_order() -> None:
+    c = made([0.9, 0.2, 0.6], [1, 0, 1])
+    for figure in (bias.letter_share, bias.position_bias, bias.order_flips):
+        assert not figure(c).defined
+    assert bias.order_flips(made([0.5], [1], p_ab=[0.6], p_ba=[0.55])).defined
+
+
 def test_length_bias_sets_the_ai_beside_humans() -> None:
     length_a, length_b = np.array([99, 49, 24, 7] * 20), np.array([49, 99, 99, 7] * 20)
     doublings = np.array([1, -1, -2, 0] * 20)

@@ -76,6 +76,15 @@ def test_the_table_names_who_judged_and_gives_each_figure_its_n(
     )
 
 
+def test_labels_of_responses_that_were_judged_alone_have_no_bias_by_order(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["agreement", "--labels", str(run)]) == 0
+    told = capsys.readouterr().out
+    assert "bias by order                  none: each response was judged alone" in told
+    assert "(A) wins" not in told
+
+
 def test_json_is_whole_and_strict(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["agreement", "--labels", str(run), "--json", "--threshold", "0.7"]) == 0
     table = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["kinds"]["imported"]

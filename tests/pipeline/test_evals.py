@@ -69,6 +69,20 @@ def test_a_json_array_is_read_too(tmp_path: Path) -> None:
     assert len(evals.read(tmp_path / "f.json").questions) == 2
 
 
+def test_rows_of_an_array_on_one_line_each_have_a_place(tmp_path: Path) -> None:
+    (tmp_path / "f.json").write_text(json.dumps([LETTERS, RESPONSES, LETTERS]))
+    assert [q.id for q in evals.read(tmp_path / "f.json").questions] == ["1", "1#2.0", "1#2.1", "1#3"]
+    (tmp_path / "lines.json").write_text(json.dumps([LETTERS, RESPONSES, LETTERS]).replace("}, {", "},\n{"))
+    assert [q.id for q in evals.read(tmp_path / "lines.json").questions] == ["1", "2.0", "2.1", "3"]
+
+
+def test_a_letter_keeps_its_row_where_a_response_at_length_is_no_transcript(tmp_path: Path) -> None:
+    at_length = {"text_correct": "\n\nHuman: Which?\n\nAssistant: Two.", "text_incorrect": "One."}
+    found = evals.read(written(tmp_path / "f.jsonl", {**LETTERS, **at_length}))
+    assert [(q.kind, q.responses) for q in found.questions] == [("letters", None)]
+    assert not found.problems
+
+
 def test_letters_are_compared_whole(tmp_path: Path, scripted: Callable[..., Any]) -> None:
     questions = evals.read(written(tmp_path / "f.jsonl", LETTERS)).questions
     for wins, right, first in ((" (B)", 1.0, 0.0), (" (A)", 0.0, 1.0), ("", 0.5, 0.5)):

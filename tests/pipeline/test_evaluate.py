@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import evaluate, prompts
+from pipeline import evaluate, evaluate_command, prompts
 from pipeline.configs import Evaluating, Labelling
 from pipeline.engines import Cancelled, Context, Score
 from pipeline.errors import UserError
@@ -142,6 +142,52 @@ def test_a_budget_has_ratings_of_all_and_of_the_random_core(scripted: Any, tmp_p
         "all": 12,
         "core": 6,
     }
+
+
+def again(folder: Path, engines: dict[str, Any], judge: str, stop: bool, **settings: Any) -> int:
+    """The command once more, on a run whose answers are all there; with `stop` it is asked for at once."""
+    play = Tournament(tuple(engines), PROMPTS, "helpful", judge, Evaluating(**settings))
+    made = RunDir.open(folder, {"stage": "evaluate"}, {})
+    name, keys = "waiting.jsonl" if judge == "people" else "matchups.jsonl", list[str]()
+
+    def work(work: Work) -> None:
+        if stop:
+            work.stop(signal.SIGTERM, None)
+        evaluate_command._play(work, play, None, made, keys)
+
+    return grow(made, "evaluate", "matchups", name, lambda row: str(row["id"]), keys, work, play.total())
+
+
+@pytest.mark.parametrize("budget", [0, 6])
+def test_a_stop_when_all_is_judged_and_not_yet_rated_keeps_all(
+    scripted: Any, tmp_path: Path, budget: int
+) -> None:
+    engines = {name: scripted(last=name) for name in ("a", "bb", "ccc")}
+    assert run(tmp_path, engines, LongerWins(), budget=budget)[0] == 0
+    whole = tmp_path / "outputs" / "matchups.jsonl"
+    judged = whole.read_text()
+    part = whole.rename(whole.with_name("matchups.jsonl.part"))  # as a kill leaves it
+    (tmp_path / "events.jsonl").unlink()
+    assert again(tmp_path, engines, "longer", stop=True, budget=budget) == 130
+    assert (part.read_text(), whole.exists()) == (judged, False)
+    assert run(tmp_path, engines, LongerWins(), stop_after=0, budget=budget)[0] == 0
+    assert whole.read_text() == judged
+
+
+@pytest.mark.parametrize("budget", [0, 6])
+def test_a_stop_when_all_pairs_for_people_are_there_keeps_them(
+    scripted: Any, tmp_path: Path, budget: int
+) -> None:
+    engines = {name: scripted(last=name) for name in ("a", "bb", "ccc")}
+    run(tmp_path, engines, LongerWins(), budget=budget)
+    assert again(tmp_path, engines, "people", stop=False, budget=budget) == 0
+    whole = tmp_path / "outputs" / "waiting.jsonl"
+    waiting = whole.read_text()
+    part = whole.rename(whole.with_name("waiting.jsonl.part"))
+    assert again(tmp_path, engines, "people", stop=True, budget=budget) == 130
+    assert part.read_text() == waiting
+    assert again(tmp_path, engines, "people", stop=False, budget=budget) == 0
+    assert whole.read_text() == waiting
 
 
 def test_nothing_to_judge_is_said(scripted: Any, tmp_path: Path) -> None:

@@ -65,6 +65,18 @@ def test_an_arena_csv_with_a_winner(tmp_path: Path) -> None:
     assert [m.id for m in found] == [f"arena.csv:{line}" for line in range(2, 7)]
 
 
+def test_votes_of_an_array_on_one_line_all_count(tmp_path: Path) -> None:
+    vote = {"model_a": "x", "model_b": "y", "winner": "model_a"}
+    (tmp_path / "arena.json").write_text(json.dumps([vote, vote, {**vote, "winner": "model_b"}]))
+    found = matchups.read(tmp_path / "arena.json")
+    assert [(m.id, m.p_a) for m in found.matchups] == [
+        ("arena.json:1", 1),
+        ("arena.json:1#2", 1),
+        ("arena.json:1#3", 0),
+    ]
+    assert (found.problems, found.duplicates) == ((), 0)
+
+
 def test_an_arena_csv_with_three_columns_for_the_winner(tmp_path: Path) -> None:
     head = "id,model_a,model_b,prompt,response_a,response_b,winner_model_a,winner_model_b,winner_tie"
     [one, tie] = table(tmp_path / "a.csv", head, "1,x,y,Why?,so,no,0,1,0", "2,x,y,Why?,so,no,0,0,1")

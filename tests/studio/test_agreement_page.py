@@ -260,6 +260,12 @@ def test_weights_turn_labels_and_say_on_how_many_pairs(studio: Studio) -> None:
     assert agreement_reweigh.reweigh(studio.store, picture, {}) is None
 
 
+def test_a_label_that_turns_to_exactly_a_half_is_a_tie(studio: Studio) -> None:
+    flip = agreement_whatif.Flip(SEEDING.pair(0), 0.8, 0.5, ())
+    outcome = agreement_whatif.Outcome([], 1, 1, 1, [flip], 1, 0.0)
+    assert "80.0% → 50.0% for a, now tie" in agreement_whatif.outcome_html(outcome, "harmless", "ana")
+
+
 def test_a_principle_that_was_not_asked_covers_nothing(studio: Studio) -> None:
     picture = look(studio)
     unasked = next(row.id for row in agreement_reweigh.weighed(picture) if not row.pairs)
@@ -498,6 +504,16 @@ def test_exported_judgments_come_into_another_session_with_their_blind_words(
     assert brought.new == brought.judgments == 63
     assert agreement.accuracy(look(other).random) == agreement.accuracy(look(studio).random)
     other.close()
+
+
+def test_a_note_moves_no_judgment_past_a_look_in_an_export(studio: Studio) -> None:
+    asked = look(studio).asked
+    first = judgments.current(studio.store, "harmless", asked.judges.whose, blind=True)[0]
+    judgments.judge(studio.store, replace(first, note="why", time=""))
+    exported = agreement_exports.held_judgments(studio.store, asked)
+    here = judgments.current(studio.store, "harmless", asked.judges.whose, blind=True)
+    assert here[0] == replace(first, note="why")
+    assert compared_run.current(one for one in exported if one.blind) == here
 
 
 def test_a_run_without_the_judgments_is_named_with_a_file_of_them(studio: Studio) -> None:

@@ -17,6 +17,7 @@ from gradio_client.exceptions import AppError
 
 from pipeline.pairs import make_pair
 from pipeline.records import Judgment, Label, Message, Source
+from studio.api import Api
 from studio.app import build
 from studio.auth import Accounts
 from studio.context import Studio
@@ -121,6 +122,16 @@ def test_checkpoints_and_ratings(studio: Studio, call: Callable[..., Any]) -> No
     [checkpoint] = call("list_checkpoints")
     assert (checkpoint["run"], checkpoint["method"], checkpoint["step"]) == (tour.runs[1].id, "sft", 3)
     assert call("elo_rows") == [{"run": tour.runs[8].id, "model": "bundled", "elo": 0.0}]
+
+
+def test_ratings_that_cannot_be_read_are_none(studio: Studio) -> None:
+    recipes.enqueue(studio.store, studio.jobs.folder, "tour-quick", "ann")
+    [tour] = recipes.queued(studio.store)
+    ratings = studio.jobs.of(tour.runs[8].id) / "outputs" / "ratings.json"
+    ratings.parent.mkdir(parents=True)
+    for text in ("[{", "{}", "[1]"):
+        ratings.write_text(text)
+        assert Api(studio).elo_rows() == []
 
 
 def test_these_are_all_the_endpoints_and_each_is_documented(studio: Studio) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -178,11 +179,30 @@ def test_how_alike_judges_rank_is_kendalls_tau(filled: Studio) -> None:
     assert elo_judges.judges(drawn(filled, who="pm")).figure is None
 
 
+def test_a_judge_that_tells_no_models_apart_ranks_none(studio: Studio) -> None:
+    add(studio, made("harmless", "pm", "model", 1))
+    add(studio, [replace(one, p_ab=1.0, p_ba=0.0, p_a=0.5) for one in made("harmless", "other", "model", 1)])
+    picture = drawn(studio)
+    [pair] = elo_judges.alike(picture.of_axis("harmless"))
+    assert (pair.models, pair.tau, pair.p) == (3, None, None)
+    [row] = elo_judges.judges(picture).rows
+    assert "all tied" in row[3]
+
+
 def test_evasive_is_the_share_of_refusals_on_helpful_prompts(filled: Studio) -> None:
     evasive = drawn(filled).evasive
     assert evasive["bundled"].value == 0.5
     assert (evasive["sl"].value, evasive["sl"].clusters) == (0.0, 40)
     assert elo_evasive.evasive(drawn(filled)).figure is not None
+
+
+def test_a_prompt_that_was_met_twice_counts_once_in_evasiveness(studio: Studio) -> None:
+    """Half of 20 prompts are refused; and these again, in another tournament."""
+    add(studio, made("helpful", "pm", "model", 2, many=20), "r")
+    refused = [one for one in made("helpful", "other", "model", 2, many=20) if int(one.prompt_id[1:]) % 2]
+    add(studio, refused, "s")
+    share = drawn(studio).evasive["bundled"]
+    assert (share.value, share.n, share.clusters) == (0.5, 20, 20)
 
 
 def test_tables_and_exports_are_escaped_and_safe_for_spreadsheets(filled: Studio) -> None:
@@ -216,6 +236,16 @@ def test_a_point_opens_its_matchups_escaped(filled: Studio) -> None:
 def test_a_day_without_a_next_one_is_told() -> None:
     with pytest.raises(UserError, match="is no day"):
         _ = elo_asked.read({"until": "9999-12-31"}).filter
+
+
+def test_the_drawer_of_a_judge_without_a_constitution_has_no_matchups_under_one(studio: Studio) -> None:
+    add(studio, made("harmless", "judge", "model", 1, many=4))
+    under = [replace(one, id=f"{one.id}-c") for one in made("harmless", "judge", "model", 1, many=4)]
+    add(studio, [replace(one, constitution="c" * 16) for one in under])
+    picture = drawn(studio)
+    for rated in picture.rated:
+        html = elo_behind.behind_html(studio, picture.asked, f"model:{rated.key}:sl")
+        assert "8 matchups." in html
 
 
 def test_warnings_are_shown(studio: Studio) -> None:

@@ -258,6 +258,22 @@ def test_a_tournament_comes_in_with_its_matchups(
     assert matchups.count(store) == 0
 
 
+def test_a_tournament_comes_in_once_it_is_finished_as_its_votes_would_count_twice(
+    store: Store, tmp_path: Path
+) -> None:
+    outputs = tmp_path / "tournament" / "outputs"
+    outputs.mkdir(parents=True)
+    (outputs.parent / "config.yaml").write_text(yaml.safe_dump({"stage": "evaluate", "judge": "pm"}))
+    vote = {"id": "1", "prompt_id": "p", "axis": "harmless", "model_a": "x", "model_b": "y", "judge": "pm"}
+    said = {"annotator": {"name": "pm", "kind": "model"}, "p_ab": 1.0, "p_ba": 1.0, "p_a": 1.0}
+    part = outputs / "matchups.jsonl.part"
+    part.write_text(json.dumps(vote | said) + "\n")
+    with pytest.raises(UserError, match="this tournament is not finished: give its command again"):
+        import_run(store, outputs.parent)
+    part.rename(outputs / "matchups.jsonl")
+    assert import_run(store, outputs.parent).made == matchups.count(store) == 1
+
+
 def test_a_gigabyte_in_one_line_is_refused_before_it_is_copied(store: Store, headless: Path) -> None:
     output = headless / "outputs" / "chains.jsonl"
     with output.open("ab") as file:

@@ -114,8 +114,11 @@ def test_models_that_are_not_drawn_are_told_and_are_in_the_table_and_the_csv(stu
     assert len({row["model"] for row in drawn.data}) == len({row[0] for row in drawn.rows}) == 8
 
 
-def test_questions_are_put_by_a_command_that_cai_understands(studio: Studio, tmp_path: Path) -> None:
-    file = tmp_path / "hhh.jsonl"
+@pytest.mark.parametrize("called", ["hhh.jsonl", "hhh"])
+def test_questions_are_put_by_a_command_that_cai_understands(
+    studio: Studio, tmp_path: Path, called: str
+) -> None:
+    file = tmp_path / called
     row = {"prompt": "Human: Which?\n (A) one\n (B) two", "corrects": [" (B)"], "incorrects": [" (A)"]}
     file.write_text(json.dumps(row) + "\n")
     id = measuring.prepare(studio.store, studio.jobs.folder, file, Measuring("bundled"), "bundled", "", "ann")
