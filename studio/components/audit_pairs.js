@@ -39,7 +39,9 @@ const act = (action) => {
       if (seconds() !== null && seconds() < UNREAD) return;
       keep(null);
     }
-    trigger("act", { action, item, state, query, seconds: seconds(), note });
+    // After a note its pair is not shown once more: what came of it says what is the newest now.
+    const last = document.querySelector("#said [data-last]")?.dataset.last ?? here.dataset.last;
+    trigger("act", { action, item, state, query, last, seconds: seconds(), note });
   }
 };
 
