@@ -55,7 +55,7 @@ def act(store: Store, asked: Asked, asking: Asking, told_: Mapping[str, Any]) ->
     action, item, state = (str(told_.get(name) or "") for name in ("action", "item", "state"))
     with told() as mistake:
         if action == "undo":
-            return _undo(store, asking)
+            return _undo(store, asking, str(told_.get("last") or ""))
         if asking.task == "ranking":
             if action == "rank":
                 return _rank(store, asked, asking, item, told_)
@@ -155,10 +155,15 @@ def _note(store: Store, asking: Asking, id: str, note: str) -> Answer:
     own = audit_picture.mine(store, asking).get(id)
     if own is None:
         raise UserError("judge the pair first: its note is kept with the judgment")
-    if own.note != note:
-        # Of one pair, whatever ranking its choice came from: undo must not take back the whole of that.
-        judgments.judge(store, replace(own, note=note, ranking_id=None, time=""))
-    return Answer(said=_said("Note kept."))
+    if own.note == note:
+        return Answer(said=_said("Note kept."))
+    # Of one pair, whatever ranking its choice came from: undo must not take back the whole of that.
+    judgments.judge(store, replace(own, note=note, ranking_id=None, time=""), instead_of=own)
+    now = audit_picture.mine(store, asking).get(id)
+    if now is None or now.note != note:
+        raise UserError("this pair was judged anew meanwhile: reload the page, and write the note anew")
+    # Not the pair once more: whoever leaves its note by a press of “next” is at another pair by now.
+    return Answer(said=_said("Note kept.", f' data-last="{audit_picture.last(store, asking)}"'))
 
 
 def _walk(store: Store, asked: Asked, asking: Asking, id: str, action: str) -> Answer:
@@ -174,9 +179,9 @@ def _walk(store: Store, asked: Asked, asking: Asking, id: str, action: str) -> A
     return Answer(audit_picture.pair_picture(store, asking, goal), last=audit_reveal.last_html(None))
 
 
-def _undo(store: Store, asking: Asking) -> Answer:
-    """Take back the newest judgment or ranking of this annotator, and show what it was about."""
-    id = judgments.undo(store, asking.who, asking.axis)
+def _undo(store: Store, asking: Asking, last: str) -> Answer:
+    """Take back this annotator's newest judgment, or ranking where they rank, and show what it was about."""
+    id = judgments.undo(store, asking.who, asking.axis, asking.task == "ranking", last)
     if id is None:
         raise UserError("there is nothing of yours to undo")
     known = judgments.seen(store, id, asking.who)  # a skip reveals nothing
@@ -205,7 +210,7 @@ def _rank(store: Store, asked: Asked, asking: Asking, group: str, told_: Mapping
     if ranked and [one.choice for one in before] == [judgments.implied(pair, place) for pair in of]:
         return _next_group(store, asked, asking, group)  # pressed twice, or looked at again and left as it is
     random = any(one.picked_by == "random" for one in ranked)
-    judgments.rank(
+    kept = judgments.rank(
         store,
         group,
         levels,
@@ -214,8 +219,11 @@ def _rank(store: Store, asked: Asked, asking: Asking, group: str, told_: Mapping
         picked_by="random" if random else asked.why_group(store, asking, group),
         blind=True,  # but for the pairs that the store knows to have been seen
         seconds=_seconds(told_),
+        instead_of=before,
     )
     answer = _next_group(store, asked, asking, group)
+    if kept is None:
+        return answer  # another press was faster
     if asking.reveal == "none":
         return replace(answer, last=audit_reveal.last_html(None, _said("Ranking kept; u takes it back.")))
     return replace(answer, last=audit_picture.compared(store, asking, group, order))
@@ -240,5 +248,5 @@ def _seconds(told_: Mapping[str, Any]) -> float | None:
     return min(max(float(given), 0.0), LONGEST) if isinstance(given, int | float) else None
 
 
-def _said(words: str) -> str:
-    return f'<p class="cai-muted" role="status">{words}</p>'
+def _said(words: str, more: str = "") -> str:
+    return f'<p class="cai-muted" role="status"{more}>{words}</p>'

@@ -14,13 +14,15 @@ const seconds = () => {
 };
 let undone = -Infinity;
 const act = (action) => {
-  const { item, state, last } = article()?.dataset ?? { item: "", state: "none", last: "" };
   if (action === "help") {
     const list = element.querySelector("#TASK-keys");
     list.hidden = !list.hidden;
     button("help").setAttribute("aria-expanded", String(!list.hidden));
     return;
   }
+  const here = article();
+  if (!here) return; // nothing is shown yet: it can't be said what to take back
+  const { item, state, last } = here.dataset;
   if (VOTES.includes(action) && (state !== "open" || (seconds() !== null && seconds() < UNREAD))) return;
   if (action === "stop" ? state !== "writing" : action === "next" && state === "writing") return;
   if (action === "undo") {

@@ -117,15 +117,19 @@ def pictures(studio: Studio, id: str, axis: Axis, who: str) -> Iterator[list[Any
     known = speakers(studio)
     if replies:
         moments = [reply.moment() for reply in replies]
-        yield [arena_view.battle_html(battle, moments, known, last), figures, gr.update(interactive=False)]
+        yield [
+            arena_view.battle_html(battle, moments, known, who, last),
+            figures,
+            gr.update(interactive=False),
+        ]
         while any(moment.status == "writing" for moment in moments):
             at = next(i for i, moment in enumerate(moments) if moment.status == "writing")
             replies[at].moment(moments[at].serial, timeout=1.0)
             moments = [reply.moment() for reply in replies]
-            yield [arena_view.battle_html(battle, moments, known, last), gr.skip(), gr.skip()]
+            yield [arena_view.battle_html(battle, moments, known, who, last), gr.skip(), gr.skip()]
             time.sleep(FRAME)
         battle = battles.load(studio.store, id) or battle
-    yield [arena_view.battle_html(battle, (), known, last), figures, gr.update(interactive=True)]
+    yield [arena_view.battle_html(battle, (), known, who, last), figures, gr.update(interactive=True)]
 
 
 def _chosen() -> list[Any]:

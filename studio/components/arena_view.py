@@ -41,24 +41,25 @@ for “harmless”, everyday ones for “helpful”. No model of the session sho
 are never pooled with those of a model's judgments.</p></section>"""
 
 
-def battle_html(battle: Battle, moments: Sequence[Moment], known: Options, last: str = "") -> str:
+def battle_html(battle: Battle, moments: Sequence[Moment], known: Options, who: str, last: str) -> str:
     """A battle as it stands; `moments` are those of answers that are being written, the left one first.
 
-    `last` is as in `article`.
+    `who` looks at it; `last` is as in `article`.
     """
+    voted = battle.annotator == who and battle.state in ("voted", "void")
     bodies = [_live(one) for one in moments] or [text_html(turn.text) for turn in battle.sides]
     answers = "".join(
         answer_html(
             number,
             body,
-            mark="your vote" if battle.vote == side and battle.state in ("voted", "void") else "",
+            mark="your vote" if voted and battle.vote == side else "",
             head=_mark(turn) if battle.blind else _who(turn, known),
             foot="" if battle.blind else _why(turn) + facts(turn),
         )
         for number, side, turn, body in zip((1, 2), SIDES, battle.sides, bodies, strict=True)
     )
     query = {"battle": battle.id}
-    html = answers + _end(battle, known)
+    html = answers + _end(battle, known, last)
     return article("battle", battle.state, battle.id, query, battle.axis, battle.messages, html, last)
 
 
@@ -104,14 +105,15 @@ def figures_html(counts: Counts, annotator: str, axis: Axis) -> str:
     )
 
 
-def _end(battle: Battle, known: Options) -> str:
+def _end(battle: Battle, known: Options, last: str) -> str:
     """What has come of a battle that is not blind any more, in words."""
     left, right = (f"<b>{escape(_name(turn, known))}</b>" for turn in battle.sides)
     words = {"left": f"{left} beats {right}", "right": f"{right} beats {left}"}
     again = "<kbd>n</kbd> draws the next prompt"
     if battle.state == "voted":
         vote = words.get(battle.vote or "") or next(VOTES[v] for v in VOTES if v == battle.vote)
-        line = f"Kept: {vote}. {again}, <kbd>u</kbd> takes the vote back."
+        undo = ", <kbd>u</kbd> takes the vote back" if battle.id == last else ""
+        line = f"Kept: {vote}. {again}{undo}."
     elif battle.state == "void":
         line = (
             f"<b>Void.</b> An answer tells who wrote it (“{escape(battle.void or '')}”), so this vote "

@@ -10,8 +10,8 @@ const UNREAD = 0.4; // seconds: a press this soon was meant for the pair before
 const article = () => document.querySelector("#audit article[data-task=pairs]");
 const box = () => article()?.querySelector(".cai-note-input");
 const draft = () => {
-  const as = new URLSearchParams(article()?.dataset.query ?? "").get("as") ?? "";
-  return `cai-audit-note:${as} ${article()?.dataset.item}`;
+  const query = new URLSearchParams(article()?.dataset.query ?? "");
+  return `cai-audit-note:${query.get("as") ?? ""} ${query.get("axis") ?? ""} ${article()?.dataset.item}`;
 };
 const keep = (text) => {
   try { text === null ? sessionStorage.removeItem(draft()) : sessionStorage.setItem(draft(), text) } catch { /* then not */ }
@@ -39,7 +39,9 @@ const act = (action) => {
       if (seconds() !== null && seconds() < UNREAD) return;
       keep(null);
     }
-    trigger("act", { action, item, state, query, seconds: seconds(), note });
+    // After a note its pair is not shown once more: what came of it says what is the newest now.
+    const last = document.querySelector("#said [data-last]")?.dataset.last ?? here.dataset.last;
+    trigger("act", { action, item, state, query, last, seconds: seconds(), note });
   }
 };
 

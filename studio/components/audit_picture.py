@@ -10,7 +10,7 @@ from pipeline.records import Axis, Judgment, Label, Pair, PickedBy, Principle
 from studio.components import audit_ranking, audit_reveal, audit_sides, audit_view
 from studio.components.audit_asking import Asking
 from studio.components.audit_reveal import Opinion, Revealed
-from studio.components.audit_view import Counts
+from studio.components.audit_view import Counts, State
 from studio.escaping import isolated
 from studio.store import audit, constitutions, judgments, labels, pairs
 from studio.store.database import Store
@@ -73,11 +73,12 @@ def pair_picture(store: Store, asking: Asking, id: str | None, peeked: bool = Fa
 
     `peeked`: it is shown without being judged.
     """
+    newest = last(store, asking)
     if id is None:
-        return _no_pair(store, asking)
+        return _no_pair(store, asking, newest)
     stored = pairs.load(store, id)
     if stored is None:
-        return audit_view.nothing_html(audit_view.NO_SUCH, "pairs", asking.query())
+        return audit_view.nothing_html(audit_view.NO_SUCH, "pairs", asking.query(), newest)
     shown = audit_sides.shown(stored.pair, asking.who)
     own = mine(store, asking)
     judgment = own.get(id)
@@ -87,9 +88,10 @@ def pair_picture(store: Store, asking: Asking, id: str | None, peeked: bool = Fa
         # Shown without judging is kept as a skip that is not blind, so that a refresh shows it again.
         peeked = peeked or (judgment is not None and not judgment.blind)
         reveal = audit_reveal.judged_html(revealed(store, asking, stored.pair, own, None)) if peeked else ""
-        return audit_view.pair_html(shown, asking.axis, "known" if known else "blind", None, query, reveal)
+        state: State = "known" if known else "blind"
+        return audit_view.pair_html(shown, asking.axis, state, None, query, reveal, newest)
     reveal = audit_reveal.judged_html(revealed(store, asking, stored.pair, own, judgment))
-    return audit_view.pair_html(shown, asking.axis, "judged", judgment, query, reveal)
+    return audit_view.pair_html(shown, asking.axis, "judged", judgment, query, reveal, newest)
 
 
 def revealed(
@@ -122,6 +124,11 @@ def opinions(store: Store, found: Sequence[Label]) -> list[Opinion]:
     return [_opinion(store, who, of) for who, of in by_labeller.items()]
 
 
+def last(store: Store, asking: Asking) -> str:
+    """What undo would take back, by its number: the annotator's newest act of this task."""
+    return judgments.newest(store, asking.who, asking.axis, asking.task == "ranking")
+
+
 def figures(store: Store, asking: Asking) -> str:
     """How far the annotator has come with the task."""
     if asking.task == "ranking":
@@ -140,15 +147,14 @@ def counts(store: Store, asking: Asking) -> Counts:
 
 def group_picture(store: Store, asking: Asking, id: str | None) -> str:
     """The responses of a group to rank; without one, why there is none."""
-    of = pairs.group(store, id) if id else []
+    newest, of = last(store, asking), pairs.group(store, id) if id else []
     if id is None or not of:
         _, total = audit.groups_done(store, asking.who, asking.axis)
         inside = audit_ranking.all_ranked(asking.who) if total else audit_ranking.NO_GROUPS
-        return audit_view.nothing_html(inside, "ranking", asking.query())
+        return audit_view.nothing_html(inside, "ranking", asking.query(), newest)
     known = any(judgments.seen(store, pair.id, asking.who) for pair in of)
-    return audit_ranking.ranking_html(
-        id, of[0].messages, lettered(of, id, asking.who), asking.axis, asking.query(id), known
-    )
+    letters, query = lettered(of, id, asking.who), asking.query(id)
+    return audit_ranking.ranking_html(id, of[0].messages, letters, asking.axis, query, known, newest)
 
 
 def lettered(of: Iterable[Pair], group: str, who: str) -> list[str]:
@@ -176,10 +182,10 @@ def _next(store: Store, asking: Asking) -> audit.Picked | None:
     return audit.next_pair(store, asking.who, asking.axis, mode, of)
 
 
-def _no_pair(store: Store, asking: Asking) -> str:
+def _no_pair(store: Store, asking: Asking, newest: str) -> str:
     so_far = counts(store, asking)
     inside = audit_view.all_judged(so_far, asking.who) if so_far.total else audit_view.NO_PAIRS
-    return audit_view.nothing_html(inside, "pairs", asking.query())
+    return audit_view.nothing_html(inside, "pairs", asking.query(), newest)
 
 
 def _sources_told(store: Store, pair: Pair, own: dict[str, Judgment]) -> bool:

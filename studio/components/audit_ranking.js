@@ -91,8 +91,8 @@ const act = (action) => {
       if (ms !== null && ms < UNREAD) return;
       try { sessionStorage.removeItem(draft()) } catch { /* nothing was kept */ }
     }
-    const { item, state, query } = here.dataset;
-    trigger("act", { action, item, state, query, seconds: ms === null ? null : ms / 1000, order: order() });
+    const { item, state, query, last } = here.dataset;
+    trigger("act", { action, item, state, query, last, seconds: ms === null ? null : ms / 1000, order: order() });
   }
 };
 

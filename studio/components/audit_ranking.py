@@ -38,9 +38,13 @@ def ranking_html(
     responses: Sequence[str],
     axis: Axis,
     query: Mapping[str, str],
-    known: bool = False,
+    known: bool,
+    last: str,
 ) -> str:
-    """The responses as cards, in the order of their letters; the script beside this orders them."""
+    """The responses as cards, in the order of their letters; the script beside this orders them.
+
+    `last` is what undo would take back.
+    """
     cards = "".join(
         _card(letter, at, text) for at, (letter, text) in enumerate(zip(LETTERS, responses, strict=False), 1)
     )
@@ -52,7 +56,7 @@ def ranking_html(
     )
     return (
         f'<article class="cai-audit" data-task="ranking" data-state="{"known" if known else "blind"}" '
-        f'data-item="{exact(group)}" {address(dict(query))}>'
+        f'data-item="{exact(group)}" data-last="{exact(last)}" {address(dict(query))}>'
         f'<div class="cai-question"><h2>Rank the responses, the most {axis} first</h2>'
         f'<p class="cai-muted">{QUESTIONS[axis][1]}</p></div>{seen}'
         f'{conversation(messages)}{HOW}<ol class="cai-ranking">{cards}</ol></article>'

@@ -11,9 +11,10 @@ const arrived = () => {
   const here = element.querySelector("article[data-query]");
   if (!here || !element.offsetParent) return; // of a page's tabs, the one that is seen
   if (location.search.slice(1) !== here.dataset.query) history.replaceState(null, "", `${location.pathname}?${here.dataset.query}`);
-  const as = new URLSearchParams(here.dataset.query).get("as") ?? "";
+  const query = new URLSearchParams(here.dataset.query);
+  const as = query.get("as") ?? "";
   try { if (as) localStorage.setItem("cai-annotator", as) } catch { /* asked again next time */ }
-  const item = `${as} ${here.dataset.item}`;
+  const item = `${as} ${query.get("axis") ?? ""} ${here.dataset.item}`;
   // Gradio changes the page where it differs, and leaves in place what a person typed, opened or scrolled.
   if (shown !== null && shown !== item) {
     scrollTo(0, 0);

@@ -67,9 +67,18 @@ def question_html(axis: Axis) -> str:
 
 
 def pair_html(
-    shown: Shown, axis: Axis, state: State, judgment: Judgment | None, query: dict[str, str], reveal: str = ""
+    shown: Shown,
+    axis: Axis,
+    state: State,
+    judgment: Judgment | None,
+    query: dict[str, str],
+    reveal: str = "",
+    last: str = "",
 ) -> str:
-    """The pair with its question. `query` is the page's address; `reveal` is HTML, for a judged pair only."""
+    """The pair with its question. `query` is the page's address; `reveal` is HTML, for a judged pair only.
+
+    `last` is what undo would take back.
+    """
     chosen = shown.letter(judgment.choice) if judgment and state == "judged" else ""
     answers = "".join(
         _answer(letter, text, letter == chosen) for letter, text in zip("AB", shown.responses, strict=True)
@@ -77,7 +86,7 @@ def pair_html(
     note = judgment.note if judgment and state == "judged" else ""
     return (
         f'<article class="cai-audit" data-task="pairs" data-state="{state}" '
-        f'data-item="{exact(shown.pair.id)}" {address(query)}>{question_html(axis)}'
+        f'data-item="{exact(shown.pair.id)}" data-last="{exact(last)}" {address(query)}>{question_html(axis)}'
         f"{KNOWN if state == 'known' else ''}{conversation(shown.pair.messages)}"
         f'<div class="cai-answers">{answers}</div>{_note(note)}{reveal}</article>'
     )

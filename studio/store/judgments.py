@@ -72,12 +72,14 @@ HERE = f"""
 WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought ORDER BY seq
 """
 ACTS = f"{SELECT}, seq, undoes FROM judgments WHERE {OWN} ORDER BY seq"
-STATE = f"{SELECT} FROM standing_judgments WHERE {MINE} AND seq < $before ORDER BY seq DESC LIMIT 1"
+STATE = f"{SELECT} FROM standing_judgments WHERE {MINE} AND seq <> $taken ORDER BY seq DESC LIMIT 1"
 LAST = """
 SELECT seq, pair, ranking FROM standing_judgments
 WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought
+    AND ($ranked::BOOLEAN IS NULL OR (ranking IS NOT NULL) = $ranked)
 ORDER BY seq DESC LIMIT 1
 """
+UNDONE = "SELECT pair FROM judgments WHERE undoes::VARCHAR = ? AND annotator = ?"
 ANNOTATORS = """
 SELECT annotator, annotator_kind, axis, count(*) FILTER (choice <> 'skip') FROM current_judgments
 GROUP BY ALL ORDER BY annotator_kind, annotator, axis
@@ -116,11 +118,13 @@ def rank(
     blind: bool,
     seconds: float | None = None,
     note: str = "",
-) -> str:
-    """Keep a ranking as all the pairs that it implies; returns its id.
+    instead_of: list[Judgment] | Literal["any"] = "any",
+) -> str | None:
+    """Keep a ranking as all the pairs that it implies; returns its id, or None where nothing is kept.
 
-    `levels` are the texts of the group's responses, the best level first, ties inside a level. Raises
-    UserError where they are not each of these once.
+    `levels` are the texts of the group's responses, the best level first, ties inside a level. `instead_of`
+    is as in `judge`: what they held of the group's pairs, in the order of these. Raises UserError where
+    `levels` are not each response once.
     """
     place = {text: at for at, level in enumerate(levels) for text in level}
     id = str(uuid.uuid4())
@@ -131,12 +135,13 @@ def rank(
         texts = {text for pair in members for text in (pair.response_a, pair.response_b)}
         if place.keys() != texts or sum(map(len, levels)) != len(texts):
             raise UserError("a ranking names each response of its group once: reload the page, and rank anew")
-        for pair in members:
-            choice: Any = implied(pair, place)
-            made = Judgment(
-                *(pair.id, axis, annotator, "person", choice, None, picked_by, id, blind, seconds, note)
-            )
-            _append(tx, _honest(tx, made, _acts(tx, made)), None)
+        more: Any = (None, picked_by, id, blind, seconds, note)
+        made = [Judgment(pair.id, axis, annotator, "person", implied(pair, place), *more) for pair in members]
+        acts = [_acts(tx, one) for one in made]
+        if instead_of not in ("any", [now for of in acts if (now := _held(of, axis))]):
+            return None
+        for one, of in zip(made, acts, strict=True):
+            _append(tx, _honest(tx, one, of), None)
     return id
 
 
@@ -146,16 +151,30 @@ def implied(pair: Pair, place: Mapping[str, int]) -> Choice:
     return "a" if lead > 0 else "b" if lead < 0 else "tie"
 
 
-def undo(store: Store, annotator: str, axis: Axis) -> str | None:
+def newest(store: Reader, annotator: str, axis: Axis, ranked: bool | None = None) -> str:
+    """The number of the act that `undo` would take back; empty where there is none."""
+    return _number(store.query(LAST, {"annotator": annotator, "axis": axis, "ranked": ranked}))
+
+
+def undo(
+    store: Store, annotator: str, axis: Axis, ranked: bool | None = None, last: str | None = None
+) -> str | None:
     """Take back a person's newest act on an axis; returns its pair, or one of its ranking's pairs.
 
-    None if there is nothing of theirs to take back.
+    `ranked`: of their rankings alone, or of single pairs alone. `last` is what `newest` was to whoever asks.
+    Where it is not any more nothing is taken back: a second press must not take the act before it, nor one
+    tab what another has kept since. None if there is nothing of theirs to take back. Raises UserError.
     """
     with store.tx() as tx:
-        last = tx.query(LAST, {"annotator": annotator, "axis": axis})
-        if not last:
+        found = tx.query(LAST, {"annotator": annotator, "axis": axis, "ranked": ranked})
+        if last not in (None, _number(found)):
+            undone = tx.query(UNDONE, [last, annotator])
+            if not undone:
+                raise UserError("you have judged since this was shown: reload the page to take that back")
+            return str(undone[0][0])
+        if not found:
             return None
-        [(seq, pair, ranking)] = last
+        [(seq, pair, ranking)] = found
         taken = [(seq, pair)]
         if ranking is not None:
             taken = tx.query(
@@ -243,6 +262,11 @@ def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
     return {"axis": axis, "kind": kind, "names": several, "blind": blind}
 
 
+def _number(found: Rows) -> str:
+    """The number of what LAST has found."""
+    return str(found[0][0]) if found else ""
+
+
 def _acts(tx: Tx, judgment: Judgment) -> Rows:
     """All that its annotator has done with its pair, on either axis."""
     of = {"pair": judgment.pair_id, "annotator": judgment.annotator, "kind": judgment.annotator_kind}
@@ -283,9 +307,9 @@ def _revealed(acts: Rows) -> bool:
     return any(row[-1] is None and not (row[CHOICE] == "skip" and row[BLIND]) for row in acts)
 
 
-def _state(tx: Tx, pair: str, axis: Axis, annotator: str, kind: str, before: int) -> Judgment | None:
-    """What an annotator held of a pair before a row."""
-    who = {"pair": pair, "axis": axis, "annotator": annotator, "kind": kind, "before": before}
+def _state(tx: Tx, pair: str, axis: Axis, annotator: str, kind: str, taken: int) -> Judgment | None:
+    """What an annotator holds of a pair without one of the rows: what is newer than it stays."""
+    who = {"pair": pair, "axis": axis, "annotator": annotator, "kind": kind, "taken": taken}
     rows = tx.query(STATE, who)
     return _judgment(rows[0]) if rows else None
 

@@ -227,6 +227,48 @@ def test_the_other_question_is_asked_apart(page: Page) -> None:
     expect(page).to_have_url(re.compile("axis=helpful"))
 
 
+def test_a_note_and_the_clock_are_of_one_question(page: Page) -> None:
+    open_as(page, "asker")
+    first, box = item(page), page.get_by_role("textbox", name="Note")
+    page.keyboard.press("n")
+    page.keyboard.type("of harm")
+    page.wait_for_timeout(3000)
+    page.locator("#audit-axis").get_by_text("Helpful", exact=True).click()
+    expect(page.locator("#audit h2")).to_have_text("Which response is more helpful?")
+    assert item(page) == first
+    expect(box).to_have_value("")
+    assert page.evaluate("caiAuditClock.ms + performance.now() - caiAuditClock.since") < 3000
+    page.locator("#audit-axis").get_by_text("Harmless", exact=True).click()
+    expect(box).to_have_value("of harm")
+
+
+def test_undo_leaves_what_another_tab_has_judged(page: Page) -> None:
+    open_as(page, "twice")
+    press(page, "a")
+    other = page.context.new_page()
+    open_as(other, "twice")
+    press(other, "b")
+    page.keyboard.press("u")
+    expect(page.locator("#said")).to_contain_text("you have judged since this was shown")
+    other.reload()
+    expect(figures(other)).to_contain_text("2 judged by twice")
+    other.close()
+
+
+def test_a_note_is_taken_back_and_then_its_judgment(page: Page) -> None:
+    open_as(page, "renoter")
+    press(page, "a")
+    press(page, "k")
+    page.get_by_role("textbox", name="Note").fill("hm")
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_contain_text("Note kept")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#last")).to_contain_text("Taken back")
+    expect(figures(page)).to_contain_text("1 judged")
+    page.get_by_role("button", name="Undo").click()
+    expect(figures(page)).to_contain_text("0 judged")
+
+
 def test_the_keys_and_the_settings_unfold(page: Page, shot: Callable[[str], None]) -> None:
     id = hashlib.sha256(b"4").hexdigest()[:16]
     open_as(page, "curious", f"&pair={id}")

@@ -42,8 +42,8 @@ def fight(studio: Studio, scripted: Any, monkeypatch: pytest.MonkeyPatch) -> Cal
     return begin
 
 
-def pictures(studio: Studio, id: str) -> list[list[Any]]:
-    return list(arena_battles.pictures(studio, id, "harmless", "ana"))
+def pictures(studio: Studio, id: str, who: str = "ana") -> list[list[Any]]:
+    return list(arena_battles.pictures(studio, id, "harmless", who))
 
 
 def kept(studio: Studio) -> list[Matchup]:
@@ -135,6 +135,26 @@ def test_a_second_press_of_undo_is_about_the_same_vote(studio: Studio, fight: Ca
     with pytest.raises(UserError, match="voted since"):
         arena_acts.take_back(studio, "ana", first)
     assert {made.id for made in kept(studio)} == {first, third}
+
+
+def test_only_the_battle_that_undo_would_take_says_so(studio: Studio, fight: Callable[..., str]) -> None:
+    first, second = fight(), fight()
+    for id in (first, second):
+        arena_acts.vote(studio, id, "left", "ana")
+    views = {id: pictures(studio, id)[0][0] for id in (first, second)}
+    assert all("your vote" in view for view in views.values())
+    assert [id for id, view in views.items() if "takes the vote back" in view] == [second]
+    theirs = pictures(studio, second, "ben")[0][0]
+    assert "beats" in theirs
+    assert "your vote" not in theirs
+    assert "takes the vote back" not in theirs
+
+
+def test_undo_takes_no_vote_that_came_after_the_page(studio: Studio, fight: Callable[..., str]) -> None:
+    arena_acts.vote(studio, fight(), "left", "ana")  # in another tab
+    with pytest.raises(UserError, match="voted since"):
+        arena_acts.take_back(studio, "ana", last="")
+    assert len(kept(studio)) == 1
 
 
 def test_who_may_vote_on_what(studio: Studio, fight: Callable[..., str]) -> None:

@@ -63,10 +63,16 @@ class Tab:
         self.view = self.now.view or ""
 
     def press(self, action: str, **more: Any) -> Answer:
-        told = {"action": action, "item": self.item, "state": self.state, "seconds": 3.0, "note": "", **more}
+        told = {"action": action, "item": self.item, "state": self.state, "last": self.last}
+        told |= {"seconds": 3.0, "note": "", **more}
         self.now = act(self.store, self.asked, self.asking, told)
         self.view = self.now.view or self.view
         return self.now
+
+    @property
+    def last(self) -> str:
+        noted = re.search('data-last="([^"]*)"', self.now.said or "")
+        return noted[1] if noted else self.read("last")
 
     def read(self, name: str) -> str:
         found = re.search(rf'data-{name}="([^"]*)"', self.view)
@@ -176,6 +182,59 @@ def test_undo_shows_the_pair_again_and_it_is_no_longer_blind(tab: Tab) -> None:
     assert not kept.blind
     tab.press("undo")
     assert "nothing of yours" in (tab.press("undo").said or "")
+
+
+def test_undo_takes_what_was_the_newest_on_its_own_tab(tab: Tab) -> None:
+    before, fresh = tab.item, tab.view
+    tab.press("a")
+    other = Tab(tab.store)
+    later = other.item
+    other.press("b")
+    for view in (tab.view, fresh):
+        tab.view = view
+        assert "judged since" in (tab.press("undo").said or "")
+    assert [before, later] == list(audit_picture.mine(tab.store, ANA))
+    other.press("undo")
+    assert [before] == list(audit_picture.mine(tab.store, ANA))
+
+
+def test_a_second_press_of_undo_is_about_the_same_judgment(tab: Tab) -> None:
+    tab.press("a")
+    last, view = tab.item, tab.press("b").view
+    for _ in range(2):
+        tab.view = view or ""
+        assert "Taken back" in (tab.press("undo").last or "")
+        assert tab.item == last
+    assert len(audit_picture.mine(tab.store, ANA)) == 1
+    tab.press("undo")
+    assert not audit_picture.mine(tab.store, ANA)
+
+
+def test_a_note_is_taken_back_before_its_judgment(tab: Tab) -> None:
+    before = tab.item
+    tab.press("a")
+    tab.press("previous")
+    assert tab.press("note", note="hm").view is None  # by now the next pair may be on the screen
+    tab.press("undo")
+    kept = tab.held(before)
+    assert kept
+    assert kept.note == ""
+    tab.press("undo")
+    assert tab.held(before) is None
+
+
+def test_a_note_does_not_put_back_a_choice_that_was_changed_meanwhile(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tab.item
+    tab.press("a")
+    seen = audit_picture.mine(tab.store, ANA)
+    Tab(tab.store, item=before).press("tie")
+    now = audit_picture.mine(tab.store, ANA)
+    read = iter([seen, now])  # the other tab was faster
+    monkeypatch.setattr(audit_picture, "mine", lambda *_: next(read))
+    assert "write the note anew" in (tab.press("note", item=before, note="hm").said or "")
+    assert judgments.mine(tab.store, "ana", "harmless") == [now[before]]
 
 
 def test_a_skip_reveals_nothing_and_stays_blind(tab: Tab) -> None:
@@ -415,6 +474,33 @@ def test_a_ranking_is_kept_as_all_its_pairs(ranking: Tab) -> None:
     assert ranking.state == "none"
 
 
+def test_of_two_rankings_that_are_answered_at_once_the_first_counts(
+    ranking: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = [["A"], ["B"], ["C"], ["D"]]
+    ranking.press("rank", order=order)
+    kept = judgments.mine(ranking.store, "ana", "harmless")
+    with monkeypatch.context() as at_once:
+        at_once.setattr(audit_picture, "mine", lambda *_: {})  # read before the first was kept
+        ranking.press("rank", item="g", order=order[::-1])
+    assert judgments.mine(ranking.store, "ana", "harmless") == kept
+    ranking.press("undo")
+    assert judgments.mine(ranking.store, "ana", "harmless") == []
+
+
+def test_undo_takes_the_ranking_while_ranking_and_a_pair_while_judging_pairs(ranking: Tab) -> None:
+    ranking.press("rank", order=[["A"], ["B"], ["C"], ["D"]])
+    tab = Tab(ranking.store, item="p0")
+    tab.press("a")
+    ranking.press("undo")
+    assert list(audit_picture.mine(ranking.store, ANA)) == ["p0"]
+    assert ranking.item == "g"
+    ranking.press("rank", order=[["A"], ["B"], ["C"], ["D"]])
+    tab.press("undo")
+    assert tab.held("p0") is None
+    assert len(audit_picture.mine(ranking.store, ANA)) == 6
+
+
 def test_a_ranking_is_taken_back_whole(ranking: Tab) -> None:
     ranking.press("rank", order=[["A", "B", "C", "D"]])
     ranking.press("undo")
@@ -456,7 +542,8 @@ def test_a_ranking_that_is_changed_is_kept_and_one_that_is_not_is_not(ranking: T
     again = Tab(ranking.store, ranking.asking, item="g")
     again.press("rank", order=order)
     assert [again.held(f"g{n}") for n in range(6)] == before
-    Tab(ranking.store, ranking.asking, item="g").press("rank", order=[["B"], ["A"], ["C"], ["D"]])
+    again = Tab(ranking.store, ranking.asking, item="g")
+    again.press("rank", order=[["B"], ["A"], ["C"], ["D"]])
     after = [again.held(f"g{n}") for n in range(6)]
     changed = [
         new for old, new in zip(before, after, strict=True) if old and new and old.choice != new.choice

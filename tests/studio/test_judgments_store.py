@@ -19,7 +19,7 @@ from studio.store import judgments, labels, pairs, runs, sightings
 from studio.store.archive import export_session
 from studio.store.backups import back_up, restore_backup
 from studio.store.database import Store
-from studio.store.judgments import add_imported, annotators, current, judge, rank, seen, undo
+from studio.store.judgments import add_imported, annotators, current, judge, mine, newest, rank, seen, undo
 from studio.store.labels import Labeller
 from studio.store.pairs import Judge, PairFilter
 from studio.store.runs import NewRun
@@ -270,6 +270,44 @@ def test_a_ranking_is_all_its_pairs_and_is_taken_back_whole(store: Store) -> Non
         rank(store, "none", [], "harmless", "ann", picked_by="random", blind=True)
 
 
+def test_of_two_rankings_at_once_the_first_counts(store: Store) -> None:
+    add(store, ranked())
+    same: Any = {"picked_by": "random", "blind": True, "instead_of": []}  # both saw nothing of theirs
+    first = rank(store, "g", [["r0"], ["r1"], ["r2"]], "harmless", "ann", **same)
+    assert rank(store, "g", [["r2"], ["r1"], ["r0"]], "harmless", "ann", **same) is None
+    assert {one.ranking_id for one in mine(store, "ann", "harmless")} == {first}
+    same["instead_of"] = mine(store, "ann", "harmless")
+    assert rank(store, "g", [["r2"], ["r1"], ["r0"]], "harmless", "ann", **same)
+
+
+def test_undo_is_of_rankings_or_of_single_pairs(store: Store) -> None:
+    add(store, ranked())
+    judge(store, by("ann", "p0"))
+    rank(store, "g", [["r2"], ["r0", "r1"]], "harmless", "ann", picked_by="random", blind=True)
+    judge(store, by("ann", "g20", "tie"))
+    assert undo(store, "ann", "harmless", ranked=True) in {"g10", "g20", "g21"}
+    assert held(store) == {"p0": "a", "g20": "tie"}  # what was said of a pair since then stays
+    assert store.query("SELECT arg_max(choice, seq) FROM judgments WHERE pair = 'g20'") == [("tie",)]
+    assert undo(store, "ann", "harmless", ranked=True) is None
+    assert undo(store, "ann", "harmless", ranked=False) == "g20"
+    assert held(store) == {"p0": "a"}
+
+
+def test_undo_takes_only_what_was_the_newest_to_whoever_asks(store: Store) -> None:
+    nothing = newest(store, "ann", "harmless", ranked=False)
+    judge(store, by("ann", "p0"))
+    first = newest(store, "ann", "harmless", ranked=False)
+    judge(store, by("ann", "p1"))  # in another tab
+    for last in (nothing, first, "no number"):
+        with pytest.raises(UserError, match="judged since"):
+            undo(store, "ann", "harmless", ranked=False, last=last)
+    second = newest(store, "ann", "harmless", ranked=False)
+    for _ in range(2):  # pressed twice
+        assert undo(store, "ann", "harmless", ranked=False, last=second) == "p1"
+    assert held(store) == {"p0": "a"}
+    assert newest(store, "ann", "harmless", ranked=False) == first
+
+
 def test_a_ranking_is_of_the_pair_too_that_an_earlier_run_had_brought(store: Store) -> None:
     first, *rest = ranked()
     add(store, [replace(first, group=None)])
@@ -392,10 +430,12 @@ class Judging(RuleBasedStateMachine):
             }
         )
 
-    @rule(who=st.sampled_from(["ann", "ben"]))
-    def undo(self, who: str) -> None:
-        done = self.acts[who].pop() if self.acts[who] else {}
-        taken = undo(self.store, who, "harmless")
+    @rule(who=st.sampled_from(["ann", "ben"]), ranked=st.sampled_from([None, True, False]))
+    def undo(self, who: str, ranked: bool | None) -> None:
+        of = [act for act in self.acts[who] if ranked is None or ranked == (len(act) > 1)]
+        done = of[-1] if of else {}
+        self.acts[who] = [act for act in self.acts[who] if act is not done]
+        taken = undo(self.store, who, "harmless", ranked)
         assert taken in done if done else taken is None
 
     @invariant()

@@ -118,7 +118,7 @@ def test_nothing_tells_who_wrote_what_before_the_vote_or_after(studio: Studio) -
 def test_undo_takes_the_matchup_back_and_the_vote_can_be_given_anew(studio: Studio) -> None:
     act(studio, "left", "r/1")
     act(studio, "tie", "r/2")
-    view, _, said = act(studio, "undo")
+    view, _, said = act(studio, "undo", last="r/2")
     assert 'data-item="r/2"' in view
     assert 'data-state="open"' in view
     assert "Taken back" in said
@@ -138,6 +138,12 @@ def test_a_second_press_of_undo_is_about_the_same_vote(studio: Studio) -> None:
     assert len(kept(studio)) == 1
     act(studio, "tie", "r/2")
     assert "voted since" in act(studio, "undo", "r/3", last="r/1")[2]
+
+
+def test_undo_takes_no_vote_that_came_after_the_page(studio: Studio) -> None:
+    act(studio, "left", "r/1")  # in another tab
+    assert "voted since" in act(studio, "undo", last="")[2]
+    assert len(kept(studio)) == 1
 
 
 def test_a_skip_comes_again_after_the_others(studio: Studio) -> None:
