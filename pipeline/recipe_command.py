@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 def follow(found: Recipe, planned: Plan, folder: Path, dry_run: bool = False) -> int:
     """Run a recipe's commands below a folder. Raises UserError; returns as `run` does."""
     commands = planned(folder)
-    _require_known(commands)
+    _require_known(found, commands)
     for line in found.deviations:
         say(f"differs from the paper: {line}")
     if dry_run:
@@ -106,13 +106,17 @@ def plan(found: Recipe, files: list[str], folder: Path) -> dict[str, list[str]]:
     return {step.name: recipe.arguments(step, places, folder / step.name) for step in found.steps}
 
 
-def _require_known(commands: Mapping[str, list[str]]) -> None:
+def _require_known(found: Recipe, commands: Mapping[str, list[str]]) -> None:
     """Raise UserError where a stage does not know its options: before the first one has run for hours."""
-    from pipeline.__main__ import parser
+    from pipeline.__main__ import options, parser
 
-    reading = parser()
-    for name, words in commands.items():
-        _parsed(reading, words, name)
+    reading, known = parser(), options()
+    for step in found.steps:
+        _parsed(reading, commands[step.name], step.name)
+        # What is false or empty is no word of the command, and so argparse has not seen it.
+        for option in map(recipe.option_of, step.options):
+            if option not in known[step.stage]:
+                raise UserError(f"{step.name}: {option}: {step.stage} has no such option")
 
 
 def _parsed(reading: argparse.ArgumentParser, words: list[str], where: object) -> dict[str, Any]:

@@ -29,6 +29,7 @@ FIRST_PAGE = 4.0
 def parser() -> argparse.ArgumentParser:
     """The options, with their help."""
     options = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="cai-studio",
         description="Constitutional AI by hand and eye, in the browser.",
         epilog="`cai-studio sessions --help`: make, rename, back up, export and import sessions. "

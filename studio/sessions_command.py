@@ -21,13 +21,14 @@ from studio.store.database import Store
 def parser() -> argparse.ArgumentParser:
     """The subcommands, with their help."""
     options = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="cai-studio sessions",
         description="Make, keep and hand on sessions. Nothing here works on one that a studio has open.",
     )
     actions = options.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     def add(action: str, help_: str) -> argparse.ArgumentParser:
-        return actions.add_parser(action, help=help_, description=help_)
+        return actions.add_parser(action, help=help_, description=help_, allow_abbrev=False)
 
     add("list", "all sessions: size, last use, and who has it open")
     add("create", "make an empty session").add_argument("name")
