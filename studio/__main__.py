@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.errors import UserError
+from pipeline.terminal import shown
 
 if TYPE_CHECKING:
     from studio.auth import Accounts
@@ -97,7 +98,7 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(shown(text) + "\n")
     sys.stderr.flush()
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline import constitution
 from pipeline.row_problems import first
+from pipeline.terminal import shown
 from studio.jobs import human
 from studio.jobs.importing import import_run
 from studio.progress import plural
@@ -139,4 +140,4 @@ def _when(moment: datetime) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(shown(text) + "\n")
