@@ -8,8 +8,9 @@ import io
 import os
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import filterfalse
+from typing import Any
 
 from pipeline import (
     agreement_command,
@@ -77,13 +78,29 @@ COMMANDS = (
 )
 
 
+class Parser(argparse.ArgumentParser):
+    """Knows options by their whole names: an abbreviation turns into another one as options are added."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **how})
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands with their options."""
-    made = argparse.ArgumentParser(prog="cai", description="Constitutional AI, stage by stage.")
+    return _parsers()[0]
+
+
+def options() -> dict[str, Collection[str]]:
+    """The options of each command, as they are typed."""
+    return {name: made._option_string_actions for name, made in _parsers()[1].choices.items()}
+
+
+def _parsers() -> tuple[Parser, argparse._SubParsersAction[Parser]]:
+    made = Parser(prog="cai", description="Constitutional AI, stage by stage.")
     commands = made.add_subparsers(required=True, metavar="STAGE")
     for command in COMMANDS:
         command.register(commands)
-    return made
+    return made, commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -134,7 +134,8 @@ def _icai(row: dict[str, Any]) -> Comparison:
     asked = row.get("prompt") or row.get("input")
     if before is None:
         before = messages_of({"prompt": asked}) if asked else UNKNOWN
-    chosen = _named(row["preferred_text"], _PREFERRED, "preferred_text") if "preferred_text" in row else None
+    said = row.get("preferred_text")
+    chosen = None if said is None else _named(said, _PREFERRED, "preferred_text")
     return Comparison(before, first.text, second.text, chosen, _models(row))
 
 
@@ -235,12 +236,12 @@ def _questions(asked: Iterable[Any]) -> list[dict[str, Any]]:
 
 def winner(row: dict[str, Any]) -> Chosen | None:
     """Which side an arena row says has won; None where nobody said. Raises ValueError."""
-    if "winner" in row:
+    if row.get("winner") is not None:
         for side, name in (("first", row.get("model_a")), ("second", row.get("model_b"))):
             if name and row["winner"] == name and row.get("model_a") != row.get("model_b"):
                 return "first" if side == "first" else "second"
         return _named(row["winner"], _WINNERS, "winner")
-    if not any(flag in row for flag in FLAGS):
+    if all(row.get(flag) is None for flag in FLAGS):
         return None
     won = [str(row.get(flag, "")).strip().lower() in ("1", "1.0", "true") for flag in FLAGS]
     if sum(won) != 1:

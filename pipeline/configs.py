@@ -101,8 +101,9 @@ class Labelling:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.principles != "all" and not (self.principles.isdecimal() and int(self.principles) > 0):
-            raise UserError(f"principles: {self.principles!r} is neither a number from 1 nor `all`")
+        number = self.principles.isdecimal() and len(self.principles) < 10 and int(self.principles) > 0
+        if self.principles != "all" and not number:
+            raise UserError(f"principles: {self.principles[:40]!r} is neither a number from 1 nor `all`")
         alone = scores(self.model)
         if self.method is None:
             object.__setattr__(self, "method", "pointwise" if alone else "choice")

@@ -17,6 +17,7 @@ from pipeline.errors import UserError
 from pipeline.foreign import Form, export, import_files
 from pipeline.records import Constitution
 from pipeline.rundir import write_atomically
+from pipeline.terminal import shown, shown_in_line
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -107,11 +108,11 @@ def summary(constitution: Constitution) -> str:
     enabled = sum(principle.enabled for principle in principles)
     counted = f"{len(principles)} principle{'s' * (len(principles) != 1)}"
     counts = f"{counted} ({enabled} enabled; {critique} for critique, {feedback} for feedback)"
-    return f"{constitution.name}  {constitution.version}  {counts}"
+    return f"{shown_in_line(constitution.name)}  {constitution.version}  {counts}"
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{shown(text)}\n")
 
 
 def _refuse_existing(path: Path, force: bool) -> None:

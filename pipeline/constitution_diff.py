@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 from pipeline.records import Constitution, Principle
 
-# Word diffs are quadratic: past this many words a text is shown as replaced.
-MOST_WORDS = 5_000
+# Comparing takes cubic time: of texts with more words and blanks lines are compared, and those with more are
+# shown as replaced. A thousand take half a second.
+MOST_PIECES = 1_000
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,12 @@ def _change_text(change: Change) -> str:
 
 
 def word_diff(before: str, after: str) -> str:
-    """Both texts as one, words marked as [-old-] and {+new+}."""
+    """Both texts as one, words marked as [-old-] and {+new+}; of long texts, whole lines."""
     old, new = re.findall(r"\s+|\S+", before), re.findall(r"\s+|\S+", after)
-    if len(old) + len(new) > MOST_WORDS:
-        return _marked(before, after)
+    if len(old) + len(new) > MOST_PIECES:
+        old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    if len(old) + len(new) > MOST_PIECES:
+        old, new = [before], [after]
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     parts = []
     for tag, i, j, k, m in matcher.get_opcodes():

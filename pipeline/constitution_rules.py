@@ -118,8 +118,10 @@ def _what(kind: str, where: Where, value: object, message: str, hinted: bool) ->
             return _unknown_field(where) if hinted else "is unknown"
         case "string_type" if isinstance(value, bool | int | float):
             return f"expected text, got {got}: put it in quotes"
-        case "string_type" | "string_unicode":
+        case "string_type":
             return f"expected text, got {got}"
+        case "string_unicode":
+            return "expected text, got half a character: write the whole one"
         case "string_too_long":
             return "is longer than a million characters"
         case "tuple_type":

@@ -20,8 +20,9 @@ from pipeline import constitution as own
 from pipeline import foreign_forms as forms
 from pipeline import plain_yaml
 from pipeline.constitution_diff import diff
+from pipeline.constitution_rules import faults, field_path
 from pipeline.errors import InputError, UserError
-from pipeline.records import Constitution, FewShot, Principle, as_json
+from pipeline.records import Constitution, FewShot, Principle, as_json, parse
 
 Form = Literal[
     "yaml",
@@ -116,10 +117,25 @@ def _read(text: str, path: Path, taken: set[str]) -> Constitution:
         raise InputError(
             [f"{path}:1: is no form we know: expected a constitution, the paper's, or llm-swarm's"]
         )
-    if form is None or form == "yaml":
+    if form is None:
         return own.loads(text, str(path))
+    if form == "yaml":
+        return _own(data, text, path)
     principles, few_shot = _read_form(form, data, path, taken)
     return Constitution(path.stem, tuple(principles), few_shot=few_shot)
+
+
+def _own(data: Any, text: str, path: Path) -> Constitution:
+    """Our own constitution as JSON: nearly YAML, but for its emoji, tabs and control characters."""
+    found = faults(data)
+    if not found:
+        return parse(Constitution, data)
+    said = [(fault.where, f"{field_path(fault.where)}: {fault.what}") for fault in found]
+    try:
+        lines = plain_yaml.read(text, str(path), own.EXPECTED)
+    except InputError:
+        raise InputError([f"{path}: {what}" for _, what in said]) from None
+    raise InputError([f"{path}:{line}: {what}" for line, what in sorted((lines.line(w), s) for w, s in said)])
 
 
 def _json(text: str, path: Path) -> Any:

@@ -19,6 +19,8 @@ from pipeline.errors import InputError, UserError
 MAX_BYTES = 2_000_000
 # A constitution is six levels deep; more is a mistake or an attack on the parser's stack.
 MAX_DEPTH = 20
+MAX_NUMBER = 100
+"""Characters of a number."""
 
 TEXT, _NULL, _BOOL, _INT, _FLOAT = (f"tag:yaml.org,2002:{t}" for t in ("str", "null", "bool", "int", "float"))
 # YAML 1.1 would make a date of 2022-12-15 and an object of "="; here both are text.
@@ -148,6 +150,8 @@ def _scalar(node: yaml.ScalarNode, where: Where, found: list[tuple[int, Where, s
         return node.value
     if node.tag in (_NULL, _BOOL, _INT, _FLOAT):
         try:
+            if len(node.value) > MAX_NUMBER:  # 1:1:1… counts by 60, in quadratic time
+                raise ValueError("too long")
             return yaml.SafeLoader("").construct_object(node)
         except (
             ValueError,

@@ -191,12 +191,12 @@ def _table(file: IO[bytes], path: Path, done: Callable[[], float], wanted: Colum
     csv.field_size_limit(MAX_ROW)  # for the whole process, which reads no other CSV
     # Kept in a name: it closes the file when it goes, and csv lets go of it before we are done.
     text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
-    lines = iter(_table_line(text), "")
-    above, head = next(((n, line) for n, line in enumerate(lines, 1) if line.strip()), (1, ""))
+    lines = _TableLines(text)
+    head = next((line for line in iter(lines.read, "") if line.strip()), "")
     delimiter, columns = _header(head[:MAX_ROW], path, wanted)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        line = above + reader.line_num + 1
+        line, lines.quotes = lines.number + 1, 0
         try:
             cells = next(reader)
             if not cells:
@@ -206,18 +206,45 @@ def _table(file: IO[bytes], path: Path, done: Callable[[], float], wanted: Colum
             return
         except (ValueError, csv.Error) as error:
             yield Row(line, done(), problem=reason(error))
+            # csv stops in the midst of what is too large: the lines up to its closing quote are no rows.
+            while "field limit" in str(error) and lines.quotes % 2 and lines.read():
+                pass
 
 
-def _table_line(text: io.TextIOWrapper) -> Callable[[], str]:
-    """Read a line, and of one that is too long only the start: csv then finds the field too large."""
+class _TableLines:
+    """The lines of a table; one that is too long is csv's error, and was never held.
 
-    def read() -> str:
-        line = rest = text.readline(MAX_ROW + 1)
-        while len(rest) > MAX_ROW and not rest.endswith(("\n", "\r")):
-            rest = text.readline(MAX_ROW + 1)
+    `number` of them were read; `quotes` came in those since it was last set to 0.
+    """
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.number = self.quotes = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self.read()
+        if not line:
+            raise StopIteration
+        if _cut(line):
+            raise csv.Error("larger than field limit")
         return line
 
-    return read
+    def read(self) -> str:
+        """The next line, and of one that is too long the start; empty at the end."""
+        line = rest = self._text.readline(MAX_ROW + 1)
+        self.number += 1
+        self.quotes += line.count('"')
+        while _cut(rest):
+            rest = self._text.readline(MAX_ROW + 1)
+            self.quotes += rest.count('"')
+        return line
+
+
+def _cut(line: str) -> bool:
+    return len(line) > MAX_ROW and not line.endswith(("\n", "\r"))
 
 
 def _header(line: str, path: Path, wanted: Columns) -> tuple[str, list[str]]:
@@ -269,8 +296,24 @@ def _parquet(raw: IO[bytes], path: Path, wanted: Columns) -> Iterator[Row]:
         for batch in file.iter_batches(batch_size=256, columns=names):
             size += batch.nbytes  # a text that many rows share stands in the file once
             bounded.require(path, size)
-            for value in batch.to_pylist():
+            for value in _values(batch):
                 number += 1
+                if isinstance(value, Exception):
+                    what = f"a date or a time that is none: {shown_in_line(str(value))}"
+                    yield Row(number, number / total, problem=what)
+                    continue
                 yield Row(number, number / total, {k.lower(): v for k, v in value.items() if v is not None})
     except (arrow.ArrowException, ValueError) as error:
         raise InputError([f"{path}: can't be read as Parquet: {error}"]) from error
+
+
+def _values(batch: Any) -> Iterator[Any]:
+    """The rows of a batch; in place of one whose date or time zone Python does not have, the error."""
+    try:
+        yield from batch.to_pylist()
+    except (OverflowError, LookupError) as error:
+        if batch.num_rows == 1:
+            yield error
+            return
+        for at in range(batch.num_rows):
+            yield from _values(batch.slice(at, 1))

@@ -138,7 +138,7 @@ def find(name_or_path: str | Path) -> Iterator[Path]:
         raise UserError(f"{name_or_path}: {name} has the splits {' and '.join(SPLITS)}, as {name}:heldout")
     some = [p for p in starter(SETS[name]) if p.split == split]
     if many:
-        if not many.isdecimal() or not 0 < int(many) <= len(some):
+        if not many.isdecimal() or len(many) > 9 or not 0 < int(many) <= len(some):
             raise UserError(f"{name_or_path}: {many!r} is no number from 1 to {len(some)}")
         some = [some[i * len(some) // int(many)] for i in range(int(many))]
     with tempfile.TemporaryDirectory(prefix="cai-") as folder:

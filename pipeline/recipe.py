@@ -34,6 +34,8 @@ _SWITCHES = tuple(f.name for kind in (Drawing, Training) for f in fields(kind) i
 """Options that take `true` or `false`; others are flags, which are said or left out."""
 _REFERENCE = re.compile(r"\$(\w+)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_OPTION = re.compile(r"[a-z][a-z0-9_-]*")
+_MINUS = re.compile(r"-(?!\.?\d)")  # begins an option, where no number follows
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def arguments(step: Step, places: Mapping[str, str], folder: Path) -> list[str]:
     """The words after `cai` for a step whose run is `folder`; `places` says what `$name` stands for."""
     words = [step.stage, "--run", str(folder)]
     for key, value in step.options.items():
-        option = "--" + str(key).replace("_", "-")
-        if isinstance(value, bool) and key in _SWITCHES:
+        option = option_of(key)
+        if isinstance(value, bool) and key.replace("-", "_") in _SWITCHES:
             words += [option, str(value).lower()]
         elif value is True:
             words.append(option)
@@ -100,6 +102,11 @@ def arguments(step: Step, places: Mapping[str, str], folder: Path) -> list[str]:
         elif value is not False and value is not None:
             words += [option, _filled(value, places)]
     return words
+
+
+def option_of(key: str) -> str:
+    """A recipe's key as the command line has it."""
+    return "--" + key.replace("_", "-")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -126,7 +133,7 @@ def _laid_over(base: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, An
 def _unlike(data: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
     """Why a recipe can't be laid over the one that it is like."""
     like, given = data["like"], data.get("stages") or {}
-    if like not in shipped():
+    if not isinstance(like, str) or like not in shipped():
         yield ("like",), f"like: expected a shipped recipe ({', '.join(shipped())})"
         return
     known = _read(shipped()[like])["stages"]
@@ -181,10 +188,14 @@ def _unfit(options: Mapping[str, Any], known: set[str]) -> Iterator[tuple[str, s
         items = value if isinstance(value, list) else [value]
         if key == "run":
             yield key, "is not for a recipe to say: each run has a folder of its own"
+        elif not _OPTION.fullmatch(key):
+            yield key, "an option has small letters, digits, - and _"
         elif any(isinstance(item, list | dict) for item in items):
             yield key, "expected a value or a list of values"
         elif any("\0" in text or well_formed(text) != text for text in (key, *map(str, items))):
             yield key, "holds a character that no command line can"
+        elif key != "says" and (minus := next(filter(_MINUS.match, map(str, items)), "")):
+            yield key, f"{minus[:80]!r} begins with -, and would be an option of its own"
         else:
             for reference in _REFERENCE.findall(" ".join(map(str, items))):
                 if reference not in known:

@@ -1,6 +1,7 @@
 """`cai run`: a recipe's stages, each in a process and a run folder of its own, one after another.
 
-The same command again skips what is complete and goes on with the stage that was stopped.
+The same command again skips what is complete and goes on with the stage that was stopped. What is complete
+was made by the same words, or the command is refused: it would take another recipe's runs for its own.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,13 @@ from pipeline.errors import UserError
 from pipeline.events import complete
 from pipeline.growing import Stop, say
 from pipeline.recipe import Recipe
+from pipeline.replay_command import command_of
 from pipeline.rundir import write_atomically
+from pipeline.terminal import shown
+
+COMMANDS = "commands.txt"
+Plan = Callable[[Path], Mapping[str, list[str]]]
+"""The words of each stage's command, by run name, were the runs below this folder."""
 
 
 def register(subparsers: Any) -> None:
@@ -48,27 +57,29 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the stages. Raises UserError; returns 0 when all are whole, else what the last one returned."""
     found = recipe.load(args.recipe)
-    return follow(found, plan(found, args.files, args.run), args.run, args.dry_run)
+    return follow(found, partial(plan, found, args.files), args.run, args.dry_run)
 
 
-def follow(found: Recipe, commands: Mapping[str, list[str]], folder: Path, dry_run: bool = False) -> int:
+def follow(found: Recipe, planned: Plan, folder: Path, dry_run: bool = False) -> int:
     """Run a recipe's commands below a folder. Raises UserError; returns as `run` does."""
-    _require_known(commands)
+    commands = planned(folder)
+    _require_known(found, commands)
     for line in found.deviations:
         say(f"differs from the paper: {line}")
     if dry_run:
         for words in commands.values():
-            print("cai", *words)  # noqa: T201
+            print(_line(words))  # noqa: T201
         return 0
+    _require_same(planned, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "commands.txt", "".join(f"cai {' '.join(w)}\n" for w in commands.values()))
+    write_atomically(folder / COMMANDS, "".join(f"cai {shlex.join(w)}\n" for w in commands.values()))
     says = {step.name: step.says for step in found.steps}
     with Stop.on_signals() as stop:
         for number, (name, words) in enumerate(commands.items(), 1):
             if stop.is_set():
                 return 130
             say(f"[{number} of {len(commands)}] {name}: {says[name]}".rstrip(": "))
-            say(f"  cai {' '.join(words)}")
+            say(f"  {_line(words)}")
             status = _run(words, folder / name, stop)
             if status:
                 say(f"{name}: stopped" if status == 130 else f"{name}: failed; mend it and run this again")
@@ -95,19 +106,79 @@ def plan(found: Recipe, files: list[str], folder: Path) -> dict[str, list[str]]:
     return {step.name: recipe.arguments(step, places, folder / step.name) for step in found.steps}
 
 
-def _require_known(commands: Mapping[str, list[str]]) -> None:
+def _require_known(found: Recipe, commands: Mapping[str, list[str]]) -> None:
     """Raise UserError where a stage does not know its options: before the first one has run for hours."""
+    from pipeline.__main__ import options, parser
+
+    reading, known = parser(), options()
+    for step in found.steps:
+        _parsed(reading, commands[step.name], step.name)
+        # What is false or empty is no word of the command, and so argparse has not seen it.
+        for option in map(recipe.option_of, step.options):
+            if option not in known[step.stage]:
+                raise UserError(f"{step.name}: {option}: {step.stage} has no such option")
+
+
+def _parsed(reading: argparse.ArgumentParser, words: list[str], where: object) -> dict[str, Any]:
+    """What a command asks for, by option. Raises UserError for options that its stage does not know."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            asked = vars(reading.parse_args(words))
+    except SystemExit as error:
+        last = said.getvalue().strip().rpartition("error: ")[2]
+        raise UserError(f"{where}: {last}") from error
+    return {**asked, "stage": words[0]}
+
+
+def _require_same(planned: Plan, folder: Path) -> None:
+    """Raise UserError where a stage that is complete was asked for otherwise."""
     from pipeline.__main__ import parser
 
     reading = parser()
-    for name, words in commands.items():
-        said = io.StringIO()
-        try:
-            with contextlib.redirect_stderr(said):
-                reading.parse_args(words)
-        except SystemExit as error:
-            last = said.getvalue().strip().rpartition("error: ")[2]
-            raise UserError(f"{name}: {last}") from error
+    changed = [
+        f"{name}: {difference}"
+        for name in planned(folder)
+        if complete(folder / name / "events.jsonl")
+        for difference in _differences(reading, planned, folder, name)
+    ]
+    if changed:
+        raise UserError(
+            f"{folder}: holds other runs; choose another --run folder, or repeat them as they were:\n  "
+            + "\n  ".join(changed)
+        )
+
+
+def _differences(reading: argparse.ArgumentParser, planned: Plan, folder: Path, name: str) -> Iterator[str]:
+    old = _parsed(reading, _words_of(folder, name), folder / name)
+    # As if in the folder of then, which its words name: it may have been moved since.
+    new = _parsed(reading, planned((old.get("run") or folder / name).parent)[name], name)
+    for key in {**new, **old}:
+        if key != "run_command" and old.get(key) != new.get(key):
+            yield f"{key.replace('_', '-')}: {_told(old.get(key))} there, {_told(new.get(key))} now"
+
+
+def _words_of(folder: Path, name: str) -> list[str]:
+    """The words that made a stage. Raises UserError where nothing says them."""
+    try:
+        return command_of(folder / name)[0]
+    except UserError:
+        # A kill may have come after a stage's end, and before it had kept its words.
+        with contextlib.suppress(OSError, ValueError):
+            for line in (folder / COMMANDS).read_text("utf-8").split("\n"):
+                words = shlex.split(line)[1:]
+                if Path(*words[2:3]).name == name:
+                    return words
+        raise
+
+
+def _told(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _line(words: list[str]) -> str:
+    """A command as a line to read, and to type; of a word with a line end, none becomes a line of its own."""
+    return shown(f"cai {shlex.join(words)}").replace("\n", "\N{REPLACEMENT CHARACTER}")
 
 
 def _run(words: list[str], folder: Path, stop: Stop) -> int:

@@ -67,11 +67,24 @@ def keep_command(folder: Path | None, words: Sequence[str]) -> None:
         write_atomically(folder / COMMAND, json.dumps(kept, indent=1) + "\n")
 
 
+def command_of(run: Path) -> tuple[list[str], Path]:
+    """The words after `cai` that made a run, and the folder that they were given in. Raises UserError."""
+    try:
+        kept = json.loads((run / COMMAND).read_text("utf-8"))
+        words, folder = [str(word) for word in kept["words"]], Path(kept["folder"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{run}: does not say by which command it was made ({COMMAND}): runs of before can't be repeated"
+        ) from error
+    # The files of a run may lie beside it; where it was started is only needed for relative names.
+    return words, folder if folder.is_dir() else Path.cwd()
+
+
 def run(args: argparse.Namespace) -> int:
     """Repeat and compare. Raises UserError; returns 1 where something differs."""
     if not complete(args.run / "events.jsonl"):
         raise UserError(f"{args.run}: no finished run: only what has come to its end can be compared")
-    words, folder = _command(args.run)
+    words, folder = command_of(args.run)
     with ExitStack() as stack:
         goal = args.keep or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "again"
         words = _elsewhere(words, args.run.absolute(), goal.absolute())
@@ -144,19 +157,6 @@ def _near(old: float | None, new: float | None, tolerance: float) -> bool:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _command(run: Path) -> tuple[list[str], Path]:
-    """The run's command, and the folder that it was given in."""
-    try:
-        kept = json.loads((run / COMMAND).read_text("utf-8"))
-        words, folder = [str(word) for word in kept["words"]], Path(kept["folder"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{run}: does not say by which command it was made ({COMMAND}): runs of before can't be repeated"
-        ) from error
-    # The files of a run may lie beside it; where it was started is only needed for relative names.
-    return words, folder if folder.is_dir() else Path.cwd()
 
 
 def _elsewhere(words: Sequence[str], run: Path, goal: Path) -> list[str]:

@@ -10,7 +10,7 @@ import filecmp
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
     Raises InputError with the line of one that something else has been at.
     """
-    rows = []
+    return [row for _, row in numbered_rows(path)]
+
+
+def numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The same, each with the number of its line; blank ones count."""
     # Not by `splitlines`, for which a lone \r ends a line too.
     for number, line in enumerate(path.read_bytes().split(b"\n") if path.exists() else [], 1):
         if not line.strip():
@@ -154,8 +158,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         if not isinstance(row, dict):
             what = "not as it was written: take this line out, or begin anew in another folder"
             raise InputError([f"{path}:{number}: {what}"])
-        rows.append(row)
-    return rows
+        yield number, row
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

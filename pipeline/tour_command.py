@@ -35,11 +35,13 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the stages and tell the outcome. Raises UserError; returns as `cai run` does."""
     found = recipe.load("tour-quick" if args.quick else "tour")
-    commands = recipe_command.plan(found, [], args.run)
-    for words in commands.values():
-        words += ["--seed", str(args.seed)]
+
+    def planned(folder: Path) -> dict[str, list[str]]:
+        commands = recipe_command.plan(found, [], folder)
+        return {name: [*words, "--seed", str(args.seed)] for name, words in commands.items()}
+
     say(found.about)
-    status = recipe_command.follow(found, commands, args.run)
+    status = recipe_command.follow(found, planned, args.run)
     if status == 0:
         for line in outcome(args.run):
             print(line)  # noqa: T201

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from pipeline.errors import UserError
+from pipeline.terminal import shown
 
 if TYPE_CHECKING:
     from studio.auth import Accounts
@@ -29,6 +30,7 @@ FIRST_PAGE = 4.0
 def parser() -> argparse.ArgumentParser:
     """The options, with their help."""
     options = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="cai-studio",
         description="Constitutional AI by hand and eye, in the browser.",
         epilog="`cai-studio sessions --help`: make, rename, back up, export and import sessions. "
@@ -96,7 +98,7 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(shown(text) + "\n")
     sys.stderr.flush()
 
 

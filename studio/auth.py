@@ -213,7 +213,10 @@ def _home(request: Request) -> str:
 
 def _inside(target: str) -> str:
     """The path to go on to, or nothing when it would lead to another site."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:  # of `//[`, which looks like an address and is none
+        return ""
     inside = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.netloc
     # After a wrong guess the form stands at /login itself, which is no place to go on to.
     return target if inside and target.isprintable() and not parts.path.endswith("/login") else ""

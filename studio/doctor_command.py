@@ -31,6 +31,7 @@ ON p.run = s.run WHERE s.state IN (SELECT unnest(?::VARCHAR[]))
 def parser() -> argparse.ArgumentParser:
     """The options, with their help."""
     options = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="cai-studio doctor",
         description="Machine, versions, device, disk, models and sessions, and for each fault what to do. "
         "Exit status 1 where something needs doing.",

@@ -160,7 +160,7 @@ async def _limited(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
         headers={"Connection": "close"},  # the rest of the body is not read
     )
     announced = Headers(scope=scope).get("content-length", "")
-    if announced.isdecimal() and int(announced) > BODY_LIMIT:
+    if announced.isdecimal() and (len(announced) > 20 or int(announced) > BODY_LIMIT):
         await refusal(scope, receive, send)
         return
     size, begun, refused = 0, False, False

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline import constitution
 from pipeline.row_problems import first
+from pipeline.terminal import shown
 from studio.jobs import human
 from studio.jobs.importing import import_run
 from studio.progress import plural
@@ -21,13 +22,14 @@ from studio.store.database import Store
 def parser() -> argparse.ArgumentParser:
     """The subcommands, with their help."""
     options = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="cai-studio sessions",
         description="Make, keep and hand on sessions. Nothing here works on one that a studio has open.",
     )
     actions = options.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     def add(action: str, help_: str) -> argparse.ArgumentParser:
-        return actions.add_parser(action, help=help_, description=help_)
+        return actions.add_parser(action, help=help_, description=help_, allow_abbrev=False)
 
     add("list", "all sessions: size, last use, and who has it open")
     add("create", "make an empty session").add_argument("name")
@@ -138,4 +140,4 @@ def _when(moment: datetime) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(shown(text) + "\n")

@@ -61,6 +61,6 @@ def whole_number(variable: str, default: Any, low: int = 1, high: int = 10**15) 
     said = os.environ.get(variable, "").strip()
     if not said:
         return default
-    if not said.isdecimal() or not low <= int(said) <= high:
+    if not said.isdecimal() or len(said) > 20 or not low <= int(said) <= high:
         raise UserError(f"{variable}: {said!r} is not a number from {low:,} to {high:,}")
     return int(said)

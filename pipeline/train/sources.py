@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,9 +18,10 @@ from pipeline.errors import InputError, UserError
 from pipeline.prompt_rows import rows
 from pipeline.records import Axis, Chain, Label, Message, Pair, parse
 from pipeline.row_problems import reason
-from pipeline.rundir import read_config, read_rows
+from pipeline.rundir import numbered_rows, read_config
 from pipeline.train.examples import Lesson, Preference, lesson, lessons_of
 
+R = TypeVar("R")
 Origin = dict[str, Any]
 """What a checkpoint's lineage says of one source."""
 
@@ -68,7 +69,7 @@ def chains_file(run: Path) -> Path:
 
 def chains_in(path: Path) -> list[Chain]:
     """Every chain of a file. Raises InputError with the line of one that is none."""
-    return [_record(Chain, row, path, line) for line, row in enumerate(read_rows(path), 1)]
+    return _records(Chain, path)
 
 
 def from_demonstrations(path: Path) -> tuple[list[Lesson], Origin]:
@@ -96,10 +97,10 @@ def from_labels(run: Path) -> tuple[list[Preference], Origin]:
     path = run / "outputs" / "labels.jsonl"
     if not path.is_file():
         raise UserError(f"{run}: no labels here: name a finished run of `cai label`")
-    pairs = {row["id"]: parse(Pair, row) for row in read_rows(run / "inputs" / "pairs.jsonl")}
+    pairs = {pair.id: pair for pair in _records(Pair, run / "inputs" / "pairs.jsonl")}
     constitution = constitutions.load(run / "inputs" / "constitution.yaml")
     weights = {principle.id: principle.weight for principle in constitution.principles}
-    labels = [_record(Label, row, path, line) for line, row in enumerate(read_rows(path), 1)]
+    labels = _records(Label, path)
     preferences = [
         Preference(pairs[id], p, "ai") for id, (p, *_) in aggregated(labels, weights).items() if id in pairs
     ]
@@ -168,8 +169,12 @@ def _of_run(run: Path) -> Origin:
     return {"config": config} if config else {}
 
 
-def _record(kind: Any, row: object, path: Path, line: int) -> Any:
-    try:
-        return parse(kind, row)
-    except ValueError as error:
-        raise InputError([f"{path}:{line}: {reason(error)}"]) from error
+def _records(kind: type[R], path: Path) -> list[R]:
+    """The rows of a file. Raises InputError with the line of one that is none of this kind."""
+    found = []
+    for line, row in numbered_rows(path):
+        try:
+            found.append(parse(kind, row))
+        except ValueError as error:
+            raise InputError([f"{path}:{line}: {reason(error)}"]) from error
+    return found

@@ -175,7 +175,7 @@ def behind(picture: Picture, what: str) -> tuple[str, Compared, Rows]:
             f"Judged {human}, AI {ai} over both orders",
             (c.choice == SIDE[human]) & (both == SIDE[ai]),
         )
-    if kind == "bin" and rest.isdecimal():
+    if kind == "bin" and rest.isdecimal() and len(rest) < 10:
         edges = np.linspace(0, 1, BINS + 1)  # the same numbers as the diagram's, to the last bit
         at = min(int(rest), BINS - 1)
         inside = ((c.p_a > edges[at]) | (at == 0)) & (c.p_a <= edges[at + 1])

@@ -8,6 +8,8 @@ from functools import lru_cache
 
 from studio.escaping import exact
 
+MOST_PIECES = 4_000
+"""Comparing takes quadratic time, half a second for these: of texts with more words lines are compared."""
 REWRITTEN = 0.35
 """Below this share of common words single marks only confuse: the text was written anew."""
 
@@ -18,8 +20,15 @@ _WORD = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
 
 @lru_cache(maxsize=512)  # a page that streams shows the same finished revisions again and again
 def word_diff(before: str, after: str) -> str:
-    """`after` with `<ins>` and `<del>` against `before`; as two blocks where they have little in common."""
+    """`after` with `<ins>` and `<del>` against `before`; as two blocks where they have little in common.
+
+    Of long texts whole lines are marked.
+    """
     old, new = _WORD.findall(before), _WORD.findall(after)
+    if len(old) + len(new) > MOST_PIECES:
+        old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    if len(old) + len(new) > MOST_PIECES:
+        old, new = [before], [after]
     # autojunk drops words that are everywhere, as in a model's loops: without it 1,800 of them take minutes.
     matcher = SequenceMatcher(a=old, b=new, autojunk=True)
     if matcher.ratio() < REWRITTEN:

@@ -74,6 +74,12 @@ def test_a_mistake_is_one_line_and_makes_no_folder(
     assert not (tmp_path / "run").exists()
 
 
+def test_an_option_has_its_whole_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["constitution", "export", "minimal", "--form", "yaml", "--loss"])
+    assert "unrecognized arguments: --loss" in capsys.readouterr().err
+
+
 def test_a_reader_that_goes_away_is_no_error() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline", "constitution", "list"],

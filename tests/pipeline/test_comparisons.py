@@ -124,6 +124,19 @@ def test_each_form_in_parquet(tmp_path: Path, row: dict[str, Any], said: list[st
     assert ([m.content for m in found.pairs[0].messages], chosen(found)) == (said, ["good"])
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"response_a": "one", "response_b": "two", "winner": None},
+        {"response_a": "one", "response_b": "two", "winner_model_a": None, "winner_tie": None},
+        {"text_a": "one", "text_b": "two", "preferred_text": None},
+    ],
+)
+def test_where_nobody_has_chosen_it_is_a_pair_all_the_same(tmp_path: Path, row: dict[str, Any]) -> None:
+    found = read(tmp_path, "p.jsonl", lines({"prompt": "why?", **row}))
+    assert (len(found.pairs), found.judgments, found.problems) == (1, (), ())
+
+
 ARENA = "id,model_a,model_b,prompt,response_a,response_b,winner_model_a,winner_model_b,winner_tie\n"
 
 

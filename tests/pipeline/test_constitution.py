@@ -422,6 +422,27 @@ def test_no_difference_means_equal(a: Constitution, b: Constitution) -> None:
     diff_text(a, b)
 
 
+@pytest.mark.timeout(20)  # it took a minute
+def test_of_long_texts_the_lines_are_compared() -> None:
+    before = "".join(f"word{i} " + "\n" * (i % 50 == 49) for i in range(1_000))
+    after = before.replace("word7 ", "other ")
+    assert word_diff(before, after).startswith("[-word0 word1 ")
+    assert word_diff(before, after).endswith(before.partition("\n")[2])
+    flat = before.replace("\n", "")
+    assert word_diff(flat, flat + "end") == f"[-{flat}-]{{+{flat}end+}}"
+
+
+def test_a_number_without_end_is_refused_at_once() -> None:
+    text = SMALL.replace("    title:", f"    weight: 1{':1' * 100_000}\n    title:", 1)
+    with pytest.raises(InputError, match="weight: is not the number"):
+        c.loads(text, "x")
+
+
+def test_half_a_character_is_told() -> None:
+    with pytest.raises(InputError, match="name: expected text, got half a character"):
+        c.loads('name: "\\ud83d"\n' + SMALL.partition("\n")[2], "x")
+
+
 @given(st.text(), st.text())
 def test_word_diffs_hold_both_texts(a: str, b: str) -> None:
     assert word_diff(a, a) == a

@@ -36,6 +36,15 @@ def test_check_sums_a_constitution_up(capsys: pytest.CaptureFixture[str]) -> Non
     )
 
 
+def test_a_name_is_shown_and_not_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "evil.yaml"
+    path.write_text(own.find("minimal").read_text("utf-8").replace("name: minimal", r'name: "a\e[2J\nb"'))
+    assert cai("check", path) == 0
+    assert capsys.readouterr().out.startswith("a\ufffd[2J b  ")
+    assert cai("import", path, "-o", tmp_path / "out.yaml") == 0
+    assert f"{tmp_path}/out.yaml: a\ufffd[2J b  " in capsys.readouterr().out
+
+
 def test_check_raises_every_problem(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("nam: x\nprinciples:\n  - id: a\n")

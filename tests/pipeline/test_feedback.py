@@ -175,6 +175,12 @@ def test_a_choice_is_asked_for_but_of_what_learnt_to_judge_one_by_one() -> None:
         Labelling(method="choice")
 
 
+@pytest.mark.parametrize("many", ["0", "some", pytest.param("9" * 5_000, id="long")])
+def test_a_number_of_principles_that_is_none(many: str) -> None:
+    with pytest.raises(UserError, match="is neither a number from 1 nor `all`"):
+        Labelling(principles=many)
+
+
 def test_contrast_is_the_difference_of_ratios_a_token_the_same_in_both_orders(
     scripted: Callable[..., Any],
 ) -> None:

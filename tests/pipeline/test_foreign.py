@@ -15,7 +15,15 @@ from pipeline import constitution as own
 from pipeline.errors import InputError, UserError
 from pipeline.foreign import Form, export, import_files, recognise
 from pipeline.foreign_forms import title_of
-from pipeline.records import Constitution, Exchange, FeedbackExample, FewShot, Message, Principle
+from pipeline.records import (
+    Constitution,
+    Exchange,
+    FeedbackExample,
+    FewShot,
+    Message,
+    Principle,
+    as_json,
+)
 
 PAIR = {
     "prompt": ["\n\nCritiqueRequest: What is rude?\n\nCritique:"],
@@ -131,6 +139,26 @@ def test_our_own_yaml_passes_through() -> None:
     path = own.find("harmless")
     assert import_files([path]) == own.load(path)
     assert own.loads(export(own.load(path), "yaml"), "x") == own.load(path)
+
+
+@pytest.mark.parametrize("layout", [{}, {"indent": "\t"}, {"ensure_ascii": False}])
+def test_our_own_as_json_is_json(tmp_path: Path, layout: dict[str, Any]) -> None:
+    path = own.find("harmless")
+    ours = replace(own.load(path), description="An emoji: 😀, and \x7f.")
+    made = written(tmp_path, "ours", json.dumps(as_json(ours), **layout))
+    assert import_files([made]) == ours
+
+
+def test_faults_of_our_own_as_json_have_their_lines(tmp_path: Path) -> None:
+    faulty: dict[str, Any] = {"name": "half \ud83d", "principles": [{"id": "a", "title": "😀"}]}
+    with pytest.raises(InputError) as caught:
+        import_files([written(tmp_path, "x", json.dumps(faulty, indent=1))])
+    assert [problem.partition("x.json")[2] for problem in caught.value.problems] == [
+        ":2: name: expected text, got half a character: write the whole one",
+        ":4: principles[0]: says nothing: expected critique_request with revision_request, or comparison",
+    ]
+    with pytest.raises(InputError, match=r"x.json: name: expected text, got half"):
+        import_files([written(tmp_path, "x", json.dumps(faulty, indent="\t"))])
 
 
 def test_what_would_be_lost_is_named(tmp_path: Path) -> None:

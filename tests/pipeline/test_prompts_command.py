@@ -65,6 +65,7 @@ def test_what_is_there_is_replaced_only_by_force(
         (["import", "{dir}/folder.jsonl", "-o", "{dir}/out.jsonl"], "folder.jsonl: is not a file"),
         (["show", "red-team:best"], "red-team has the splits train and heldout"),
         (["show", "red-team:train:0"], "'0' is no number from 1 to "),
+        (["show", "red-team:train:" + "9" * 5_000], " is no number from 1 to "),
         (["show", "{in}", "--split", "heldout"], "no prompt of the split heldout"),
     ],
 )

@@ -142,6 +142,22 @@ def test_a_long_row_is_one_bad_row_and_is_never_held(tmp_path: Path) -> None:
     assert (texts(found), complaints(found)) == (["a", "b"], ["1: longer than 1 MB"])
 
 
+@pytest.mark.parametrize("line", ["of text\n", "of text, and more " * 70_000, 'of ""quoted"" text\n'])
+def test_the_lines_of_a_long_text_are_no_rows(tmp_path: Path, line: str) -> None:
+    long = line * (1 + 1_200_000 // len(line))
+    found = read(tmp_path, "p.csv", f'prompt\na\n"{long}"\nb\n,\n')
+    assert texts(found) == ["a", "b"]
+    assert complaints(found) == [
+        "3: longer than 1 MB; is a quote left open?",
+        f"{5 + long.count(chr(10))}: 2 fields under 1 columns; a text that holds the delimiter needs quotes",
+    ]
+
+
+def test_of_a_quote_that_stays_open_nothing_is_a_row(tmp_path: Path) -> None:
+    found = read(tmp_path, "p.csv", 'prompt\na\n"open\n' + "of text\n" * 200_000)
+    assert (texts(found), complaints(found)) == (["a"], ["3: longer than 1 MB; is a quote left open?"])
+
+
 @pytest.mark.parametrize(
     ("content", "hint"),
     [
@@ -216,6 +232,32 @@ def test_our_own_rows_come_back_from_parquet(tmp_path: Path) -> None:
     ours = prompts.starter("red_team")
     rows = [json.loads(json.dumps(prompts.as_json(p))) for p in ours]
     assert prompts.read(parquet(tmp_path / "p.parquet", rows)).prompts == ours
+
+
+@pytest.mark.parametrize(
+    ("kind", "id", "said"),
+    [
+        (("timestamp", "s"), 10**15, "2: a date or a time that is none: Python int too large"),
+        (("date32",), 2**31 - 1, "2: a date or a time that is none: days=2147483647"),
+        (("duration", "s"), 2**63 - 1, "2: a date or a time that is none: Python int too large"),
+    ],
+)
+def test_a_date_in_parquet_that_is_none(tmp_path: Path, kind: tuple[str, ...], id: int, said: str) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    ids = arrow.array([1, id, 3], getattr(arrow, kind[0])(*kind[1:]))
+    table = arrow.table({"id": ids, "prompt": ["a", "b", "c"]})
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "p.parquet")
+    found = prompts.read(tmp_path / "p.parquet")
+    assert texts(found) == ["a", "c"]
+    assert complaints(found)[0].startswith(said)
+
+
+def test_a_time_zone_in_parquet_that_is_none(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"id": arrow.array([1], arrow.timestamp("s", tz="Mars/Base")), "prompt": ["a"]})
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "p.parquet")
+    with pytest.raises(InputError, match=r"p.parquet:1: a date or a time that is none: .*Mars/Base"):
+        prompts.read(tmp_path / "p.parquet")
 
 
 def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,13 @@ def test_each_shipped_recipe_is_made_of_commands_that_exist(
         ({"stages": {"a": {"stage": "bake"}}}, "a: stage: expected one of critique"),
         ({"stages": {"a": {"stage": "sft", "chains": "$b"}}}, r"a: chains: \$b is no earlier run"),
         ({"stages": {"A b": {"stage": "sft"}}}, "a run's name has small letters"),
+        ({"stages": {"a": {"stage": "sft", "run": "x"}}}, "a: run: is not for a recipe to say"),
+        ({"stages": {"a": {"stage": "sft", "run=x": True}}}, "a: run=x: an option has small letters"),
+        (
+            {"stages": {"a": {"stage": "sft", "chains": ["x", "--run", "y"]}}},
+            "a: chains: '--run' begins with -",
+        ),
+        ({"stages": {"a": {"stage": "sft", "model": "--run=y"}}}, "a: model: '--run=y' begins with -"),
         ({"steps": {}}, "steps: is not known here"),
     ],
 )
@@ -79,6 +86,28 @@ def test_an_unknown_option_is_told_before_anything_runs(
     assert main(["run", path, "--run", str(tmp_path / "out")]) == 2
     assert "sl: unrecognized arguments: --speed 3" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stage": "critique", "critique": False},
+        {"stage": "critique", "sed": False},
+        {"stage": "critique", "revisionz": None},
+        {"stage": "sft", "ru": "elsewhere"},
+    ],
+)
+def test_a_mistyped_option_is_told_whatever_its_value(
+    tmp_path: Path, options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, stages={"a": {"constitution": "harmless", "prompts": "red-team", **options}})
+    assert main(["run", path, "--run", str(tmp_path / "out"), "--dry-run"]) == 2
+    assert f"--{list(options)[1]}" in capsys.readouterr().err
+
+
+def test_a_number_may_be_negative(tmp_path: Path) -> None:
+    path = write(tmp_path, stages={"a": {"stage": "critique", "seed": -1, "temperature": "-.5"}})
+    assert recipe.load(path).steps[0].options["seed"] == -1
 
 
 def test_files_that_lack_are_named_with_what_they_are() -> None:
@@ -102,6 +131,8 @@ def test_a_recipe_may_be_like_another_but_for_some_options(tmp_path: Path) -> No
     [
         ({"like": "none"}, "mine.yaml:1: like: expected a shipped recipe"),
         ({"like": 3}, "like: expected a shipped recipe"),
+        ({"like": ["tour"]}, "like: expected a shipped recipe"),
+        ({"like": {"a": "b"}}, "like: expected a shipped recipe"),
         ({"like": "tour", "stages": {"bake": {"steps": 1}}}, "bake: tour has no such run"),
         ({"like": "tour", "stages": {"rl": {"pm": "$none"}}}, r"rl: pm: \$none is no earlier run"),
         ({"like": "tour", "stages": ["rl"]}, "stages: expected runs of tour"),

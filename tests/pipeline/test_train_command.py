@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import prompts
+from pipeline import constitution, prompts
 from pipeline.__main__ import main
 from pipeline.engines import SpentError
 from pipeline.engines.spending import Purse
+from pipeline.errors import InputError
 from pipeline.pairs import make_pair
 from pipeline.records import Judgment, Message, Source, as_json
 from pipeline.rundir import RunDir
@@ -39,6 +40,24 @@ def test_a_bad_demonstration_is_named_with_its_line(
     told = said(["sft", "--demos", str(path), "--run", str(tmp_path / "run")], capsys)
     assert f"{path}:2:" in told
     assert f"{path}:3: expected `messages` that end with the assistant's answer" in told
+
+
+def test_a_chain_that_is_none_is_named_with_its_line_blank_ones_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "chains.jsonl"
+    path.write_text('\n\n{"id": 3}\n')
+    assert f"{path}:3: " in said(["sft", "--chains", str(path), "--run", str(tmp_path / "run")], capsys)
+
+
+def test_a_label_that_is_none_is_named_with_its_line_blank_ones_counted(tmp_path: Path) -> None:
+    for name in ("inputs", "outputs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "inputs" / "constitution.yaml").write_text(constitution.find("minimal").read_text("utf-8"))
+    path = tmp_path / "outputs" / "labels.jsonl"
+    path.write_text('\n\n{"id": 3}\n')
+    with pytest.raises(InputError, match=r"labels\.jsonl:3: "):
+        sources.from_labels(tmp_path)
 
 
 def test_a_folder_without_labels_says_what_to_name(

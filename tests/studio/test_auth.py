@@ -129,6 +129,13 @@ async def _nothing(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("the app was reached")
 
 
+def test_an_address_that_is_none_gets_the_form_all_the_same(client: TestClient) -> None:
+    page = client.get(f"{HOME}//[", headers=PAGE)
+    assert (page.status_code, 'name="next" value=""' in page.text) == (401, True)
+    assert log_in(client, password="wrong", target="//[").status_code == 401
+    assert log_in(client, target="//[").headers["location"] == "/"
+
+
 def test_guesses_at_once_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "WRONG_PAUSE", 0.05)
     wall = LoginWall(_nothing, Accounts({"ana": "x"}))

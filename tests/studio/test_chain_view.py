@@ -62,6 +62,17 @@ def test_a_models_loops_are_compared_at_once() -> None:
     assert "<ins>" in word_diff(loop, loop.replace("sorry", "glad") + "The end.")
 
 
+@pytest.mark.timeout(20)  # it took half an hour
+def test_of_long_texts_the_lines_are_compared() -> None:
+    before = "".join(f"word{i} " + "\n" * (i % 100 == 99) for i in range(10_000))
+    html = word_diff(before, before.replace("word7 ", "other "))
+    assert html.count("<del>") == html.count("<ins>") == 1
+    assert "<del>word0 " in html
+    words = before.replace("\n", "").split()
+    html = word_diff(" ".join(words), " ".join(word + "x" * (i % 2) for i, word in enumerate(words)))
+    assert html.startswith("<del>word0 word1 ")
+
+
 @given(st.text(), st.text())
 def test_a_diff_holds_both_texts(before: str, after: str) -> None:
     html = word_diff(before, after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,16 @@ def test_make_keep_and_hand_on(say: Say, tmp_path: Path) -> None:
     store = Store.open(tmp_path / "sessions" / "gamma")
     assert settings.get(store, "a") == "1"
     store.close()
+
+
+def test_an_archives_name_is_shown_and_not_obeyed(say: Say, tmp_path: Path) -> None:
+    say("create", "alpha")
+    say("export", "alpha")
+    with zipfile.ZipFile("alpha.cai.zip") as whole, zipfile.ZipFile("evil.cai.zip", "w") as evil:
+        for name in whole.namelist():
+            evil.writestr(name, whole.read(name).replace(b'"alpha"', rb'"a\u001b[2J"'))
+    assert "a\ufffd[2J" in say("import", "evil.cai.zip", status=2)
+    assert "\x1b" not in say("import", "evil.cai.zip", status=2)
 
 
 def test_judgments_come_back_as_whose_they_were(say: Say, tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""`cai run` and `cai tour` where stages are complete: gone on with, and never taken for another recipe's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline import recipe
+from pipeline.__main__ import main
+from pipeline.events import EventLog
+from pipeline.recipe_command import plan
+from pipeline.replay_command import keep_command
+
+Run = Callable[..., int]
+CHAINS = {"stage": "critique", "constitution": "harmless", "prompts": "red-team"}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def write(**stages: Any) -> None:
+    Path("mine.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
+
+
+def finish(folder: Path, words: list[str]) -> None:
+    """A stage's folder as a whole run leaves it."""
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("{}")
+    with EventLog(folder / "events.jsonl") as log:
+        log.emit("finished", status="done")
+    keep_command(folder, words)
+
+
+@pytest.fixture
+def whole() -> None:
+    """A recipe of two stages, both complete in `out`."""
+    write(chains={**CHAINS, "seed": 1}, sl={"stage": "sft", "chains": "$chains"})
+    for name, words in plan(recipe.load("mine.yaml"), [], Path("out")).items():
+        finish(Path("out", name), words)
+    assert main(["run", "mine.yaml", "--run", "out"]) == 0
+
+
+def test_what_is_complete_is_passed_over(whole: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "mine.yaml", "--run", str(Path("out").absolute())]) == 0
+    assert capsys.readouterr().err.count("is complete") == 2
+
+
+def test_a_stage_of_an_edited_recipe_is_not_taken_for_this_ones(
+    whole: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = Path("out/commands.txt").read_text()
+    write(chains={**CHAINS, "seed": 2}, sl={"stage": "sft", "chains": "$chains", "epochs": 3})
+    assert main(["run", "mine.yaml", "--run", "out"]) == 2
+    told = capsys.readouterr().err
+    assert "out: holds other runs" in told
+    assert "chains: seed: 1 there, 2 now" in told
+    assert "sl: epochs: " in told
+    assert Path("out/commands.txt").read_text() == before
+
+
+def test_a_folder_may_be_moved(whole: None) -> None:
+    Path("out").rename("else where")
+    assert main(["run", "mine.yaml", "--run", "else where"]) == 0
+    write(chains={**CHAINS, "seed": 1}, sl={"stage": "sft", "chains": "other"})
+    assert main(["run", "mine.yaml", "--run", "else where"]) == 2
+
+
+def test_what_is_said_and_is_the_default_is_the_same(whole: None) -> None:
+    write(sl={"stage": "sft", "seed": 0, "chains": "out/chains"})
+    assert main(["run", "mine.yaml", "--run", "out"]) == 0
+
+
+def test_a_kill_before_a_stage_has_kept_its_words(whole: None, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out/sl/command.json").unlink()
+    assert main(["run", "mine.yaml", "--run", "out"]) == 0
+    write(chains={**CHAINS, "seed": 1}, sl={"stage": "sft", "chains": "$chains", "seed": 5})
+    assert main(["run", "mine.yaml", "--run", "out"]) == 2
+    Path("out/commands.txt").unlink()
+    assert main(["run", "mine.yaml", "--run", "out"]) == 2
+    assert "does not say by which command" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("other", [["--seed", "2"], ["--quick"]])
+def test_another_tour_is_refused(other: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    words = plan(recipe.load("tour"), [], Path("t"))["chains"]
+    finish(Path("t/chains"), [*words, "--seed", "1"])
+    assert main(["tour", "--run", "t", "--seed", "1", *other]) == 2
+    assert "chains: " in capsys.readouterr().err
+    assert not Path("t/commands.txt").exists()
+
+
+def test_what_is_shown_is_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    write(sl={"stage": "sft", "chains": "my chains", "model": "a\x1b[2J\ncai rm"})
+    assert main(["run", "mine.yaml", "--run", "out", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert shown == "cai sft --run out/sl --chains 'my chains' --model 'a\ufffd[2J\ufffdcai rm'\n"
