@@ -18,14 +18,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
-from pipeline import bounded, bundled, heads, servers
+from pipeline import bases, bounded, bundled, heads, servers
+from pipeline.bases import CARD as CARD
+from pipeline.bases import Base
 from pipeline.errors import UserError
 from pipeline.servers import ServerModel
 
 Kind = Literal["bundled", "folder", "adapter", "head", "run", "hub"]
 
-CARD = "checkpoint.json"
-"""Beside the weights of a model that was trained here: what it came from."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w.-]+)?")
@@ -45,7 +45,7 @@ class NoSafetensorsError(UserError):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where a model's weights are. `revision` identifies their content."""
+    """Where a model's weights are. `revision` identifies their content; `base` names what an adapter is on."""
 
     name: str
     kind: Kind
@@ -55,6 +55,12 @@ class ModelFiles:
     head: Path | None = None
     note: str = ""
     torch: bool = False
+    base: str = ""
+
+    @property
+    def lasting(self) -> str:
+        """A name that means this model wherever one stands: of a folder or a run, its whole path."""
+        return self.name if self.kind in ("bundled", "hub") else os.path.abspath(Path(self.name).expanduser())
 
     @property
     def own(self) -> Path:
@@ -163,30 +169,59 @@ def _adapter(name: str, folder: Path, download: bool) -> ModelFiles:
     # By its exact name: beside any other file PEFT would go on to unpickle adapter_model.bin.
     _require_safetensors(name, folder, "adapter_model.safetensors")
     below = _base(name, folder / "adapter_config.json", download)
-    return ModelFiles(name, "adapter", below.folder, f"{below.revision}+{fingerprint(folder)}", folder)
+    revision = f"{below.revision}+{fingerprint(folder)}"
+    return ModelFiles(name, "adapter", below.folder, revision, folder, base=below.lasting)
 
 
 def _head(name: str, folder: Path, download: bool) -> ModelFiles:
     _require_safetensors(name, folder, heads.WEIGHTS)
     below = _base(name, folder / heads.SHAPE, download)
-    return ModelFiles(name, "head", below.folder, f"{below.revision}+{fingerprint(folder)}", head=folder)
+    revision = f"{below.revision}+{fingerprint(folder)}"
+    return ModelFiles(name, "head", below.folder, revision, head=folder, base=below.lasting)
 
 
 def _base(name: str, config: Path, download: bool) -> ModelFiles:
-    """What an adapter or a head stands on, by its config."""
+    """What an adapter or a head stands on, by its config and, where there is one, its card."""
     try:
-        base = bounded.json_of(config)["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError) as error:
-        message = f"{name}: {config.name} does not name its base model (`base_model_name_or_path`)"
-        raise UserError(message) from error
-    if not isinstance(base, str):
-        raise UserError(f"{name}: the base model {base!r} in {config.name} is not a model name")
+        base = bases.read(config)
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
     try:
-        return _resolve(base.strip(), download, adapted=True)
+        return _standing(base, config, download)
     except NotHereError as error:
         raise NotHereError(f"{name}: its base is missing: {error}", error.repository) from error
     except UserError as error:
         raise UserError(f"{name}: its base can't be used: {error}") from error
+
+
+def _standing(base: Base, config: Path, download: bool) -> ModelFiles:
+    """The base, of the revision that its card knows: on other weights an adapter says something else."""
+    refusal = ""
+    if base.name not in bundled.NAMES:
+        for place in base.places(config.parent):
+            try:
+                found = _resolve(os.path.abspath(place), download, adapted=True)
+                _require_revision(found, base)
+            except UserError as error:
+                refusal = refusal or str(error)
+            else:
+                return found
+        if base.local:
+            where = f"put it there or beside its run, or write where it is into {config}"
+            raise UserError(refusal or f"{base.name}: no such folder: {where}")
+        if refusal and not base.of_hub:
+            raise UserError(refusal)
+    found = replace(_resolve(base.pinned, download, adapted=True), name=base.name)
+    _require_revision(found, base)
+    return found
+
+
+def _require_revision(found: ModelFiles, base: Base) -> None:
+    if base.revision not in ("", found.revision):
+        raise UserError(
+            f"{found.name}: is another model than the one that this was trained on (revision "
+            f"{found.revision}, and it was {base.revision}): bring that one back to this place"
+        )
 
 
 def _require_safetensors(name: str, folder: Path, pattern: str) -> None:

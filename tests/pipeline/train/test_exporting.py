@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import models
 from pipeline.__main__ import main
 from pipeline.train import figures, model_card
 
@@ -30,7 +31,7 @@ def adapted(tiny_model: Path, tmp_path: Path) -> Path:
     get_peft_model(model, shape).save_pretrained(folder)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
     (folder / "training_args.bin").write_bytes(b"a pickle")
-    written(folder, base=str(tiny_model))
+    written(folder, base=str(tiny_model), base_revision=models.fingerprint(tiny_model))
     (folder.parent / "config.yaml").write_text("stage: sft\n")
     return folder.parent
 
