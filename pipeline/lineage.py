@@ -189,7 +189,7 @@ class _Walk:
 
     def _model(self, target: str, kind: Kind, name: object, revision: object, at: Path) -> None:
         """A model that a card names: a trained one, which is followed, or one that training began from."""
-        hub = isinstance(revision, str) and COMMIT.fullmatch(revision)
+        hub = isinstance(revision, str) and COMMIT.fullmatch(revision.rpartition("+")[2])
         found = None if hub or name == "bundled" else self._find(name, at)
         if found and _card(found) is not None:
             self._edge(self.begin("checkpoint" if kind == "base" else kind, found), target)

@@ -297,7 +297,8 @@ def _hub(name: str, download: bool, adapted: bool) -> ModelFiles:
                 listed = list_repo_files(repository, revision=revision or None)
                 _refuse_pickles(name, [file for file in listed if "/" not in file])
         raise
-    return replace(found, kind="hub", revision=Path(folder).name)
+    below, adapter, _ = found.revision.rpartition("+")  # of an adapter, what it stands on counts too
+    return replace(found, kind="hub", revision=f"{below}{adapter}{Path(folder).name}")
 
 
 def downloaded(repository: str) -> int:
