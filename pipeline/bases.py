@@ -17,7 +17,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Base:
-    """A base as a config names it. `revision` is what the card beside says of it, empty where that is none."""
+    """A base as a config names it. `revision` is what the card beside it says; empty where that is nothing."""
 
     name: str
     revision: str
@@ -37,7 +37,7 @@ class Base:
         return f"{self.name.partition('@')[0]}@{self.revision}" if self.of_hub else self.name
 
     def places(self, folder: Path) -> list[Path]:
-        """Where it may lie: as named, and beside the run of the `folder` that names it, as runs move together."""
+        """Where it may lie: as named, and beside the run of the `folder` that names it."""
         path = Path(self.name).expanduser()
         places = [path, run_of(folder).parent / path.name] if self.local else [path]
         return [place for place in places if self.name and place.is_dir()]

@@ -45,7 +45,7 @@ class NoSafetensorsError(UserError):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where a model's weights are. `revision` identifies their content; `base` names what an adapter is on."""
+    """Where a model's weights are. `revision` identifies their content, `base` is what an adapter is on."""
 
     name: str
     kind: Kind
