@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline import bounded
+from pipeline import bounded, bundled
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.models import ModelFiles
 
 CARD = "checkpoint.json"
 """Beside the weights of a model that was trained here: what it came from."""
@@ -17,7 +23,7 @@ COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True)
 class Base:
-    """A base as a config names it. `revision` is what the card beside it says; empty where that is nothing."""
+    """A base as a config names it. `revision` is what the card beside it says, or empty."""
 
     name: str
     revision: str
@@ -54,11 +60,40 @@ def read(config: Path) -> Base:
     return Base(name.strip(), _revision(config.with_name(CARD), name))
 
 
+def find(base: Base, config: Path, resolve: Callable[[str], ModelFiles]) -> ModelFiles:
+    """The base that a config names, of the revision that its card knows; `resolve` finds a model by name.
+
+    Raises UserError where it isn't there: on other weights an adapter says something else.
+    """
+    refusal = ""
+    if base.name not in bundled.NAMES:
+        for place in base.places(config.parent):
+            try:
+                return _checked(resolve(os.path.abspath(place)), base)
+            except UserError as error:
+                refusal = refusal or str(error)
+        if base.local:
+            where = f"put it there or beside its run, or write where it is into {config}"
+            raise UserError(refusal or f"{base.name}: no such folder: {where}")
+        if refusal and not base.of_hub:
+            raise UserError(refusal)
+    return _checked(replace(resolve(base.pinned), name=base.name), base)
+
+
 def run_of(folder: Path) -> Path:
     """The run's folder that a checkpoint or snapshot lies in; its own where it lies in none."""
     if folder.name == "checkpoint":
         return folder.parent
     return folder.parent.parent if folder.parent.name == "snapshots" else folder
+
+
+def _checked(found: ModelFiles, base: Base) -> ModelFiles:
+    if base.revision not in ("", found.revision):
+        raise UserError(
+            f"{found.name}: is another model than the one that this was trained on (revision "
+            f"{found.revision}, and it was {base.revision}): bring that one back to this place"
+        )
+    return found
 
 
 def _revision(card: Path, name: str) -> str:

@@ -20,7 +20,6 @@ from typing import Literal
 
 from pipeline import bases, bounded, bundled, heads, servers
 from pipeline.bases import CARD as CARD
-from pipeline.bases import Base
 from pipeline.errors import UserError
 from pipeline.servers import ServerModel
 
@@ -28,6 +27,7 @@ Kind = Literal["bundled", "folder", "adapter", "head", "run", "hub"]
 
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
+_GET = "`cai models get {}` downloads it"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w.-]+)?")
 
 
@@ -187,41 +187,11 @@ def _base(name: str, config: Path, download: bool) -> ModelFiles:
     except ValueError as error:
         raise UserError(f"{name}: {error}") from error
     try:
-        return _standing(base, config, download)
+        return bases.find(base, config, lambda place: _resolve(place, download, adapted=True))
     except NotHereError as error:
         raise NotHereError(f"{name}: its base is missing: {error}", error.repository) from error
     except UserError as error:
         raise UserError(f"{name}: its base can't be used: {error}") from error
-
-
-def _standing(base: Base, config: Path, download: bool) -> ModelFiles:
-    """The base, of the revision that its card knows: on other weights an adapter says something else."""
-    refusal = ""
-    if base.name not in bundled.NAMES:
-        for place in base.places(config.parent):
-            try:
-                found = _resolve(os.path.abspath(place), download, adapted=True)
-                _require_revision(found, base)
-            except UserError as error:
-                refusal = refusal or str(error)
-            else:
-                return found
-        if base.local:
-            where = f"put it there or beside its run, or write where it is into {config}"
-            raise UserError(refusal or f"{base.name}: no such folder: {where}")
-        if refusal and not base.of_hub:
-            raise UserError(refusal)
-    found = replace(_resolve(base.pinned, download, adapted=True), name=base.name)
-    _require_revision(found, base)
-    return found
-
-
-def _require_revision(found: ModelFiles, base: Base) -> None:
-    if base.revision not in ("", found.revision):
-        raise UserError(
-            f"{found.name}: is another model than the one that this was trained on (revision "
-            f"{found.revision}, and it was {base.revision}): bring that one back to this place"
-        )
 
 
 def _require_safetensors(name: str, folder: Path, pattern: str) -> None:
@@ -283,12 +253,13 @@ def _hub(name: str, download: bool, adapted: bool) -> ModelFiles:
         raise UserError(f"{name}: the hub has {repository}, but no revision {revision} of it") from error
     except (LocalEntryNotFoundError, *unreachable) as error:
         if not download:
-            message = f"{name}: not on this machine yet: `cai models get {name}` downloads it"
-            raise NotHereError(message, repository) from error
+            raise NotHereError(f"{name}: not on this machine yet: {_GET.format(name)}", repository) from error
         raise UserError(
             f"{name}: no folder of this name here, not in the hub's local cache, and the hub can't be "
             "reached. Use `bundled`, name a local folder, or try again with a network (HF_HUB_OFFLINE unset)."
         ) from error
+    if not download and _partial(Path(folder)):
+        raise NotHereError(f"{name}: only a part is on this machine: {_GET.format(name)}", repository)
     try:
         found = _weights(name, Path(folder), download, adapted)
     except NoSafetensorsError:
@@ -299,6 +270,17 @@ def _hub(name: str, download: bool, adapted: bool) -> ModelFiles:
         raise
     below, adapter, _ = found.revision.rpartition("+")  # of an adapter, what it stands on counts too
     return replace(found, kind="hub", revision=f"{below}{adapter}{Path(folder).name}")
+
+
+def _partial(folder: Path) -> bool:
+    """Whether the hub's cache lacks a model's config or some of its weights."""
+    weights = {path.name for path in folder.glob("*.safetensors") if path.is_file()}
+    named: set[str] = set()
+    for index in folder.glob("*.safetensors.index.json"):
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # is refused later
+            named |= set(bounded.json_of(index)["weight_map"].values())
+    configs = ("config.json", "adapter_config.json", heads.SHAPE)
+    return not weights or not named <= weights or not any((folder / one).is_file() for one in configs)
 
 
 def downloaded(repository: str) -> int:
