@@ -30,6 +30,11 @@ from pipeline.training_configs import Direct, Preferring, Reinforcing, Training
 BASE = 0.9e9
 """Bytes that Python with torch, transformers, TRL and its data take before a model is there: measured."""
 
+LONGEST_HEADER = 100_000_000
+"""Bytes of a safetensors file's header: no file has more."""
+LARGEST = 1 << 50
+"""Beyond any size of a model's."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -99,16 +104,22 @@ class Estimate:
 def shape(files: ModelFiles) -> Shape:
     """The sizes of a model on this machine. Raises OSError, ValueError and KeyError for no transformer."""
     config = bounded.json_of(files.folder / "config.json")
-    hidden, heads = config["hidden_size"], config["num_attention_heads"]
-    head = config.get("head_dim") or hidden // heads
-    return Shape(
-        config["num_hidden_layers"],
-        hidden,
-        config.get("intermediate_size") or 4 * hidden,
-        head * (config.get("num_key_value_heads") or heads),
-        config["vocab_size"],
-        sum(map(parameters, files.folder.glob("*.safetensors"))),
-    )
+    try:
+        hidden, heads = config["hidden_size"], config["num_attention_heads"]
+        head = config.get("head_dim") or hidden // heads
+        sizes = (
+            config["num_hidden_layers"],
+            hidden,
+            config.get("intermediate_size") or 4 * hidden,
+            head * (config.get("num_key_value_heads") or heads),
+            config["vocab_size"],
+            sum(map(parameters, files.folder.glob("*.safetensors"))),
+        )
+    except (TypeError, AttributeError, ZeroDivisionError) as error:
+        raise ValueError(f"its config.json is no transformer's: {error}") from error
+    if not all(isinstance(size, int) and 0 < size < LARGEST for size in sizes):
+        raise ValueError("its files hold sizes that are none")
+    return Shape(*sizes)
 
 
 def foresee(
@@ -136,16 +147,30 @@ def foresee(
 def memory() -> tuple[float, bool]:
     """Bytes that are free where training runs, and whether that is a CUDA GPU: the freest one."""
     if not version("torch").endswith("+cpu"):
-        allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
         with suppress(ValueError):
-            free = [
-                float(mib)
-                for gpu, mib in gpus.asked(("index", "memory.free"))
-                if allowed is None or gpu in allowed.split(",")
-            ]
+            free = _free(os.environ.get("CUDA_VISIBLE_DEVICES"))
             if free:
-                return max(free) * 2**20, True
+                return free * 2**20, True
     return float(psutil.virtual_memory().available), False
+
+
+def _free(allowed: str | None) -> float:
+    """MiB that are free on the freest GPU that CUDA_VISIBLE_DEVICES allows; 0 where it allows none.
+
+    It names indices and UUIDs, or their beginnings. Where one is no whole GPU's (MIG), it may lie on any:
+    then the least free GPU counts.
+    """
+    gpu = [(index, uuid, float(mib)) for index, uuid, mib in gpus.asked(("index", "uuid", "memory.free"))]
+    if allowed is None:
+        return max((mib for _, _, mib in gpu), default=0.0)
+    names = [name.strip() for name in allowed.split(",")]
+    names = [name for name in names if name not in ("", "-1", "NoDevFiles")]
+    free = [
+        mib
+        for index, uuid, mib in gpu
+        if any(n == index or (n[0] == "G" and uuid.startswith(n)) for n in names)
+    ]
+    return max(free) if free else min((mib for _, _, mib in gpu if names), default=0.0)
 
 
 ENOUGH = 4
@@ -251,20 +276,14 @@ def lengths(texts: Iterable[str], longest: int) -> list[float]:
 
 
 def parameters(path: Path) -> int:
-    """The numbers in a safetensors file, from its header."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        if length > 100_000_000:
-            raise ValueError(f"{path}: no safetensors file")
-        header: dict[str, Any] = json.loads(file.read(length))
-    total = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            numbers = 1
-            for size in tensor["shape"]:
-                numbers *= size
-            total += numbers
-    return total
+    """The numbers in a safetensors file, from its header. Raises OSError, and ValueError for a broken one."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header: dict[str, Any] = json.loads(file.read(min(length, LONGEST_HEADER)))
+        return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+    except (struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: no safetensors file") from error
 
 
 def _duration(seconds: float) -> str:

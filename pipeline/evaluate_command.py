@@ -17,6 +17,7 @@ from pipeline.errors import UserError
 from pipeline.evaluate import ANSWERS, MATCHUPS, PEOPLE, Playing, Tournament
 from pipeline.growing import Growing, Row, Work, grow, say
 from pipeline.matchups import WAITING
+from pipeline.preference_model import require_whole
 from pipeline.records import Axis, Constitution, as_json
 from pipeline.rundir import RunDir
 from pipeline.servers import ServerModel
@@ -123,16 +124,22 @@ def _constitution(args: argparse.Namespace, settings: Evaluating) -> Constitutio
 
 
 def is_preference_model(name: str) -> bool:
-    """Whether a model scores, and does not write. Raises UserError where there is no such model."""
+    """Whether a model scores, and does not write.
+
+    Raises UserError where there is no such model, and for an adapter on one that scores.
+    """
     files = models.resolve(name)
     if isinstance(files, ServerModel) or files.head:
         return False
     try:
         config = bounded.json_of(files.folder / "config.json")
         kinds = config.get("architectures") or []
-        return any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
+        found = any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
     except (OSError, ValueError, AttributeError, TypeError):
         return False
+    if found:
+        require_whole(name, files)
+    return found
 
 
 def _play(

@@ -69,6 +69,11 @@ def _push(folder: Path, repository: str, token: str) -> None:
     try:
         hub = HfApi(token=token)
         hub.create_repo(repository, private=True, exist_ok=True)
+        if not hub.model_info(repository).private:  # it was there before, and stayed as it was
+            raise UserError(
+                f"{repository}: is public on the hub, and --push uploads to private repositories alone: make "
+                f"it private in its settings, or push to another; {folder} holds what was to be uploaded"
+            )
         hub.upload_folder(repo_id=repository, folder_path=folder, commit_message="Exported by CAI Studio")
     except (HfHubHTTPError, OfflineModeIsEnabled, HTTPError, OSError, ValueError) as error:
         said = str(error).replace(token, "…")

@@ -7,7 +7,6 @@ text, and a run that can't be found is a node marked missing. Headless: `cai lin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any, Literal
 
 from pipeline import bundled
 from pipeline import constitution as constitutions
+from pipeline.bases import COMMIT
+from pipeline.bases import run_of as run_of
 from pipeline.errors import UserError
 from pipeline.models import CARD, bare
 from pipeline.rundir import load_yaml
@@ -28,8 +29,6 @@ LARGEST = 2_000_000
 LONGEST = 200
 """Characters of a card's text that are kept."""
 OTHER_FILES = ("demonstrations", "helpful")
-COMMIT = re.compile(r"[0-9a-f]{40}")
-"""How the hub names a revision; a folder's is shorter."""
 
 
 @dataclass(frozen=True)
@@ -99,13 +98,6 @@ def outline(lineage: Lineage) -> Iterator[tuple[int, Node, bool]]:
         if node.id not in seen:
             seen.add(node.id)
             todo += [(depth + 1, below) for below in reversed(into)]
-
-
-def run_of(folder: Path) -> Path:
-    """The run's folder that a checkpoint or snapshot lies in; its own where it lies in none."""
-    if folder.name == "checkpoint":
-        return folder.parent
-    return folder.parent.parent if folder.parent.name == "snapshots" else folder
 
 
 @dataclass
@@ -197,7 +189,7 @@ class _Walk:
 
     def _model(self, target: str, kind: Kind, name: object, revision: object, at: Path) -> None:
         """A model that a card names: a trained one, which is followed, or one that training began from."""
-        hub = isinstance(revision, str) and COMMIT.fullmatch(revision)
+        hub = isinstance(revision, str) and COMMIT.fullmatch(revision.rpartition("+")[2])
         found = None if hub or name == "bundled" else self._find(name, at)
         if found and _card(found) is not None:
             self._edge(self.begin("checkpoint" if kind == "base" else kind, found), target)

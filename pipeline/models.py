@@ -18,16 +18,16 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
-from pipeline import bounded, bundled, heads, servers
+from pipeline import bases, bounded, bundled, heads, servers
+from pipeline.bases import CARD as CARD
 from pipeline.errors import UserError
 from pipeline.servers import ServerModel
 
 Kind = Literal["bundled", "folder", "adapter", "head", "run", "hub"]
 
-CARD = "checkpoint.json"
-"""Beside the weights of a model that was trained here: what it came from."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.model", "*.txt"]
+_GET = "`cai models get {}` downloads it"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?(@[\w.-]+)?")
 
 
@@ -45,7 +45,7 @@ class NoSafetensorsError(UserError):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where a model's weights are. `revision` identifies their content."""
+    """Where a model's weights are. `revision` identifies their content, `base` is what an adapter is on."""
 
     name: str
     kind: Kind
@@ -55,6 +55,12 @@ class ModelFiles:
     head: Path | None = None
     note: str = ""
     torch: bool = False
+    base: str = ""
+
+    @property
+    def lasting(self) -> str:
+        """A name that means this model wherever one stands: of a folder or a run, its whole path."""
+        return self.name if self.kind in ("bundled", "hub") else os.path.abspath(Path(self.name).expanduser())
 
     @property
     def own(self) -> Path:
@@ -163,26 +169,25 @@ def _adapter(name: str, folder: Path, download: bool) -> ModelFiles:
     # By its exact name: beside any other file PEFT would go on to unpickle adapter_model.bin.
     _require_safetensors(name, folder, "adapter_model.safetensors")
     below = _base(name, folder / "adapter_config.json", download)
-    return ModelFiles(name, "adapter", below.folder, f"{below.revision}+{fingerprint(folder)}", folder)
+    revision = f"{below.revision}+{fingerprint(folder)}"
+    return ModelFiles(name, "adapter", below.folder, revision, folder, base=below.lasting)
 
 
 def _head(name: str, folder: Path, download: bool) -> ModelFiles:
     _require_safetensors(name, folder, heads.WEIGHTS)
     below = _base(name, folder / heads.SHAPE, download)
-    return ModelFiles(name, "head", below.folder, f"{below.revision}+{fingerprint(folder)}", head=folder)
+    revision = f"{below.revision}+{fingerprint(folder)}"
+    return ModelFiles(name, "head", below.folder, revision, head=folder, base=below.lasting)
 
 
 def _base(name: str, config: Path, download: bool) -> ModelFiles:
-    """What an adapter or a head stands on, by its config."""
+    """What an adapter or a head stands on, by its config and, where there is one, its card."""
     try:
-        base = bounded.json_of(config)["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError) as error:
-        message = f"{name}: {config.name} does not name its base model (`base_model_name_or_path`)"
-        raise UserError(message) from error
-    if not isinstance(base, str):
-        raise UserError(f"{name}: the base model {base!r} in {config.name} is not a model name")
+        base = bases.read(config)
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
     try:
-        return _resolve(base.strip(), download, adapted=True)
+        return bases.find(base, config, lambda place: _resolve(place, download, adapted=True))
     except NotHereError as error:
         raise NotHereError(f"{name}: its base is missing: {error}", error.repository) from error
     except UserError as error:
@@ -248,12 +253,13 @@ def _hub(name: str, download: bool, adapted: bool) -> ModelFiles:
         raise UserError(f"{name}: the hub has {repository}, but no revision {revision} of it") from error
     except (LocalEntryNotFoundError, *unreachable) as error:
         if not download:
-            message = f"{name}: not on this machine yet: `cai models get {name}` downloads it"
-            raise NotHereError(message, repository) from error
+            raise NotHereError(f"{name}: not on this machine yet: {_GET.format(name)}", repository) from error
         raise UserError(
             f"{name}: no folder of this name here, not in the hub's local cache, and the hub can't be "
             "reached. Use `bundled`, name a local folder, or try again with a network (HF_HUB_OFFLINE unset)."
         ) from error
+    if not download and _partial(Path(folder)):
+        raise NotHereError(f"{name}: only a part is on this machine: {_GET.format(name)}", repository)
     try:
         found = _weights(name, Path(folder), download, adapted)
     except NoSafetensorsError:
@@ -262,7 +268,19 @@ def _hub(name: str, download: bool, adapted: bool) -> ModelFiles:
                 listed = list_repo_files(repository, revision=revision or None)
                 _refuse_pickles(name, [file for file in listed if "/" not in file])
         raise
-    return replace(found, kind="hub", revision=Path(folder).name)
+    below, adapter, _ = found.revision.rpartition("+")  # of an adapter, what it stands on counts too
+    return replace(found, kind="hub", revision=f"{below}{adapter}{Path(folder).name}")
+
+
+def _partial(folder: Path) -> bool:
+    """Whether the hub's cache lacks a model's config or some of its weights."""
+    weights = {path.name for path in folder.glob("*.safetensors") if path.is_file()}
+    named: set[str] = set()
+    for index in folder.glob("*.safetensors.index.json"):
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):  # is refused later
+            named |= set(bounded.json_of(index)["weight_map"].values())
+    configs = ("config.json", "adapter_config.json", heads.SHAPE)
+    return not weights or not named <= weights or not any((folder / one).is_file() for one in configs)
 
 
 def downloaded(repository: str) -> int:

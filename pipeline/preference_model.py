@@ -36,6 +36,7 @@ class PreferenceModel:
                 f"{name}: reads a principle before an answer, and so labels pairs and is no preference "
                 "model: train one with `cai pm`, without --under"
             )
+        require_whole(name, self.files)
         device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             with heads.unreported():
@@ -83,6 +84,15 @@ class PreferenceModel:
     def _fitted(self, ids: list[int], start: int) -> Row:
         over = max(0, len(ids) - self.limit)
         return ids[over:], max(0, start - over)
+
+
+def require_whole(name: str, files: models.ModelFiles) -> None:
+    """Raise UserError for an adapter: its base's scores would go by its name."""
+    if files.adapter:
+        raise EngineError(
+            f"{name}: an adapter, and a preference model must be whole: merge it into its base first (PEFT's "
+            "merge_and_unload) and name what that makes, or train one with `cai pm`"
+        )
 
 
 def averaged(model: Any, rows: Sequence[Row]) -> Any:

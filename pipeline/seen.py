@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,8 +164,10 @@ def _written(seen: Seen, node: Node) -> None:
 
 def _find(title: str, beside: Path) -> Path | None:
     """A file that a card names: as it stands, or of that name beside the run."""
-    places = (Path(title).expanduser(), beside.parent / Path(title).name)
-    return next((place for place in places if place.exists()), None)
+    with suppress(OSError, ValueError, RuntimeError):  # no such home, a NUL, a name too long
+        places = (Path(title).expanduser(), beside.parent / Path(title).name)
+        return next((place for place in places if place.exists()), None)
+    return None
 
 
 def _take(seen: Seen, path: Path, read: Callable[[Path], Iterator[tuple[Key, str]]]) -> None:

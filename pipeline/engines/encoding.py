@@ -6,7 +6,7 @@ No text of a message can make a special token, and so forge a turn.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jinja2 import TemplateError
@@ -14,12 +14,17 @@ from jinja2 import TemplateError
 from pipeline.engines import Context, EngineError, Form, TooLong
 from pipeline.records import well_formed
 
+ANCHORS = ("\n", "=")
+"""What a piece of text is read behind, in turn, where the tokenizer would else begin it with a space."""
+
 
 class Encoder:
     """A model's tokenizer, and its chat template where it has one. `name` stands for it in messages."""
 
     def __init__(self, tokenizer: Any, name: str) -> None:
         self.tokenizer, self.name = tokenizer, name
+        self._anchors = [anchor for anchor in ANCHORS if self._hides_a_space(anchor)]
+        self._reopening = self._spaced_after() if self._anchors else frozenset[int]()
 
     @property
     def form(self) -> Form:
@@ -50,8 +55,9 @@ class Encoder:
                 raise EngineError(f"{self.name}: its chat template drops a {message.role} turn")
         ids = self._special(first)
         for i, after in zip(shown, rest[1::2], strict=True):
-            ids += self.tokens(context.messages[i].content) + self._special(after)
-        return ids + self.tokens(context.prefill)
+            ids += self.after(ids, context.messages[i].content)
+            ids += self._behind(ids, after, self._special)
+        return ids + self.after(ids, context.prefill)
 
     def tokens(self, text: str) -> list[int]:
         """The tokens of a text, none of them special."""
@@ -60,6 +66,10 @@ class Encoder:
         )["input_ids"]
         return ids
 
+    def after(self, before: list[int], text: str) -> list[int]:
+        """The tokens of a text that goes on after these tokens, none of its own special."""
+        return self._behind(before, text, self.tokens)
+
     def scored(
         self, contexts: Sequence[Context], continuations: Sequence[str], limit: int
     ) -> list[tuple[list[int], list[int]]]:
@@ -67,9 +77,9 @@ class Encoder:
 
         Raises EngineError for a continuation of no tokens, TooLong for more of both than `limit`.
         """
+        befores = [self.encode(context) for context in contexts]
         pairs = [
-            (self.encode(context), self.tokens(text))
-            for context, text in zip(contexts, continuations, strict=True)
+            (before, self.after(before, text)) for before, text in zip(befores, continuations, strict=True)
         ]
         for i, (before, after) in enumerate(pairs):
             if not after:
@@ -84,6 +94,31 @@ class Encoder:
     def _special(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+    def _behind(self, before: list[int], text: str, read: Callable[[str], list[int]]) -> list[int]:
+        """What `read` makes of a text, without the space that some tokenizers put before all they read."""
+        for anchor in [] if self._begins_anew(before) else self._anchors:
+            own, whole = read(anchor), read(anchor + text)
+            if whole[: len(own)] == own:  # else the two have grown together
+                return whole[len(own) :]
+        return read(text)
+
+    def _begins_anew(self, before: list[int]) -> bool:
+        """Whether the tokenizer would begin with its space after these tokens, if it read all at once."""
+        if not self._anchors:
+            return True
+        return not before or before[-1] in self._reopening or before == self._beginning()
+
+    def _hides_a_space(self, anchor: str) -> bool:
+        """Whether a text has other tokens behind this one than alone."""
+        own, whole = self.tokens(anchor), self.tokens(f"{anchor}a")
+        return bool(own) and whole[: len(own)] == own and whole[len(own) :] != self.tokens("a")
+
+    def _spaced_after(self) -> frozenset[int]:
+        """The special tokens, where the tokenizer puts its space after each of them too."""
+        special = next(iter(self.tokenizer.all_special_tokens), "")
+        again = self._special(f"{special}a")[-len(self.tokens("a")) :] == self.tokens("a")
+        return frozenset([*self.tokenizer.get_added_vocab().values()] if special and again else [])
 
 
 def room(config: Any) -> int:

@@ -76,7 +76,7 @@ def said(encoder: Encoder, asked: Context, answer: str, ends: bool = True) -> Ro
     """The tokens of what is asked, the answer and, if it `ends`, the turn's end; and how many are the
     question's."""
     before = encoder.encode(asked)
-    written = encoder.tokens(answer if encoder.form == "chat" else f" {answer.strip()}")
+    written = encoder.after(before, answer if encoder.form == "chat" else f" {answer.strip()}")
     return [*before, *written, *[encoder.tokenizer.eos_token_id] * ends], len(before)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
-from pipeline import heads, lineage, models
+from pipeline import bounded, heads, lineage, models
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.models import CARD
@@ -20,6 +20,8 @@ from pipeline.train.saving import read_card
 
 TAKEN = (".safetensors", ".json", ".jinja", ".model", ".txt")
 """What a model's folder may hold, by the end of the name. No pickle is passed on."""
+PATHS = ("_path", "_file")
+"""Ends of the names in a config whose values may be paths."""
 
 
 Tell = Callable[[str], None]
@@ -47,8 +49,11 @@ def export(checkpoint: Path, to: Path, merged: bool, portable: bool = False, tel
             _merge(str(checkpoint), folder, tell)
         else:
             _copy(source, folder, tell)
+        if portable:
+            card = _names(card)
+            _shorten_configs(folder)
         kept = {**card, "merged": True} if adapter and merged else card
-        (folder / CARD).write_text(json.dumps(_names(kept) if portable else kept, indent=2) + "\n", "utf-8")
+        (folder / CARD).write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
         readme = model_card.text(card, found, to.name, adapter and not merged)
         (folder / "README.md").write_text(readme, "utf-8")
 
@@ -79,6 +84,8 @@ def _appearing(goal: Path) -> Iterator[Path]:
         os.replace(aside, goal)  # takes an empty folder's place, and no other's
     except OSError as error:
         raise UserError(f"{goal}: can't be written: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(f"{goal}: not written, as a file of the checkpoint is broken: {error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -120,10 +127,22 @@ def _merge(name: str, to: Path, tell: Tell) -> None:
     tokenizer.save_pretrained(to)
 
 
+def _shorten_configs(folder: Path) -> None:
+    """Without the paths of this machine, which libraries write into their configs beside hub ids."""
+    for path in folder.glob("*config.json"):
+        config = bounded.json_of(path)
+        if isinstance(config, dict):
+            kept = {key: _names(value) if key.endswith(PATHS) else value for key, value in config.items()}
+            if kept != config:
+                path.write_text(json.dumps(kept, indent=2) + "\n", "utf-8")
+
+
 def _names(value: Any) -> Any:
     """Plain data with the paths of this machine shortened to their last name."""
     if isinstance(value, Mapping):
         return {key: _names(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_names(item) for item in value]
-    return PurePath(value).name if isinstance(value, str) and value.startswith(("/", "~")) else value
+    if not isinstance(value, str) or not models.bare(value).startswith(("/", "~")):
+        return value
+    return PurePath(models.bare(value)).name

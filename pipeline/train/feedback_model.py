@@ -50,7 +50,7 @@ def require(config: Training) -> None:
 
 def save(model: Any, start: Loaded, to: Path, origin: Origin) -> None:
     """Write the head alone, which stands on the model that it was made from."""
-    heads.write(to, model, start.files.name)
+    heads.write(to, model, start.files.lasting)
     write_card(to, start, model, origin)
 
 

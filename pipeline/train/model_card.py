@@ -35,6 +35,8 @@ KINDS = {
 DEEPEST = 12
 """Levels of the lineage that are written out."""
 
+_PATH = re.compile(r"(^|, )(torch: *)?[/~]")
+"""A path of this machine, as a whole fact or one of a list."""
 _ACTIVE = re.compile(r"([\\`*_{}\[\]<>#|~&!$@:])")
 
 
@@ -147,8 +149,8 @@ def _figures(card: Mapping[str, Any]) -> list[str]:
 
 def _line(depth: int, node: Node, again: bool) -> str:
     # Of a path its name: where it lay is this machine's business.
-    title = PurePath(node.title).name if node.kind == "file" else node.title
-    notes = [f"{name} {value}" for name, value in node.facts if not value.startswith("/")]
+    title = PurePath(node.title).name if node.kind == "file" or _PATH.match(node.title) else node.title
+    notes = [f"{name} {value}" for name, value in node.facts if not _PATH.search(value)]
     notes += ["not found"] if node.missing else []
     told = escaped(", ".join(["as above"] if again else notes))
     item = f"{'  ' * depth}- {KINDS.get(node.kind, node.kind)} **{escaped(title)}**"

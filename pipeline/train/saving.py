@@ -59,7 +59,7 @@ def write_card(to: Path, start: Loaded, model: Any, origin: Origin, trained: int
     """
     card = {
         "method": origin.method,
-        "base": start.files.name,
+        "base": start.files.lasting,
         "base_revision": start.files.revision,
         # RL has a frozen copy of its adapter too, which is not the model's.
         "parameters": sum(
@@ -104,11 +104,8 @@ def _halve(path: Path) -> None:
 
 
 def name_base(to: Path, start: Loaded) -> None:
-    """The base by the name that `cai` knows it by: a path would hold on this machine only."""
+    """The base by the name that `cai` knows it by, from wherever it is asked."""
     path = to / "adapter_config.json"
     config = bounded.json_of(path)
-    base = start.files.name
-    if start.files.adapter:
-        base = bounded.json_of(start.files.adapter / "adapter_config.json")["base_model_name_or_path"]
-    config["base_model_name_or_path"] = base
+    config["base_model_name_or_path"] = start.files.base or start.files.lasting
     write_atomically(path, json.dumps(config, indent=2) + "\n")

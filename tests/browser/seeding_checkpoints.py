@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline import constitution
+from pipeline import constitution, models
 from pipeline.configs import Drawing, Labelling
 from pipeline.records import as_json
 from studio.store import constitutions, runs
@@ -126,6 +126,9 @@ def _adapter(folder: Path, model: Path) -> None:
     made.save_pretrained(folder)
     AutoTokenizer.from_pretrained(model).save_pretrained(folder)
     (folder / "model.safetensors").unlink()
+    card = json.loads((folder / "checkpoint.json").read_text())
+    card["base_revision"] = models.fingerprint(model)
+    (folder / "checkpoint.json").write_text(json.dumps(card))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 from pathlib import Path
 
@@ -62,16 +63,65 @@ def test_on_a_gpu_nothing_is_said_of_time() -> None:
     assert len(found.lines()) == 1
 
 
-def test_the_freest_gpu_that_may_be_used_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("allowed", "free"),
+    [
+        (None, 80000),
+        ("0,1", 70000),
+        ("0, 1", 70000),
+        ("GPU-a1, GPU-b", 70000),
+        ("MIG-a1", 1000),
+        ("", None),
+        ("-1", None),
+        ("NoDevFiles", None),
+    ],
+)
+def test_the_freest_gpu_that_may_be_used_counts(
+    monkeypatch: pytest.MonkeyPatch, allowed: str | None, free: float | None
+) -> None:
     def told(*args: object, **more: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess([], 0, "0, 1000\n1, 70000\n2, 80000\n")
+        lines = "0, GPU-a1, 1000\n1, GPU-b2, 70000\n2, GPU-c3, 80000\n"
+        return subprocess.CompletedProcess([], 0, lines)
 
     monkeypatch.setattr(estimating, "version", lambda package: "2.13.0+cu130")
     monkeypatch.setattr(subprocess, "run", told)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    assert estimating.memory() == (70000 * 2**20, True)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if allowed is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+    if free is None:
+        assert not estimating.memory()[1]
+    else:
+        assert estimating.memory() == (free * 2**20, True)
     monkeypatch.setattr(estimating, "version", lambda package: "2.13.0+cpu")
     assert not estimating.memory()[1]
+
+
+SIZES = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 9}
+HEADER = b'\x16\0\0\0\0\0\0\0{"a": {"shape": [2]}}  '
+
+
+@pytest.mark.parametrize(
+    ("config", "weights"),
+    [
+        (SIZES, b""),
+        (SIZES, b"\x02\0\0\0\0\0\0\0[]"),
+        (SIZES, b'\x08\0\0\0\0\0\0\0{"a": 1}'),
+        ([], HEADER),
+        (SIZES | {"num_attention_heads": 0}, HEADER),
+        (SIZES | {"vocab_size": None}, HEADER),
+        (SIZES | {"hidden_size": "8"}, HEADER),
+        (SIZES | {"num_hidden_layers": 10**400}, HEADER),
+    ],
+)
+def test_of_a_broken_model_nothing_is_foreseen(tmp_path: Path, config: object, weights: bytes) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(SIZES))
+    (tmp_path / "model.safetensors").write_bytes(HEADER)
+    asked = Supervised(model=str(tmp_path))
+    assert "no estimate" not in estimating.foresee(asked, [9.0], 1)[1][0]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    [said] = estimating.foresee(asked, [9.0], 1)[1]
+    assert said.startswith("no estimate of memory and time")
 
 
 @pytest.mark.parametrize(("word", "meant"), [("true", True), ("False", False)])

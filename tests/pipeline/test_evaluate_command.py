@@ -11,7 +11,9 @@ import pytest
 
 from pipeline import evaluate_command
 from pipeline.__main__ import main
+from pipeline.errors import UserError
 from pipeline.matchups import Waiting
+from pipeline.preference_model import PreferenceModel
 from pipeline.records import parse
 
 Command = Callable[..., list[str]]
@@ -119,6 +121,21 @@ def test_a_run_killed_just_before_its_end_loads_no_model_again(
     monkeypatch.setattr(evaluate_command, "_load_scorer", pytest.fail)
     assert main(command()) == 0
     assert len(rows(outputs / "matchups.jsonl")) == 2
+
+
+def test_an_adapter_on_a_preference_model_is_not_taken_for_it(tmp_path: Path) -> None:
+    pm, adapter = tmp_path / "pm", tmp_path / "adapter"
+    for folder, weights, name, config in (
+        (pm, "model", "config.json", {"architectures": ["LlamaForSequenceClassification"]}),
+        (adapter, "adapter_model", "adapter_config.json", {"base_model_name_or_path": str(pm)}),
+    ):
+        folder.mkdir()
+        (folder / name).write_text(json.dumps(config))
+        (folder / f"{weights}.safetensors").write_bytes(b"weights")
+    assert evaluate_command.is_preference_model(str(pm))
+    for load in (evaluate_command.is_preference_model, PreferenceModel):
+        with pytest.raises(UserError, match="must be whole: merge it into its base first"):
+            load(str(adapter))
 
 
 def test_what_is_refused_before_a_model_is_loaded(

@@ -232,6 +232,24 @@ def test_what_is_not_here_is_told_apart(tmp_path: Path, monkeypatch: pytest.Monk
         assert missing.value.repository == "org/base"
 
 
+@pytest.mark.parametrize("lacking", ["config.json", "two.safetensors", "weights"])
+def test_of_a_part_the_rest_is_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    folder = model(tmp_path / "m", "one.safetensors", "two.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}')
+    hub(monkeypatch, str(folder))
+    adapter(tmp_path / "a", "org/m")
+    assert models.resolve("org/m", download=False).revision == "m"
+    for path in [index, *folder.glob("*.safetensors")] if lacking == "weights" else [folder / lacking]:
+        path.unlink()
+    for name in ("org/m", str(tmp_path / "a")):
+        with pytest.raises(models.NotHereError, match=r"only a part .* `cai models get org/m`") as missing:
+            models.resolve(name, download=False)
+        assert missing.value.repository == "org/m"
+
+
 def test_another_file_than_the_bundled_one_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,6 +151,12 @@ def test_what_is_not_here_is_said(run: Make, tmp_path: Path) -> None:
     assert seen.of("bundled").unknown == seen.of("org/name").unknown == []
 
 
+@pytest.mark.parametrize("path", ["~nobody-here/x.jsonl", "a\0b", "x" * 5000])
+def test_a_file_of_no_possible_place_is_not_known(run: Make, path: str) -> None:
+    [why] = seen.of(str(run("sft", {"sources": [{"demonstrations": path}]}))).unknown
+    assert "are not here" in why
+
+
 def judge_of(run: Make, name: str, *ids: str) -> Path:
     made = run(name, {})
     (made / "checkpoint" / "trained_on.json").write_text(json.dumps(ids))

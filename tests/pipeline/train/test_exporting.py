@@ -6,10 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pipeline import models
 from pipeline.__main__ import main
 from pipeline.train import figures, model_card
 
@@ -30,7 +32,7 @@ def adapted(tiny_model: Path, tmp_path: Path) -> Path:
     get_peft_model(model, shape).save_pretrained(folder)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
     (folder / "training_args.bin").write_bytes(b"a pickle")
-    written(folder, base=str(tiny_model))
+    written(folder, base=str(tiny_model), base_revision=models.fingerprint(tiny_model))
     (folder.parent / "config.yaml").write_text("stage: sft\n")
     return folder.parent
 
@@ -158,23 +160,64 @@ def test_a_push_needs_a_token_before_anything_is_written(
     assert main([*words, "no-repository"]) == 2
 
 
-def test_a_push_tells_the_hub_no_path_and_nobody_the_token(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+class Hub:
+    """One that is given no upload."""
+
+    private = True
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    def create_repo(self, name: str, private: bool, exist_ok: bool) -> None:
+        assert (name, private, exist_ok) == ("me/model", True, True)
+
+    def model_info(self, name: str) -> Any:
+        return SimpleNamespace(private=self.private)
+
+    def upload_folder(self, **given: Any) -> None:
+        raise ValueError(f"401 for {self.token}")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
-
-    class Hub:
-        def __init__(self, token: str) -> None:
-            self.token = token
-
-        def create_repo(self, name: str, private: bool, exist_ok: bool) -> None:
-            assert (name, private, exist_ok) == ("me/model", True, True)
-
-        def upload_folder(self, **given: Any) -> None:
-            raise ValueError(f"401 for {self.token}")
 
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+
+
+def test_what_is_pushed_holds_no_path_of_this_machine(hub: None, tmp_path: Path) -> None:
+    source = whole(tmp_path / "home" / "pm")
+    labels = {"labels": "/home/me/labels", "models": ["bundled", "/home/me/sl"], "model": "torch:/home/me/x"}
+    written(source, base="/home/me/runs/full", lineage={"sources": [labels], "pm": "/home/me/runs/pm"})
+    for name, config in (
+        ("adapter_config.json", {"base_model_name_or_path": "/home/me/runs/full", "r": 8}),
+        ("tokenizer_config.json", {"name_or_path": "/home/me/model", "chat_template": "/home", "eos": "~"}),
+        ("config.json", {"_name_or_path": "/home/me/model"}),
+    ):
+        (source / name).write_text(json.dumps(config))
+    to = tmp_path / "out"
+    main(["export", str(source), "--to", str(to), "--push", "me/model"])
+    for path in to.iterdir():
+        assert "/home/me" not in path.read_text().replace("\\", "")
+    assert json.loads((to / "adapter_config.json").read_text()) == {"base_model_name_or_path": "full", "r": 8}
+    tokenizer = {"name_or_path": "model", "chat_template": "/home", "eos": "~"}
+    assert json.loads((to / "tokenizer_config.json").read_text()) == tokenizer
+    assert "| base | full |" in (to / "README.md").read_text()
+
+
+def test_nothing_is_pushed_to_a_repository_that_is_public(
+    hub: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Hub, "private", False)
+    words = ["export", str(whole(tmp_path / "pm")), "--to", str(tmp_path / "out"), "--push", "me/model"]
+    assert main(words) == 2
+    assert "is public on the hub" in capsys.readouterr().err
+
+
+def test_a_push_tells_the_hub_no_path_and_nobody_the_token(
+    hub: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     to = tmp_path / "out"
     assert main(["export", str(whole(tmp_path / "pm")), "--to", str(to), "--push", "me/model"]) == 2
     said = capsys.readouterr()
