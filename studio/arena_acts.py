@@ -43,8 +43,8 @@ def vote(studio: Studio, id: str, vote: Vote, annotator: str) -> None:
 def take_back(studio: Studio, annotator: str, last: str | None = None) -> str:
     """Take back a person's newest vote; returns its battle's id. Raises UserError where there is none.
 
-    `last` is the battle of the vote that was the newest to whoever asks, empty where there was none. Where it is not any more nothing is
-    taken back: a second press must not take the vote before it, too.
+    `last` is the battle of the vote that was the newest to whoever asks, empty where there was none. Where it
+    is not any more nothing is taken back: a second press must not take the vote before it, too.
     """
     with studio.store.tx() as tx:
         newest = battles.last_voted(tx, annotator)
