@@ -42,7 +42,12 @@ class Drawing:
     critiques: bool = knob(True, "write a critique before each revision; without, it is revised at once")
     seed: int = knob(0, "the same seed draws the same principles and texts", low=0, high=2**63 - 1)
     temperature: float = knob(0.7, "0 is greedy; the paper samples at 1", low=0, high=2)
-    top_p: float = knob(1.0, "keep the most likely tokens up to this mass", low=0.01, high=1)
+    top_p: float = knob(
+        0.8,
+        "keep the most likely tokens up to this mass; what is left out makes small models wander",
+        low=0.01,
+        high=1,
+    )
     max_tokens: int = knob(256, "the longest that a step may get, in tokens", low=1, high=8192)
     form: Form | None = knob(None, "chat template, or plain Human/Assistant text; empty: the model's own")
 
