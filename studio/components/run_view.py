@@ -217,7 +217,7 @@ def _why(run: Run) -> str:
     if run.state == "stopping":
         what = "step and saves a checkpoint" if trains(run) else f"token and keeps each complete {noun(run)}"
         return f'<p class="cai-muted">It finishes its {what}…</p>'
-    if run.state == "starting" or (run.state == "running" and run.detail):
+    if run.state == "starting" or (run.state in ("running", "cancelled") and run.detail):
         return f'<p class="cai-muted">{escape(run.detail or "loading the model…")}</p>'
     return ""
 

@@ -163,9 +163,11 @@ def stop_tour(studio: Studio) -> None:
 
 
 def resume_tour(studio: Studio) -> None:
-    """Go on with the stage at which the newest tour ended early."""
+    """Go on with the stage at which the newest tour ended early, and with what was taken from the queue."""
     if (tour := newest(studio)) and tour.at:
-        studio.jobs.resume(tour.at.id)
+        for run in tour.runs[tour.runs.index(tour.at) :]:
+            if run is tour.at or run.state == "cancelled":
+                studio.jobs.resume(run.id)
 
 
 def newest(studio: Studio) -> Queued | None:

@@ -195,7 +195,7 @@ def _run_files(folder: Path, checkpoints: bool) -> Iterator[tuple[str, Path]]:
 
 def safe_part(part: str) -> bool:
     """Whether a part of a path means the same on every system, and nothing but itself."""
-    bad = any(sign in part for sign in '\\/:*?"<>|') or not part.isprintable()
+    bad = not part or any(sign in part for sign in '\\/:*?"<>|') or not part.isprintable()
     return not (bad or part.startswith(".") or part.endswith((".", " ")) or RESERVED.fullmatch(part))
 
 

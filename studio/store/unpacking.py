@@ -24,7 +24,7 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import UserError
-from studio.store import migrate
+from studio.store import foreign_rows, migrate
 from studio.store.archive import CHUNK, FORMAT, MANIFEST, VERSION, Manifest, Member, columns_of, safe_part
 from studio.store.backups import sync
 from studio.store.opening import CONFIG
@@ -162,6 +162,8 @@ def _build(source: zipfile.ZipFile, manifest: Manifest, aside: Path) -> None:
         for table, columns in tables.items():
             _load(con, table, columns, aside / said[table].name, said[table].rows)
         _move_sequences(con)
+        if "runs" in tables:
+            foreign_rows.settle(con)
         con.execute("COMMIT")
         con.execute("CHECKPOINT")
     except (duckdb.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -190,14 +192,14 @@ def _unpack(source: zipfile.ZipFile, member: Member, goal: Path) -> None:
 def _load(con: Any, table: str, columns: dict[str, str], file: Path, said: int | None) -> None:
     count = 0
     with con.appender(table) as rows:
-        for batch in _batches(file, list(columns)):
+        for batch in _batches(file, table, list(columns)):
             rows.append_rows(batch)
             count += len(batch)
     if count != said:
         raise UserError(f"This archive is damaged: {table} has {count:,} rows, not {said}.")
 
 
-def _batches(file: Path, columns: list[str]) -> Iterator[list[list[Any]]]:
+def _batches(file: Path, table: str, columns: list[str]) -> Iterator[list[list[Any]]]:
     batch: list[list[Any]] = []
     size = 0
     with file.open("rb") as lines:
@@ -207,6 +209,10 @@ def _batches(file: Path, columns: list[str]) -> Iterator[list[list[Any]]]:
             row = json.loads(line)
             if not isinstance(row, dict) or list(row) != columns:
                 raise UserError(f"This archive is damaged: {file.name} line {number} is no row of it.")
+            try:
+                foreign_rows.require_sound(table, row)
+            except UserError as error:
+                raise UserError(f"This archive is refused: {file.name} line {number}: {error}.") from error
             batch.append([row[column] for column in columns])
             size += len(line)
             if len(batch) == BATCH or size > LINE:
@@ -222,7 +228,11 @@ def _move_sequences(con: Any) -> None:
         "FROM duckdb_columns() WHERE NOT internal AND starts_with(column_default, 'nextval')"
     ).fetchall()
     for table, column, sequence in used:
-        ((last,),) = con.execute(f'SELECT max("{column}") FROM "{table}"').fetchall()  # noqa: S608 - ours
+        ((last, alike),) = con.execute(
+            f'SELECT max("{column}"), count(*) <> count(DISTINCT "{column}") FROM "{table}"'  # noqa: S608 - ours
+        ).fetchall()
+        if alike:  # of two rows of a number nobody could say which is the newer one
+            raise UserError(f"This archive is damaged: {table}: a number occurs twice.")
         if last is not None and last > 0:
             con.execute("SELECT setval(?, ?)", [sequence, last]).fetchall()
 
