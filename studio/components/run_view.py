@@ -53,7 +53,7 @@ def _item(run: Run, now: Figures, line: Sequence[str], current: bool, page: str)
     return (
         f'<li><a href="{page}?run={exact(run.id)}"{here}>'
         f'<span class="cai-list-prompt">{escape(run.name)}</span><span class="cai-run-line">{chip(run)}'
-        f'<span class="cai-muted">{_facts(run, now, line)}</span></span>{bar}</a></li>'
+        f'<span class="cai-muted">{escape(_facts(run, now, line))}</span></span>{bar}</a></li>'
     )
 
 
@@ -72,7 +72,7 @@ def detail(store: Store, run: Run, folder: Path) -> str:
         cells.append(("tokens", f"{now.tokens:,}"))
     if skipped := len(runs.skipped(store, run.id)):
         cells.append(("left out", f"{skipped:,}"))
-    figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cells)
+    figures = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in cells)
     return (
         f'<section class="cai-run" aria-label="Run"><h2>{escape(run.name)}</h2>'
         f'<div class="cai-run-line">{chip(run)}<span class="cai-muted">{_made(store, run)}</span></div>'
@@ -83,7 +83,7 @@ def detail(store: Store, run: Run, folder: Path) -> str:
 
 def _to_go(now: Figures) -> str:
     if now.part and now.part.get("eta_s") is not None:
-        return f"{duration(now.part['eta_s'])} of {now.part['noun']}"
+        return f"{duration(now.part['eta_s'])} of {isolated(str(now.part['noun']))}"
     return "not known yet" if now.eta is None else duration(now.eta)
 
 

@@ -154,7 +154,7 @@ def _step(known: Mapping[str, Any], stage: str) -> Step:
         raise UserError(f"“{known['step']}” of the recipe “{known['name']}” is in no recipe of this studio")
     if dict(step.options) != known["options"]:
         raise UserError(
-            f"“{step.name}” of the recipe “{known['name']}” is not as this studio has it: start the recipe anew"
+            f"“{step.name}” of the recipe “{known['name']}” is not as this studio has it: start it anew"
         )
     return step
 

@@ -42,7 +42,7 @@ class Followed:
 
 
 def require_sound(table: str, row: Row) -> None:
-    """Raise UserError for what a row holds that the pages could not read, or that leads out of the session."""
+    """Raise UserError for what the pages could not read in a row, or what leads out of the session."""
     for column, check in CHECKS.get(table, {}).items():
         if row[column] is None:
             continue
