@@ -16,6 +16,8 @@ from pipeline import recipe
 from pipeline.configs import Answering, Drawing, Evaluating, Labelling, Measuring, Scoring, as_arguments
 from pipeline.errors import UserError
 from pipeline.recipe import Step
+from pipeline.records import Axis, parse
+from pipeline.row_problems import reason
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio.store.runs import NewRun
 
@@ -71,8 +73,12 @@ class Stage(Generic[C]):
         return f"The {self.noun}s that it had finished are here; Resume goes on with the others"
 
     def settings(self, config: Mapping[str, Any]) -> C:
-        """The settings in a run's config. Raises UserError or TypeError for what is no config."""
-        return self.config(**{f.name: config[f.name] for f in fields(self.config) if f.name in config})
+        """The settings in a run's config. Raises UserError for what is no config."""
+        return _read(self.config, {f.name: config[f.name] for f in fields(self.config) if f.name in config})
+
+    def extras(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The options in a run's config besides the settings. Raises UserError for one that is none."""
+        return {name: _read(EXTRAS[name], config[name], name) for name in self.extra if name in config}
 
 
 CRITIQUE = Stage("critique", Drawing, "chain", "runs", {"--constitution": CONSTITUTION, "--prompts": PROMPTS})
@@ -116,12 +122,33 @@ TRAINING: tuple[Stage[Any], ...] = (SFT, PM, RL, DPO)
 STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL, EVALUATE, SCORE, EVALS, *TRAINING)
 
 
+EXTRAS: Mapping[str, Any] = {
+    "axis": Axis,
+    "models": list[str],
+    "judge": str,
+    "written": list[str],
+    "reserved": bool,
+    "gate": str,
+    "override_gate": str,
+    "pm": str,
+}
+
+
 def of(name: str) -> Stage[Any]:
     """The stage of this name. Raises UserError where the studio knows none."""
     for stage in STAGES:
         if stage.name == name:
             return stage
     raise UserError(f"a run of the stage {name!r}, which this studio does not know")
+
+
+def _read(kind: Any, data: object, name: str = "") -> Any:
+    """What is of this kind in plain data. Raises UserError."""
+    try:
+        return parse(kind, data)
+    except ValueError as error:
+        why = reason(error)
+        raise UserError(f"{name}: {why.removeprefix(': ')}" if name else why) from error
 
 
 def prompts_in(folder: Path) -> Path:
