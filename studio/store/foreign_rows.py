@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from pipeline.chat import Chatting
 from pipeline.errors import UserError
-from pipeline.records import parse
+from pipeline.records import Constitution, Message, Source, parse
 from pipeline.row_problems import reason
+from studio.store import event_rows
 from studio.store.archive import safe_part
 
 Row = Mapping[str, Any]
@@ -41,8 +44,11 @@ class Followed:
     places: dict[str, str]
 
 
-def require_sound(table: str, row: Row) -> None:
-    """Raise UserError for what the pages could not read in a row, or what leads out of the session."""
+def wanted(table: str, row: Row) -> bool:
+    """Whether a row is taken over: an event only as it is where runs are read.
+
+    Raises UserError for what the pages could not read in it, and for what leads out of the session.
+    """
     for column, check in CHECKS.get(table, {}).items():
         if row[column] is None:
             continue
@@ -53,6 +59,7 @@ def require_sound(table: str, row: Row) -> None:
     run = row.get("id") if table == "runs" else row.get("run")
     if run is not None and not (isinstance(run, str) and safe_part(run)):
         raise UserError(f"{str(run)[:80]!r} can't be the id of a run")
+    return table != "run_events" or _event(row)
 
 
 def settle(con: Any) -> None:
@@ -62,6 +69,15 @@ def settle(con: Any) -> None:
     for table in ELSEWHERE:
         con.execute(f"DELETE FROM {table}")  # noqa: S608 - ours
     con.execute(STATES)
+
+
+def _event(row: Row) -> bool:
+    try:
+        data = json.loads(row["data"])
+    except (ValueError, TypeError, RecursionError):
+        return False
+    told = {name: row[name] for name in ("seq", "attempt", "kind", "time")}
+    return isinstance(data, dict) and event_rows.event({**data, **told}) is not None
 
 
 def _config(body: Any) -> None:
@@ -77,5 +93,17 @@ def _object(body: Any) -> None:
         raise ValueError("not an object")
 
 
-CHECKS: Mapping[str, Mapping[str, Callable[[Any], object]]] = {"runs": {"config": _config}}
+MESSAGES = {"messages": partial(parse, tuple[Message, ...])}
+SOURCE = partial(parse, Source)
+CHECKS: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
+    "battles": MESSAGES,
+    "chains": MESSAGES,
+    "constitution_versions": {"body": partial(parse, Constitution)},
+    "drafts": {"body": _object},
+    "matchup_prompts": MESSAGES,
+    "pairs": {**MESSAGES, "source_a": SOURCE, "source_b": SOURCE},
+    "runs": {"config": _config},
+    "turns": {"chatting": partial(parse, Chatting)},
+    "waiting": MESSAGES,
+}
 """By table and column, what reads a row's JSON."""

@@ -192,16 +192,17 @@ def _unpack(source: zipfile.ZipFile, member: Member, goal: Path) -> None:
 def _load(con: Any, table: str, columns: dict[str, str], file: Path, said: int | None) -> None:
     count = 0
     with con.appender(table) as rows:
-        for batch in _batches(file, table, list(columns)):
+        for lines, batch in _batches(file, table, list(columns)):
             rows.append_rows(batch)
-            count += len(batch)
+            count += lines
     if count != said:
         raise UserError(f"This archive is damaged: {table} has {count:,} rows, not {said}.")
 
 
-def _batches(file: Path, table: str, columns: list[str]) -> Iterator[list[list[Any]]]:
+def _batches(file: Path, table: str, columns: list[str]) -> Iterator[tuple[int, list[list[Any]]]]:
+    """How many lines, and the rows of them that are taken over."""
     batch: list[list[Any]] = []
-    size = 0
+    size = count = 0
     with file.open("rb") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(LINE + 1), b""), 1):
             if len(line) > LINE:
@@ -210,15 +211,16 @@ def _batches(file: Path, table: str, columns: list[str]) -> Iterator[list[list[A
             if not isinstance(row, dict) or list(row) != columns:
                 raise UserError(f"This archive is damaged: {file.name} line {number} is no row of it.")
             try:
-                foreign_rows.require_sound(table, row)
+                if foreign_rows.wanted(table, row):
+                    batch.append([row[column] for column in columns])
             except UserError as error:
                 raise UserError(f"This archive is refused: {file.name} line {number}: {error}.") from error
-            batch.append([row[column] for column in columns])
             size += len(line)
-            if len(batch) == BATCH or size > LINE:
-                yield batch
-                batch, size = [], 0
-    yield batch
+            count += 1
+            if count == BATCH or size > LINE:
+                yield count, batch
+                batch, size, count = [], 0, 0
+    yield count, batch
 
 
 def _move_sequences(con: Any) -> None:

@@ -180,3 +180,43 @@ def test_a_config_that_is_none_is_refused(theirs: Store, home: Path, config: str
     with theirs.tx() as tx:
         tx.query("UPDATE runs SET config = ?", [config])
     refused(theirs, home, r"runs\.jsonl line 1: config")
+
+
+def fill(store: Store, table: str, **given: Any) -> None:
+    """A row of a table with these values, and something in each other column that may not be empty."""
+    columns = store.query(
+        "SELECT column_name, data_type FROM duckdb_columns() "
+        "WHERE table_name = ? AND NOT is_nullable AND column_default IS NULL",
+        [table],
+    )
+    values = {name: {"VARCHAR": "a", "BOOLEAN": False}.get(kind, 1) for name, kind in columns} | given
+    marks = ", ".join("?" for _ in values)
+    with store.tx() as tx:
+        tx.query(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", list(values.values()))  # noqa: S608
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "more"),
+    [
+        ("constitution_versions", "body", {}),
+        ("drafts", "body", {}),
+        ("chains", "messages", {}),
+        ("turns", "chatting", {"role": "user"}),
+        ("matchup_prompts", "messages", {}),
+    ],
+)
+@pytest.mark.parametrize("body", ["[1]", "{", "7"])
+def test_what_no_page_could_read_is_refused(
+    theirs: Store, home: Path, table: str, column: str, more: dict[str, str], body: str
+) -> None:
+    fill(theirs, table, **{column: body}, **more)
+    refused(theirs, home, rf"{table}\.jsonl line 1: {column}: ")
+
+
+def test_an_event_that_is_none_stays_behind_as_where_it_is_read(theirs: Store, home: Path) -> None:
+    put(theirs, "done")
+    for seq, data in enumerate(('{"done": 1}', '{"done": "<b>"}', "{", "[]", '{"ratings": [{}]}'), 1):
+        fill(theirs, "run_events", run="r1", seq=seq, kind="progress", data=data)
+    copy = Store.open(taken(theirs, home))
+    assert copy.query("SELECT seq, data FROM run_events") == [(1, '{"done": 1}')]
+    copy.close()
