@@ -144,7 +144,8 @@ def how_far(run: Run, now: Figures) -> list[str]:
 def _made(store: Store, run: Run) -> str:
     config = run.config
     names = {name: model_name(store, str(config.get(name) or "")) for name in ("model", *MODELS)}
-    several = [model_name(store, str(name)) for name in config.get("models") or ()]
+    models = config.get("models")
+    several = [model_name(store, str(name)) for name in models] if isinstance(models, list) else []
     facts = [
         *([f"{isolated(run.constitution_name or '')} {run.constitution[:8]}"] if run.constitution else []),
         *([run.stage] if trains(run) else []),
