@@ -25,30 +25,40 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import UserError
 from studio.store import foreign_rows, migrate
-from studio.store.archive import CHUNK, FORMAT, MANIFEST, VERSION, Manifest, Member, columns_of, safe_part
+from studio.store.archive import (
+    CHUNK,
+    FILES,
+    FORMAT,
+    LINE,
+    MANIFEST,
+    MANIFEST_LIMIT,
+    VERSION,
+    Manifest,
+    Member,
+    columns_of,
+    safe_part,
+)
 from studio.store.backups import sync
 from studio.store.opening import CONFIG
 from studio.store.sessions import free
 
-LIMIT = 8 << 30  # bytes, unpacked
-FILES = 100_000
-MANIFEST_LIMIT = 64 << 20  # bytes
 ASIDE = ".import-"
 BATCH = 5000  # rows
-LINE = 64 << 20  # bytes of a row
 
 
-def import_session(archive: Path, home: Path, name: str | None = None, limit: int = LIMIT) -> Path:
+def import_session(archive: Path, home: Path, name: str | None = None, limit: int | None = None) -> Path:
     """Make a new session of an archive; returns its folder.
 
-    `name` is the archive's own where None; `limit` is on the bytes once unpacked. Raises UserError for
-    an archive that is damaged, hostile or from a newer studio, and for a name that is taken.
+    `name` is the archive's own where None; `limit` is on the bytes once unpacked, besides what the disk has
+    room for. Raises UserError for an archive that is damaged, hostile or from a newer studio, and for a name
+    that is taken.
     """
     try:
         with zipfile.ZipFile(archive) as source:
             manifest = _read_manifest(source)
             goal = free(home, name or manifest.session)
-            _require_sound(source, manifest, min(limit, _room(home)))
+            room = _room(home)
+            _require_sound(source, manifest, room if limit is None else min(limit, room))
             home.mkdir(parents=True, exist_ok=True)
             _sweep(home)
             aside = home / f"{ASIDE}{os.getpid()}-{secrets.token_hex(4)}"
