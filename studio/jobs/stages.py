@@ -74,7 +74,9 @@ class Stage(Generic[C]):
 
     def settings(self, config: Mapping[str, Any]) -> C:
         """The settings in a run's config. Raises UserError for what is no config."""
-        return _read(self.config, {f.name: config[f.name] for f in fields(self.config) if f.name in config})
+        given = {f.name: config[f.name] for f in fields(self.config) if f.name in config}
+        settings: C = _read(self.config, given)
+        return settings
 
     def extras(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The options in a run's config besides the settings. Raises UserError for one that is none."""

@@ -96,9 +96,7 @@ def export_session(store: Store, out: Path, checkpoints: bool = False) -> Path:
             manifest = _fill(archive, copy, store.folder, checkpoints)
             text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False).encode()
             if len(text) > MANIFEST_LIMIT:
-                raise UserError(
-                    "Can't export this session: the list of its files is too long."
-                )
+                raise UserError("Can't export this session: the list of its files is too long.")
             archive.writestr(MANIFEST, text)
         sync(part)
         os.replace(part, out)
