@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -26,6 +27,8 @@ from studio.summary import keep_summary
 
 if TYPE_CHECKING:
     import gradio as gr
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -58,15 +61,19 @@ class Studio:
     def open(cls, folder: Path, session: str) -> Self:
         """Open a session: its store, with the shipped constitutions in it and nothing left running."""
         store = Store.open(folder)
-        if store.read_only:  # it stays as it was recorded
-            return cls(store, session, folder)
-        chains.mark_interrupted(store)
-        conversations.mark_interrupted(store)
-        constitutions.seed_shipped(
-            store, [constitution.load(path) for path in constitution.shipped().values()]
-        )
-        studio = cls(store, session, folder)
-        studio.jobs.start()
+        try:
+            if store.read_only:  # it stays as it was recorded
+                return cls(store, session, folder)
+            chains.mark_interrupted(store)
+            conversations.mark_interrupted(store)
+            constitutions.seed_shipped(
+                store, [constitution.load(path) for path in constitution.shipped().values()]
+            )
+            studio = cls(store, session, folder)
+            studio.jobs.start()
+        except BaseException:
+            store.close()  # or nobody could open it again while this process lives
+            raise
         return studio
 
     def close(self) -> None:
@@ -100,11 +107,15 @@ def moved(studio: Studio) -> Studio | None:
         news = move.between()
         opened = Studio.open(session_folder(studio.folder.parent, move.session), move.session)
         opened.mover = Mover(serial, news, before=studio.session if opened.store.read_only else before)
-    except UserError as error:
+    except Exception as error:  # a session may hold anything, and everybody's studio is at stake
         if not (studio.folder / FILE).exists():
             raise  # there is no way back, and opening would make an empty session of that name
+        why = str(error)
+        if not isinstance(error, UserError):
+            log.exception("the session %s could not be opened", move.session)
+            why = f"“{move.session}” can't be opened: it is damaged ({error!r}). Restore a backup of it."
         opened = Studio.open(studio.folder, studio.session)
-        opened.mover = Mover(serial, str(error), failed=True, before=before)
+        opened.mover = Mover(serial, why, failed=True, before=before)
     return opened
 
 

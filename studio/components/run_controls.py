@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from studio.components import run_results, run_view
+from studio.components.problem import shown_or_why
 from studio.context import Studio
 from studio.escaping import escape
 from studio.jobs.stages import Stage
@@ -121,24 +122,23 @@ def _look(studio: Studio, shelf: Shelf, before: list[str], id: str) -> list[Any]
     run = runs.load(studio.store, id) if id else None
     missing = f'<p class="cai-muted">This session has no run {escape(id)}.</p>' if id else ""
     if run:
-        folder = studio.jobs.of(id)
         parts = [
-            run_view.detail(studio.store, run, folder),
-            run_results.results(studio.store, run),
-            run_view.log_html(folder),
+            shown_or_why(lambda: run_view.detail(studio.store, run, studio.jobs.of(id))),
+            shown_or_why(lambda: run_results.results(studio.store, run)),
+            shown_or_why(lambda: run_view.log_html(studio.jobs.of(id))),
         ]
     else:
         parts = [missing, "", ""]
     every = shelf.runs(studio)
     parts.append(run_view.run_list(every, studio.store, id, shelf.page) if every else shelf.empty)
     state = run.state if run else ""
-    shown = [
+    news = [
         new if index >= len(before) or before[index] != new else gr.skip()
         for index, new in enumerate(parts, 1)
     ]
     return [
         [stamp, *parts],
-        *shown,
+        *news,
         gr.update(interactive=state in ("waiting", "starting", "running")),
         gr.update(interactive=state in RESUMABLE),
         gr.update(interactive=state == "waiting"),

@@ -53,7 +53,7 @@ def _item(run: Run, now: Figures, line: Sequence[str], current: bool, page: str)
     return (
         f'<li><a href="{page}?run={exact(run.id)}"{here}>'
         f'<span class="cai-list-prompt">{escape(run.name)}</span><span class="cai-run-line">{chip(run)}'
-        f'<span class="cai-muted">{_facts(run, now, line)}</span></span>{bar}</a></li>'
+        f'<span class="cai-muted">{escape(_facts(run, now, line))}</span></span>{bar}</a></li>'
     )
 
 
@@ -72,7 +72,7 @@ def detail(store: Store, run: Run, folder: Path) -> str:
         cells.append(("tokens", f"{now.tokens:,}"))
     if skipped := len(runs.skipped(store, run.id)):
         cells.append(("left out", f"{skipped:,}"))
-    figures = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in cells)
+    figures = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in cells)
     return (
         f'<section class="cai-run" aria-label="Run"><h2>{escape(run.name)}</h2>'
         f'<div class="cai-run-line">{chip(run)}<span class="cai-muted">{_made(store, run)}</span></div>'
@@ -83,7 +83,7 @@ def detail(store: Store, run: Run, folder: Path) -> str:
 
 def _to_go(now: Figures) -> str:
     if now.part and now.part.get("eta_s") is not None:
-        return f"{duration(now.part['eta_s'])} of {now.part['noun']}"
+        return f"{duration(now.part['eta_s'])} of {isolated(str(now.part['noun']))}"
     return "not known yet" if now.eta is None else duration(now.eta)
 
 
@@ -144,7 +144,8 @@ def how_far(run: Run, now: Figures) -> list[str]:
 def _made(store: Store, run: Run) -> str:
     config = run.config
     names = {name: model_name(store, str(config.get(name) or "")) for name in ("model", *MODELS)}
-    several = [model_name(store, str(name)) for name in config.get("models") or ()]
+    models = config.get("models")
+    several = [model_name(store, str(name)) for name in models] if isinstance(models, list) else []
     facts = [
         *([f"{isolated(run.constitution_name or '')} {run.constitution[:8]}"] if run.constitution else []),
         *([run.stage] if trains(run) else []),
@@ -217,7 +218,7 @@ def _why(run: Run) -> str:
     if run.state == "stopping":
         what = "step and saves a checkpoint" if trains(run) else f"token and keeps each complete {noun(run)}"
         return f'<p class="cai-muted">It finishes its {what}…</p>'
-    if run.state == "starting" or (run.state == "running" and run.detail):
+    if run.state == "starting" or (run.state in ("running", "cancelled") and run.detail):
         return f'<p class="cai-muted">{escape(run.detail or "loading the model…")}</p>'
     return ""
 

@@ -115,9 +115,8 @@ def _read(store: Store, folder: Path) -> tuple[Stage[Any], dict[str, Any], Const
         if not isinstance(config, dict):
             raise ValueError("not the config of a run")
         stage = stages.of(str(config.get("stage")))
-        extra = {name: config[name] for name in stage.extra if name in config}
-        settings = {**as_json(stage.settings(config)), **extra}
-    except (OSError, ValueError, TypeError, UserError) as error:
+        settings = {**as_json(stage.settings(config)), **stage.extras(config)}
+    except (OSError, ValueError, UserError) as error:
         raise UserError(f"{folder}/config.yaml: {error}") from error
     if not any((folder / name).is_file() for name in made_of(stage.name)):
         what = "finished no checkpoint" if stage.trains else f"written no {stage.noun}s"

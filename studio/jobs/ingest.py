@@ -22,6 +22,7 @@ from pipeline.revision_scores import RevisionScore
 from studio.store import (
     chains,
     eval_answers,
+    event_rows,
     judgments,
     labels,
     matchups,
@@ -33,16 +34,10 @@ from studio.store import (
 )
 from studio.store.chains import NewChain
 from studio.store.database import Store, Tx
-from studio.store.runs import Event, NewRun
+from studio.store.runs import NewRun
 
 EVENTS = "events.jsonl"
 CHUNK = 1 << 18  # bytes: as much as goes into one transaction, which others wait for
-COUNTS = ("seq", "attempt", "done", "total", "rows", "step", "fixed", "tokens")
-MEASURES = ("tokens_per_second", "eta_s")
-WORDS = ("noun", "prompt", "pair")
-"""What an event says by these names is computed with and shown: whole numbers, numbers, texts; or null."""
-LARGEST = 2**63
-"""No number in the store is larger."""
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +112,7 @@ def take(store: Store, run: NewRun, file: str, at: int, data: bytes) -> None:
     known = next((known for known in READ.get(run.stage, ()) if known.file == file), None)
     with store.tx() as tx:
         if file == EVENTS:
-            new = runs.add_events(tx, run.id, [event for row in rows if (event := _event(row))])
+            new = runs.add_events(tx, run.id, [event for row in rows if (event := event_rows.event(row))])
             metrics.add(tx, run.id, new)
         elif known:
             known.add(tx, run, [made for row in rows if (made := _record(run, known.record, row))])
@@ -135,41 +130,6 @@ def _rows(run: NewRun, file: str, data: bytes) -> list[dict[str, Any]]:
         if isinstance(row, dict):
             rows.append(row)
     return rows
-
-
-def _event(row: dict[str, Any]) -> Event | None:
-    """The event in a row; None for what is none, which would stand in the way of all that reads it later."""
-    try:
-        if not _sound(row) or not _sound_part(row.get("part")):
-            return None
-        json.dumps(row, allow_nan=False)  # a bare NaN is no JSON to the store's own queries
-        known = {"seq": int(row["seq"]), "attempt": int(row["attempt"]), "kind": str(row["kind"])}
-        rest = {name: value for name, value in row.items() if name not in (*known, "v", "time")}
-        return Event(**known, time=str(row["time"]), data=rest)  # type: ignore[arg-type]
-    except (KeyError, ValueError, TypeError, RecursionError):
-        return None
-
-
-def _sound(said: Mapping[str, Any]) -> bool:
-    """Whether what is computed with is of its kind."""
-    return (
-        all(_number(said.get(name)) and not isinstance(said.get(name), float) for name in COUNTS)
-        and all(_number(said.get(name)) for name in MEASURES)
-        and all(isinstance(said.get(name), str | None) for name in WORDS)
-    )
-
-
-def _sound_part(part: Any) -> bool:
-    """The same of what is made before the first row, where that is told."""
-    if part is None:
-        return True
-    return isinstance(part, dict) and _sound(part) and None not in map(part.get, ("noun", "done", "total"))
-
-
-def _number(value: Any) -> bool:
-    if value is None:
-        return True
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _record(run: NewRun, kind: type, row: dict[str, Any]) -> Any:

@@ -66,7 +66,9 @@ class Jobs:
         self._wake.set()
 
     def of(self, id: str) -> Path:
-        """A run's folder."""
+        """A run's folder, right below that of all runs. Raises UserError for an id that leads elsewhere."""
+        if Path(id).name != id or id in ("", ".."):
+            raise UserError(f"{id[:80]!r} can't be the id of a run")
         return self.folder / id
 
     def known(self, id: str) -> Path:
@@ -100,16 +102,18 @@ class Jobs:
         """Remove a run that is not at work, with its folder. Chains and pairs stay, labels count no more.
 
         Of a recipe, those that wait behind it go too: they could never begin. False where nothing went.
+        Raises UserError for an id that is no folder's name.
         """
         with self._store.tx() as tx:
             after = queue.behind(tx, id)
+            folders = [self.of(one) for one in (id, *(run.id for run in after))]
             gone = runs.set_state(tx, id, "deleted", ("waiting", "done", *RESUMABLE))
             if gone:
                 for run in after:
                     runs.set_state(tx, run.id, "deleted", ("waiting",))
         if gone:
-            for one in (id, *(run.id for run in after)):
-                shutil.rmtree(self.of(one), ignore_errors=True)
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
         return gone
 
     def _run(self) -> None:

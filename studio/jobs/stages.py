@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,8 @@ from pipeline import recipe
 from pipeline.configs import Answering, Drawing, Evaluating, Labelling, Measuring, Scoring, as_arguments
 from pipeline.errors import UserError
 from pipeline.recipe import Step
+from pipeline.records import Axis, parse
+from pipeline.row_problems import reason
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Supervised, Training
 from studio.store.runs import NewRun
 
@@ -70,8 +73,14 @@ class Stage(Generic[C]):
         return f"The {self.noun}s that it had finished are here; Resume goes on with the others"
 
     def settings(self, config: Mapping[str, Any]) -> C:
-        """The settings in a run's config. Raises UserError or TypeError for what is no config."""
-        return self.config(**{f.name: config[f.name] for f in fields(self.config) if f.name in config})
+        """The settings in a run's config. Raises UserError for what is no config."""
+        given = {f.name: config[f.name] for f in fields(self.config) if f.name in config}
+        settings: C = _read(self.config, given)
+        return settings
+
+    def extras(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The options in a run's config besides the settings. Raises UserError for one that is none."""
+        return {name: _read(EXTRAS[name], config[name], name) for name in self.extra if name in config}
 
 
 CRITIQUE = Stage("critique", Drawing, "chain", "runs", {"--constitution": CONSTITUTION, "--prompts": PROMPTS})
@@ -115,12 +124,33 @@ TRAINING: tuple[Stage[Any], ...] = (SFT, PM, RL, DPO)
 STAGES: tuple[Stage[Any], ...] = (CRITIQUE, PAIRS, LABEL, EVALUATE, SCORE, EVALS, *TRAINING)
 
 
+EXTRAS: Mapping[str, Any] = {
+    "axis": Axis,
+    "models": list[str],
+    "judge": str,
+    "written": list[str],
+    "reserved": bool,
+    "gate": str,
+    "override_gate": str,
+    "pm": str,
+}
+
+
 def of(name: str) -> Stage[Any]:
     """The stage of this name. Raises UserError where the studio knows none."""
     for stage in STAGES:
         if stage.name == name:
             return stage
     raise UserError(f"a run of the stage {name!r}, which this studio does not know")
+
+
+def _read(kind: Any, data: object, name: str = "") -> Any:
+    """What is of this kind in plain data. Raises UserError."""
+    try:
+        return parse(kind, data)
+    except ValueError as error:
+        why = reason(error)
+        raise UserError(f"{name}: {why.removeprefix(': ')}" if name else why) from error
 
 
 def prompts_in(folder: Path) -> Path:
@@ -131,9 +161,9 @@ def prompts_in(folder: Path) -> Path:
 def words(run: NewRun, folder: Path) -> list[str]:
     """What follows `cai` in the command that does (or goes on with) a run. Raises UserError."""
     stage = of(run.stage)
-    if step := run.config.get("recipe"):
-        places = {name: str(folder.parent / id) for name, id in step["places"].items()}
-        return recipe.arguments(Step(step["step"], stage.name, step["options"]), places, folder)
+    if known := run.config.get("recipe"):
+        places = {name: str(folder.parent / id) for name, id in known["places"].items()}
+        return recipe.arguments(_step(known, stage.name), places, folder)
     files = [word for option, name in stage.files.items() for word in (option, str(_input(folder, name)))]
     for option, name in stage.several.items():
         if found := sorted((folder / "inputs").glob(name)):
@@ -143,12 +173,34 @@ def words(run: NewRun, folder: Path) -> list[str]:
     return [stage.name, *files, "--run", str(folder), *extra, *as_arguments(stage.settings(run.config))]
 
 
+def _step(known: Mapping[str, Any], stage: str) -> Step:
+    """The step that a run says it is of. Raises UserError where no shipped recipe has it just so.
+
+    The run may have come with an archive, and its options could name any file of this machine.
+    """
+    step = next((one for one in _steps(str(known["name"])) if one.name == known["step"]), None)
+    if step is None or step.stage != stage:
+        raise UserError(f"“{known['step']}” of the recipe “{known['name']}” is in no recipe of this studio")
+    if dict(step.options) != known["options"]:
+        raise UserError(
+            f"“{step.name}” of the recipe “{known['name']}” is not as this studio has it: start it anew"
+        )
+    return step
+
+
+@cache
+def _steps(name: str) -> tuple[Step, ...]:
+    return recipe.load(name).steps if name in recipe.shipped() else ()
+
+
 def _option(name: str, value: object) -> list[str]:
-    """An option and its value, or values; alone where it is a flag."""
+    """An option and its value, or values; alone where it is a flag. Raises UserError for one in disguise."""
     if value in (None, "", False, []):
         return []
-    values = [] if value is True else value if isinstance(value, list) else [value]
-    return [f"--{name.replace('_', '-')}", *map(str, values)]
+    values = [] if value is True else [*map(str, value)] if isinstance(value, list) else [str(value)]
+    if bad := next((one for one in values if one.startswith("--")), None):
+        raise UserError(f"{name}: {bad[:80]!r} looks like an option")
+    return [f"--{name.replace('_', '-')}", *values]
 
 
 def _input(folder: Path, name: str) -> Path:

@@ -15,7 +15,7 @@ from studio import example
 from studio.components import run_view, tour_view
 from studio.components.leaving import GO, LEAVE, MOVING, leave_for
 from studio.components.loop_view import loop_html, where
-from studio.components.problem import told
+from studio.components.problem import shown_or_why, told
 from studio.context import Studio, author
 from studio.jobs import recipes
 from studio.jobs.recipes import Queued
@@ -169,9 +169,11 @@ def stop_tour(studio: Studio) -> None:
 
 
 def resume_tour(studio: Studio) -> None:
-    """Go on with the stage at which the newest tour ended early."""
+    """Go on with the stage at which the newest tour ended early, and with what was taken from the queue."""
     if (tour := newest(studio)) and tour.at:
-        studio.jobs.resume(tour.at.id)
+        for run in tour.runs[tour.runs.index(tour.at) :]:
+            if run is tour.at or run.state == "cancelled":
+                studio.jobs.resume(run.id)
 
 
 def newest(studio: Studio) -> Queued | None:
@@ -198,7 +200,7 @@ def _look(studio: Studio, before: list[Any]) -> list[Any]:
     at = tour.at if tour and tour.at_work else None
     parts = [
         now_html(now, studio.store.read_only),
-        tour_view.tour_html(studio.store, tour, studio.jobs.folder) if tour else "",
+        shown_or_why(lambda: tour_view.tour_html(studio.store, tour, studio.jobs.folder)) if tour else "",
         _recent(studio),
     ]
     changed = [

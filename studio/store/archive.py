@@ -16,7 +16,7 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -41,6 +41,10 @@ WEIGHTS = ("checkpoint", "checkpoints", "snapshots")
 """The folders of a run that hold models: of these only the cards are small, and go along in any case."""
 LOGS = frozenset({".log", ".lock", ".pid"})
 CHUNK = 1 << 20
+# What an import takes, and so what an export writes; there is no such limit on the whole.
+FILES = 100_000
+MANIFEST_LIMIT = 64 << 20  # bytes
+LINE = 64 << 20  # bytes of a row
 ROWS = 2000  # fetched at a time
 # JSON has these; of any other type the text goes in, which DuckDB reads back to the same value.
 PLAIN = frozenset({"VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "DOUBLE", "FLOAT"})
@@ -90,7 +94,10 @@ def export_session(store: Store, out: Path, checkpoints: bool = False) -> Path:
         _clear(out)
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             manifest = _fill(archive, copy, store.folder, checkpoints)
-            archive.writestr(MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False))
+            text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False).encode()
+            if len(text) > MANIFEST_LIMIT:
+                raise UserError("Can't export this session: the list of its files is too long.")
+            archive.writestr(MANIFEST, text)
         sync(part)
         os.replace(part, out)
         sync(out.parent)
@@ -113,7 +120,9 @@ def _clear(out: Path) -> None:
 def _fill(archive: zipfile.ZipFile, copy: Path, folder: Path, checkpoints: bool) -> Manifest:
     with duckdb.connect(str(copy), read_only=True) as con:
         applied = con.execute("SELECT number, name, sha256 FROM migrations ORDER BY number").fetchall()
-        tables = [_add_table(archive, con, table, columns) for table, columns in columns_of(con).items()]
+        every = columns_of(con)
+        _require_importable([name for name, _ in _run_files(folder, checkpoints)], len(every) + 1)
+        tables = [_add_table(archive, con, table, columns) for table, columns in every.items()]
     # After the rows: a run that goes on has in its files at least what the rows say of it.
     files = [_add(archive, name, _chunks(file)) for name, file in _run_files(folder, checkpoints)]
     return Manifest(
@@ -151,7 +160,10 @@ def _add_table(archive: zipfile.ZipFile, con: Any, table: str, columns: dict[str
         nonlocal count
         while rows := con.fetchmany(ROWS):
             count += len(rows)
-            yield "".join(_line(dict(zip(columns, row, strict=True))) for row in rows).encode()
+            some = [_line(dict(zip(columns, row, strict=True))).encode() for row in rows]
+            if max(map(len, some)) > LINE:
+                raise UserError(f"Can't export {table}: a row of it takes more than {LINE >> 20} MB.")
+            yield b"".join(some)
 
     member = _add(archive, f"tables/{table}.jsonl", lines())
     return Member(member.name, member.bytes, member.sha256, count)
@@ -181,21 +193,34 @@ def _chunks(file: Path) -> Iterator[bytes]:
 
 def _run_files(folder: Path, checkpoints: bool) -> Iterator[tuple[str, Path]]:
     """The files of the runs that go into the archive, with their names in it."""
-    for file in sorted((folder / "runs").rglob("*")):
+    for file in sorted((folder / "runs").glob("*/**/*")):
         inside = file.relative_to(folder)
         card = file.name == CARD and WEIGHTS[1] not in inside.parts
         weights = not card and any(part in WEIGHTS for part in inside.parts[:-1])
         hidden = any(part.startswith(".") for part in inside.parts)
         ours = not file.is_symlink() and file.is_file() and not hidden
         if ours and file.suffix not in LOGS and (checkpoints or not weights):
-            if not all(map(safe_part, inside.parts)):
-                raise UserError(f"Can't export {inside}: not every system takes that name; rename it.")
             yield inside.as_posix(), file
+
+
+def _require_importable(names: Sequence[str], besides: int) -> None:
+    """Raise UserError for files of runs that an import would refuse, with so many files of other kinds."""
+    seen: set[str] = set()
+    for name in names:
+        if not all(map(safe_part, name.split("/"))):
+            raise UserError(f"Can't export {name}: not every system takes that name; rename it.")
+        if name.lower() in seen:
+            raise UserError(
+                f"Can't export {name}: its name differs from another's in capital letters only; rename it."
+            )
+        seen.add(name.lower())
+    if len(seen) + besides > FILES:
+        raise UserError(f"Can't export more than {FILES:,} files; this session's runs have {len(seen):,}.")
 
 
 def safe_part(part: str) -> bool:
     """Whether a part of a path means the same on every system, and nothing but itself."""
-    bad = any(sign in part for sign in '\\/:*?"<>|') or not part.isprintable()
+    bad = not part or any(sign in part for sign in '\\/:*?"<>|') or not part.isprintable()
     return not (bad or part.startswith(".") or part.endswith((".", " ")) or RESERVED.fullmatch(part))
 
 

@@ -24,31 +24,41 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.errors import UserError
-from studio.store import migrate
-from studio.store.archive import CHUNK, FORMAT, MANIFEST, VERSION, Manifest, Member, columns_of, safe_part
+from studio.store import foreign_rows, migrate
+from studio.store.archive import (
+    CHUNK,
+    FILES,
+    FORMAT,
+    LINE,
+    MANIFEST,
+    MANIFEST_LIMIT,
+    VERSION,
+    Manifest,
+    Member,
+    columns_of,
+    safe_part,
+)
 from studio.store.backups import sync
 from studio.store.opening import CONFIG
 from studio.store.sessions import free
 
-LIMIT = 8 << 30  # bytes, unpacked
-FILES = 100_000
-MANIFEST_LIMIT = 64 << 20  # bytes
 ASIDE = ".import-"
 BATCH = 5000  # rows
-LINE = 64 << 20  # bytes of a row
 
 
-def import_session(archive: Path, home: Path, name: str | None = None, limit: int = LIMIT) -> Path:
+def import_session(archive: Path, home: Path, name: str | None = None, limit: int | None = None) -> Path:
     """Make a new session of an archive; returns its folder.
 
-    `name` is the archive's own where None; `limit` is on the bytes once unpacked. Raises UserError for
-    an archive that is damaged, hostile or from a newer studio, and for a name that is taken.
+    `name` is the archive's own where None; `limit` is on the bytes once unpacked, besides what the disk has
+    room for. Raises UserError for an archive that is damaged, hostile or from a newer studio, and for a name
+    that is taken.
     """
     try:
         with zipfile.ZipFile(archive) as source:
             manifest = _read_manifest(source)
             goal = free(home, name or manifest.session)
-            _require_sound(source, manifest, min(limit, _room(home)))
+            room = _room(home)
+            _require_sound(source, manifest, room if limit is None else min(limit, room))
             home.mkdir(parents=True, exist_ok=True)
             _sweep(home)
             aside = home / f"{ASIDE}{os.getpid()}-{secrets.token_hex(4)}"
@@ -162,6 +172,8 @@ def _build(source: zipfile.ZipFile, manifest: Manifest, aside: Path) -> None:
         for table, columns in tables.items():
             _load(con, table, columns, aside / said[table].name, said[table].rows)
         _move_sequences(con)
+        if "runs" in tables:
+            foreign_rows.settle(con)
         con.execute("COMMIT")
         con.execute("CHECKPOINT")
     except (duckdb.Error, ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -190,16 +202,17 @@ def _unpack(source: zipfile.ZipFile, member: Member, goal: Path) -> None:
 def _load(con: Any, table: str, columns: dict[str, str], file: Path, said: int | None) -> None:
     count = 0
     with con.appender(table) as rows:
-        for batch in _batches(file, list(columns)):
+        for lines, batch in _batches(file, table, list(columns)):
             rows.append_rows(batch)
-            count += len(batch)
+            count += lines
     if count != said:
         raise UserError(f"This archive is damaged: {table} has {count:,} rows, not {said}.")
 
 
-def _batches(file: Path, columns: list[str]) -> Iterator[list[list[Any]]]:
+def _batches(file: Path, table: str, columns: list[str]) -> Iterator[tuple[int, list[list[Any]]]]:
+    """How many lines, and the rows of them that are taken over."""
     batch: list[list[Any]] = []
-    size = 0
+    size = count = 0
     with file.open("rb") as lines:
         for number, line in enumerate(iter(lambda: lines.readline(LINE + 1), b""), 1):
             if len(line) > LINE:
@@ -207,12 +220,17 @@ def _batches(file: Path, columns: list[str]) -> Iterator[list[list[Any]]]:
             row = json.loads(line)
             if not isinstance(row, dict) or list(row) != columns:
                 raise UserError(f"This archive is damaged: {file.name} line {number} is no row of it.")
-            batch.append([row[column] for column in columns])
+            try:
+                if foreign_rows.wanted(table, row):
+                    batch.append([row[column] for column in columns])
+            except UserError as error:
+                raise UserError(f"This archive is refused: {file.name} line {number}: {error}.") from error
             size += len(line)
-            if len(batch) == BATCH or size > LINE:
-                yield batch
-                batch, size = [], 0
-    yield batch
+            count += 1
+            if count == BATCH or size > LINE:
+                yield count, batch
+                batch, size, count = [], 0, 0
+    yield count, batch
 
 
 def _move_sequences(con: Any) -> None:
@@ -222,7 +240,11 @@ def _move_sequences(con: Any) -> None:
         "FROM duckdb_columns() WHERE NOT internal AND starts_with(column_default, 'nextval')"
     ).fetchall()
     for table, column, sequence in used:
-        ((last,),) = con.execute(f'SELECT max("{column}") FROM "{table}"').fetchall()  # noqa: S608 - ours
+        ((last, alike),) = con.execute(
+            f'SELECT max("{column}"), count(*) <> count(DISTINCT "{column}") FROM "{table}"'  # noqa: S608 - ours
+        ).fetchall()
+        if alike:  # of two rows of a number nobody could say which is the newer one
+            raise UserError(f"This archive is damaged: {table}: a number occurs twice.")
         if last is not None and last > 0:
             con.execute("SELECT setval(?, ?)", [sequence, last]).fetchall()
 

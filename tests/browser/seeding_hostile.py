@@ -131,6 +131,8 @@ def _events(folder: Path) -> None:
     at = folder / "runs" / run.id
     with EventLog(at / "events.jsonl") as log:
         log.emit("started", done=0, total=20)
+        part = {"noun": name("part"), "done": 1, "total": 2, "eta_s": 9.0}
+        log.emit("progress", done=0, part=part, tokens_per_second=None, eta_s=None)
         for step in range(1, 21):
             figures = {"loss": 1 / step, "reward": step / 9, "kl": step / 99, name("odd"): 0.5}
             log.emit("metric", step=step, values=figures)

@@ -159,6 +159,56 @@ def test_the_runs_come_along_without_weights_logs_and_links(store: Store, tmp_pa
     assert (heavy / "checkpoint" / "w.bin").read_text() == "checkpoint/w.bin"
 
 
+def test_what_is_no_run_s_stays_behind(store: Store, tmp_path: Path, home: Path) -> None:
+    run = store.folder / "runs" / "r1"
+    run.mkdir(parents=True)
+    (run / "config.yaml").write_text("a")
+    (run.parent / "notes.txt").write_text("mine")
+    copy = import_session(export_session(store, tmp_path / "a.zip"), home, "copy")
+    assert [path.name for path in (copy / "runs").iterdir()] == ["r1"]
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (("Notes.txt", "notes.txt"), "notes.txt: its name differs from another's in capital letters only"),
+        (("a:b",), "not every system takes that name"),
+        (("1", "2", "3"), r"more than \d+ files"),
+    ],
+)
+def test_what_could_not_be_imported_is_not_exported(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], why: str
+) -> None:
+    [(tables,)] = store.query("SELECT count(*) FROM duckdb_tables()")
+    monkeypatch.setattr(archive, "FILES", tables + 2)
+    run = store.folder / "runs" / "r1"
+    run.mkdir(parents=True)
+    for name in names:
+        (run / name).write_text("a")
+    with pytest.raises(UserError, match=why):
+        export_session(store, tmp_path / "a.zip")
+    assert not list(tmp_path.glob("*a.zip*"))
+
+
+def test_a_row_too_long_to_be_imported_is_not_exported(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "LINE", 200)
+    with pytest.raises(UserError, match="Can't export chains: a row of it takes more than"):
+        export_session(store, tmp_path / "a.zip")
+
+
+def test_without_a_limit_an_archive_may_take_what_the_disk_has(
+    exported: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed(exported, add_file("runs/r/zeros", bytes(5_000_000)))
+    with monkeypatch.context() as patch:
+        patch.setattr(unpacking, "_room", lambda _: 1_000_000)
+        refused(exported, home, "would take 5 MB; 1 fit")
+    monkeypatch.setattr(unpacking, "_room", lambda _: 1 << 50)
+    assert import_session(exported, home, "beta").is_dir()
+
+
 def test_the_cards_of_trained_models_come_along_without_the_weights(
     store: Store, tmp_path: Path, home: Path
 ) -> None:

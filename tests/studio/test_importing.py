@@ -17,6 +17,7 @@ from pipeline import critique_command, evaluate_command
 from pipeline.__main__ import main
 from pipeline.critique import Engines
 from pipeline.errors import UserError
+from studio.jobs import stages
 from studio.jobs.importing import import_run
 from studio.store import chains, constitutions, matchups, runs
 from studio.store.chains import ChainFilter
@@ -129,6 +130,36 @@ def test_what_is_no_run_is_told_plainly(store: Store, headless: Path, tmp_path: 
         shutil.rmtree(copy)
     (headless / "outputs" / "chains.jsonl").unlink()
     refused(headless, "no chains yet")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("principles: 3", "principles: Input should be a valid string"),
+        ("model: [a]", "model: Input should be a valid string"),
+        ("form: 2020-01-01", "form: Input should be 'chat' or 'plain'"),
+        ("selection: !!set {a}", "selection: Input should be a valid string"),
+        ("axis: [a, 2020-01-01]", "axis: Input should be 'harmless' or 'helpful'"),
+        ("seed: -1", "seed: -1 is not between"),
+    ],
+)
+def test_a_config_that_somebody_has_edited_is_refused_before_anything_is_copied(
+    store: Store, tmp_path: Path, line: str, why: str
+) -> None:
+    folder = labelled(tmp_path)
+    config = {**json.loads((folder / "config.yaml").read_text())}
+    config.pop(line.partition(":")[0])
+    (folder / "config.yaml").write_text(yaml.safe_dump(config) + line)
+    with pytest.raises(UserError, match=rf"config\.yaml: {why}"):
+        import_run(store, folder)
+    assert not (store.folder / "runs").exists()
+    assert not store.query("SELECT 1 FROM pairs")
+
+
+def test_a_tournament_s_models_are_names(store: Store) -> None:
+    for models in (7, [7], {"a": 1}):
+        with pytest.raises(UserError, match="models"):
+            stages.EVALUATE.extras({"models": models})
 
 
 def test_a_stopped_one_can_be_resumed_here(store: Store, headless: Path) -> None:

@@ -191,6 +191,9 @@ def test_what_is_no_row_is_passed_over(store: Store, tmp_path: Path) -> None:
         {"kind": "metric", "step": 1, "values": {"loss": float("nan")}},
         {"kind": "finished", "rows": True, "seq": 2**70},
         {"kind": "skipped", "prompt": ["p"]},
+        {"kind": "summary", "labels_per_second": "fast"},
+        {"kind": "summary", "ratings": [{"model": "a"}]},
+        {"kind": "summary", "ratings": 7},
     ],
 )
 def test_an_event_that_is_none_is_passed_over(store: Store, tmp_path: Path, bad: dict[str, Any]) -> None:

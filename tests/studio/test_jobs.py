@@ -23,7 +23,7 @@ from studio.store import chains, runs
 from studio.store.chains import ChainFilter
 from studio.store.database import Store
 from studio.store.lock import Holder
-from studio.store.runs import ACTIVE, Event
+from studio.store.runs import ACTIVE, Event, NewRun
 
 MINIMAL = constitution.load(constitution.shipped()["minimal"])
 Start = Callable[..., str]
@@ -304,3 +304,25 @@ def test_a_constitution_that_no_critique_can_use_is_refused_before_the_queue(
     with pytest.raises(UserError, match="no principle can be used"):
         batch.prepare_critique(store, tmp_path, [prompts.from_text("Hi")], mute, Drawing(), "", "ann")
     assert runs.listed(store) == []
+
+
+def test_a_run_s_folder_is_below_the_runs_and_delete_takes_nothing_else(store: Store, jobs: Jobs) -> None:
+    (store.folder / "mine").mkdir()
+    run = NewRun(
+        id="../mine",
+        stage="critique",
+        name="a",
+        config={},
+        constitution=None,
+        constitution_name=None,
+        total=1,
+        author="",
+    )
+    with store.tx() as tx:
+        runs.add(tx, run, "done")
+    with pytest.raises(UserError, match="can't be the id of a run"):
+        jobs.delete("../mine")
+    assert (store.folder / "mine").is_dir()
+    for id in ("", ".", "..", "/tmp", "a/b"):
+        with pytest.raises(UserError, match="can't be the id of a run"):
+            jobs.of(id)

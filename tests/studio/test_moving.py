@@ -11,6 +11,7 @@ from pipeline.errors import UserError
 from studio.context import Studio, moved
 from studio.moving import Move
 from studio.store import sessions, settings
+from studio.store.database import Store
 from studio.summary import read_summary
 
 
@@ -57,6 +58,22 @@ def test_a_broken_one_is_told_and_the_one_of_before_is_back(studio: Studio, tmp_
     assert opened.session == "alpha"
     assert opened.mover.failed
     assert "Can't read" in opened.mover.news
+
+
+def test_one_that_a_bug_can_t_open_is_told_too_and_left_free(studio: Studio, tmp_path: Path) -> None:
+    beta = Store.open(tmp_path / "beta")
+    with beta.tx() as tx:
+        tx.query(
+            "INSERT INTO constitution_versions (version, name, body, note, author) "
+            "VALUES ('v', 'harmless', '{}', '', 'ann')"
+        )
+    beta.close()
+    settings.put(studio.store, "a", "1")
+    studio.mover.go(Move("beta", str))
+    opened = after(studio)
+    assert (opened.session, opened.mover.failed) == ("alpha", True)
+    assert "“beta” can't be opened" in opened.mover.news
+    Store.open(tmp_path / "beta").close()
 
 
 def test_the_open_session_is_renamed_on_the_way(studio: Studio, tmp_path: Path) -> None:

@@ -171,6 +171,16 @@ def test_all_text_is_escaped(store: Store, tmp_path: Path) -> None:
         assert "<img" not in html
 
 
+def test_what_is_made_before_the_first_row_is_escaped_too(store: Store, tmp_path: Path) -> None:
+    bad = "<img src=x onerror=alert(1)>"
+    run = add(store, "r1", "running")
+    part = {"noun": bad, "done": 1, "total": 2, "eta_s": 9}
+    say(store, "r1", 1, "progress", done=0, part=part, tokens_per_second=None, eta_s=None)
+    for html in (listed(store, "r1"), run_view.detail(store, run, tmp_path)):
+        assert "&lt;img" in html
+        assert "<img" not in html
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(8, "8 s"), (89.6, "90 s"), (200, "3 min"), (7500, "2 h 5 min"), (5400, "1 h 30 min")],

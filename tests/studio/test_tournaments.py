@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from pipeline import prompts
 from pipeline.configs import Evaluating
 from pipeline.errors import UserError
 from pipeline.evaluate import Tournament
-from studio.components import run_results, run_view
+from studio.components import run_controls, run_results, run_view
 from studio.components.tournament_card import command_html, filled, goes_html, named, offers, start
 from studio.context import Studio
 from studio.jobs import tournaments
 from studio.jobs.jobs import Jobs
+from studio.pages.runs import SHELF
 from studio.store import constitutions, matchups, runs
-from studio.store.runs import ACTIVE, NewRun, Run
+from studio.store.runs import ACTIVE, Event, NewRun, Run
 
 HOSTILE = "<img src=x>"
 
@@ -239,3 +241,16 @@ def test_a_tournament_is_stopped_and_resumed_and_computes_nothing_twice(
 def test_names_stand_for_folders(studio: Studio) -> None:
     folder = trained(studio, "r1", "SL", "sft", {})
     assert named(studio, f"{folder}: gone") == "SL · SL-CAI (sft): gone"
+
+
+def test_one_that_can_t_be_shown_says_so_and_can_be_deleted(studio: Studio) -> None:
+    """As one whose rows came in before they were looked at, or by another studio."""
+    trained(studio, "t1", "odd", "evaluate", {})
+    with studio.store.tx() as tx:
+        runs.add_events(tx, "t1", [Event(1, 1, "summary", "t", {"ratings": [{"model": HOSTILE}]})])
+        tx.query("""UPDATE runs SET config = '{"models": 7}'""")
+    _, run, results, *rest = run_controls._look(studio, SHELF, [], "t1")
+    assert "odd" in run
+    assert "can't be shown: KeyError" in unescape(results)
+    assert rest[-2]["interactive"]  # Delete
+    assert studio.jobs.delete("t1")
