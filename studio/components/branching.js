@@ -64,6 +64,7 @@ element.addEventListener("input", (event) => {
   if (event.target.matches(".cai-edit textarea")) draft.put(event.target);
 });
 element.addEventListener("keydown", (event) => {
+  if (event.isComposing || event.keyCode === 229) return; // an input method has this key
   if (!event.target.matches(".cai-edit textarea")) return;
   const step = event.target.closest(".cai-step");
   if (event.key === "Escape") cancel(step);

@@ -36,7 +36,7 @@ element.addEventListener("click", (event) => {
 // Enter sends, Shift+Enter is a new line; not while an input method composes. In front of Gradio's own keys.
 const keys = (event) => {
   if (!element.isConnected) { document.removeEventListener("keydown", keys, true); return; }
-  if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.isComposing || event.keyCode === 229 || event.ctrlKey || event.metaKey || event.altKey) return;
   const inMessage = event.target === field(), turn = event.target.closest?.("#thread .cai-edit")?.closest("[data-turn]");
   if (event.key === "Enter" && (inMessage || turn) && event.target.matches("textarea")) {
     event.stopPropagation();
