@@ -35,13 +35,8 @@ const act = (action) => {
     box()?.focus();
   } else if (item || !JUDGES.concat("show").includes(action)) {
     const note = box()?.value ?? "";
-    if (JUDGES.includes(action)) {
-      if (seconds() !== null && seconds() < UNREAD) return;
-      keep(null);
-    }
-    // After a note its pair is not shown once more: what came of it says what is the newest now.
-    const last = document.querySelector("#said [data-last]")?.dataset.last ?? here.dataset.last;
-    trigger("act", { action, item, state, query, last, seconds: seconds(), note });
+    if (JUDGES.includes(action) && seconds() !== null && seconds() < UNREAD) return;
+    trigger("act", { action, item, state, query, last: here.dataset.last, seconds: seconds(), note });
   }
 };
 
@@ -74,12 +69,12 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("input", (event) => {
   if (event.target === box()) keep(event.target.value);
 });
-// A note on a pair that is judged already is kept when the field is left.
+// A note on a pair that is judged already is kept when the field is left. Any note is unsent until the studio
+// has answered that it has it (audit_said.js).
 document.addEventListener("focusout", (event) => {
   const field = box();
-  if (event.target !== field || article().dataset.state !== "judged" || field.value === field.defaultValue) return;
-  field.defaultValue = field.value;
-  keep(null);
+  if (event.target !== field || article().dataset.state !== "judged") return;
+  if (field.value === field.defaultValue) { keep(null); return; }
   const { item, state, query } = article().dataset;
   trigger("act", { action: "note", item, state, query, seconds: null, note: field.value });
 });
