@@ -4,7 +4,7 @@ const KEYS = {
   a: "a", b: "b", t: "tie", s: "skip", n: "note", u: "undo", j: "next", k: "previous", x: "show", r: "more", "?": "help",
   Enter: "next", " ": "next",
 };
-const TYPING = "input, textarea, select, [contenteditable=true], [role=listbox], [role=combobox]";
+const TYPING = "input:not([type=radio]), textarea, select, [contenteditable=true], [role=listbox], [role=combobox]";
 const JUDGES = ["a", "b", "tie", "skip"];
 const UNREAD = 0.4; // seconds: a press this soon was meant for the pair before
 const article = () => document.querySelector("#audit article[data-task=pairs]");
@@ -59,7 +59,7 @@ document.addEventListener("keydown", (event) => {
   if (!action || event.target.closest?.(TYPING)) return;
   if (event.key === "Enter" || event.key === " ") {
     // On a pair that is still to be judged they are what they are anywhere: a press of what has the focus.
-    if (event.target.closest?.("button, a, summary") || article().dataset.state !== "judged") return;
+    if (event.target.closest?.("button, a, summary, input") || article().dataset.state !== "judged") return;
   }
   event.preventDefault();
   // A key held down walks, but never judges: nobody has read what flies by.

@@ -1,6 +1,6 @@
 // Ranking: the cards are ordered here, by keys or by dragging, and sent when they are saved. Until then the
 // order is kept in this tab, so that a refresh loses nothing, nor an answer that did not come.
-const TYPING = "input, textarea, select, [contenteditable=true], [role=listbox], [role=combobox]";
+const TYPING = "input:not([type=radio]), textarea, select, [contenteditable=true], [role=listbox], [role=combobox]";
 const UNREAD = 400; // ms: a press this soon was meant for the responses before
 const article = () => document.querySelector("#audit article[data-task=ranking]");
 const list = () => article()?.querySelector(".cai-ranking");
@@ -121,6 +121,7 @@ document.addEventListener("keydown", (event) => {
   const card = cards().find((one) => one.dataset.letter.toLowerCase() === key);
   const once = { t: "tie", "=": "tie", s: "skip", r: "more", u: "undo", "?": "help", Enter: "rank" }[key];
   if (key === "Enter" && event.target.closest?.("button, a, summary")) return;
+  if (event.target.matches?.("[type=radio]") && /^(Arrow.*|Enter| )$/.test(key)) return; // they choose there
   if (card) take(card);
   else if (/^[1-9]$/.test(key)) put(held(), Number(key) - 1);
   else if (key === "ArrowUp" || key === "ArrowDown") move(key === "ArrowUp" ? -1 : 1);
