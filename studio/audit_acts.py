@@ -73,7 +73,11 @@ def act(store: Store, asked: Asked, asking: Asking, told_: Mapping[str, Any]) ->
                 answer = _judge(store, asked, asking, item, choice, state, note, _seconds(told_))
                 own = audit_picture.mine(store, asking).get(item)
                 kept = own is not None and own.note == note  # of two presses the first one's note counts
-                return replace(answer, said=f"<span hidden{_kept(asking, item, note)}></span>") if kept else answer
+                return (
+                    replace(answer, said=f"<span hidden{_kept(asking, item, note)}></span>")
+                    if kept
+                    else answer
+                )
     return Answer(said=mistake.html)
 
 

@@ -279,7 +279,9 @@ def test_a_note_that_was_lost_with_its_judgment_outlives_a_refresh(page: Page, p
     def has_note(request: Request) -> bool:
         return '"note":"hard to say"' in (request.post_data or "")
 
-    page.route("**/gradio_api/**", lambda route: route.abort() if has_note(route.request) else route.continue_())
+    page.route(
+        "**/gradio_api/**", lambda route: route.abort() if has_note(route.request) else route.continue_()
+    )
     with page.expect_request(has_note):
         page.keyboard.press("a")
     page.unroute("**/gradio_api/**")
@@ -290,7 +292,9 @@ def test_a_note_that_was_lost_with_its_judgment_outlives_a_refresh(page: Page, p
     expect(box).to_have_value("")
     press(page, "k")
     expect(box).to_have_value("hard to say")
-    assert page.evaluate("Object.keys(sessionStorage).filter((key) => key.startsWith('cai-audit-note'))") == []
+    assert (
+        page.evaluate("Object.keys(sessionStorage).filter((key) => key.startsWith('cai-audit-note'))") == []
+    )
     problems[:] = [problem for problem in problems if "ERR_FAILED" not in problem]
 
 
