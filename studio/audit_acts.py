@@ -16,6 +16,7 @@ from studio.components import audit_picture, audit_reveal, audit_sides
 from studio.components.audit_asking import Asking
 from studio.components.audit_picture import Asked
 from studio.components.problem import told
+from studio.escaping import exact
 from studio.store import judgments, pairs
 from studio.store.database import Store
 
@@ -69,7 +70,14 @@ def act(store: Store, asked: Asked, asking: Asking, told_: Mapping[str, Any]) ->
             return _show(store, asking, item)
         for choice in CHOICES:
             if action == choice:
-                return _judge(store, asked, asking, item, choice, state, note, _seconds(told_))
+                answer = _judge(store, asked, asking, item, choice, state, note, _seconds(told_))
+                own = audit_picture.mine(store, asking).get(item)
+                kept = own is not None and own.note == note  # of two presses the first one's note counts
+                return (
+                    replace(answer, said=f"<span hidden{_kept(asking, item, note)}></span>")
+                    if kept
+                    else answer
+                )
     return Answer(said=mistake.html)
 
 
@@ -144,7 +152,8 @@ def _show(store: Store, asking: Asking, id: str) -> Answer:
         return Answer(audit_picture.pair_picture(store, asking, id, peeked=True), said="")
     if own is None or (own.choice == "skip" and own.blind):
         side = audit_sides.shown(stored.pair, asking.who).first
-        peek = Judgment(id, asking.axis, asking.who, "person", "skip", side, "chosen", blind=False)
+        note = own.note if own else ""
+        peek = Judgment(id, asking.axis, asking.who, "person", "skip", side, "chosen", blind=False, note=note)
         judgments.judge(store, peek, instead_of=own)
     judged = own is not None and own.choice != "skip"
     words = "" if judged else "Shown without judging: a judgment of this pair is now not blind."
@@ -156,14 +165,29 @@ def _note(store: Store, asking: Asking, id: str, note: str) -> Answer:
     if own is None:
         raise UserError("judge the pair first: its note is kept with the judgment")
     if own.note == note:
-        return Answer(said=_said("Note kept."))
+        return Answer(said=_noted(store, asking, id, note))
     # Of one pair, whatever ranking its choice came from: undo must not take back the whole of that.
     judgments.judge(store, replace(own, note=note, ranking_id=None, time=""), instead_of=own)
     now = audit_picture.mine(store, asking).get(id)
     if now is None or now.note != note:
         raise UserError("this pair was judged anew meanwhile: reload the page, and write the note anew")
     # Not the pair once more: whoever leaves its note by a press of “next” is at another pair by now.
-    return Answer(said=_said("Note kept.", f' data-last="{audit_picture.last(store, asking)}"'))
+    return Answer(said=_noted(store, asking, id, note))
+
+
+def _noted(store: Store, asking: Asking, id: str, note: str) -> str:
+    return _said("Note kept.", _newest(store, asking) + _kept(asking, id, note))
+
+
+def _newest(store: Store, asking: Asking) -> str:
+    """What undo would take back, for a pair that is not shown once more."""
+    asked = exact(f"{asking.who} {asking.axis}")
+    return f' data-last="{exact(audit_picture.last(store, asking))}" data-asked="{asked}"'
+
+
+def _kept(asking: Asking, id: str, note: str) -> str:
+    """The note that the studio has, under the name of its draft in the browser."""
+    return f' data-kept="{exact(f"{asking.who} {asking.axis} {id}")}" data-note="{exact(note)}"'
 
 
 def _walk(store: Store, asked: Asked, asking: Asking, id: str, action: str) -> Answer:
@@ -181,6 +205,7 @@ def _walk(store: Store, asked: Asked, asking: Asking, id: str, action: str) -> A
 
 def _undo(store: Store, asking: Asking, last: str) -> Answer:
     """Take back this annotator's newest judgment, or ranking where they rank, and show what it was about."""
+    before = audit_picture.mine(store, asking)
     id = judgments.undo(store, asking.who, asking.axis, asking.task == "ranking", last)
     if id is None:
         raise UserError("there is nothing of yours to undo")
@@ -190,9 +215,14 @@ def _undo(store: Store, asking: Asking, last: str) -> Answer:
     if asking.task == "ranking":
         stored = pairs.load(store, id)
         view = audit_picture.group_picture(store, asking, stored.pair.group if stored else None)
+        said = ""
     else:
-        view = audit_picture.pair_picture(store, asking, id)
-    return Answer(view, audit_picture.figures(store, asking), audit_reveal.last_html(None, words))
+        view = audit_picture.pair_picture(store, asking, id, taken=before.get(id))
+        own = audit_picture.mine(store, asking).get(id)
+        # The pair may be shown already, as it was before its note: then Gradio changes nothing of it.
+        more = _newest(store, asking) + (_kept(asking, id, own.note) if own and own.choice != "skip" else "")
+        said = f"<span hidden{more}></span>"
+    return Answer(view, audit_picture.figures(store, asking), audit_reveal.last_html(None, words), said)
 
 
 def _rank(store: Store, asked: Asked, asking: Asking, group: str, told_: Mapping[str, Any]) -> Answer:

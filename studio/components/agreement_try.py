@@ -51,7 +51,7 @@ def whatif_section(studio: Studio, chosen: Sequence[Any]) -> Section:
         labelled = len(picture.matrix.pairs)
         return [
             agreement_whatif.coverage_html(principles, labelled),
-            agreement_whatif.panel_html(principles, labelled),
+            agreement_whatif.panel_html(principles, labelled, urlencode(picture.asked.query)),
             _outcome(studio, picture, on),
             "",
         ]

@@ -6,7 +6,11 @@ const parts = (row) => ({ on: row.querySelector("[type=checkbox]"), weight: row.
 
 const weightOf = (row) => Number("moved" in row.dataset ? parts(row).weight.value : row.dataset.weight);
 const move = (row, weight) => { row.dataset.moved = ""; parts(row).weight.value = weight; };
-const restore = (row) => { delete row.dataset.moved; parts(row).weight.value = row.dataset.weight; };
+const restore = (row) => {
+  delete row.dataset.moved;
+  parts(row).weight.value = row.dataset.weight;
+  parts(row).on.checked = "on" in row.dataset;
+};
 
 const weights = () => Object.fromEntries(
   rows().map((row) => [row.dataset.principle, parts(row).on.checked ? weightOf(row) : 0]));
@@ -33,12 +37,19 @@ element.addEventListener("click", (event) => {
   const all = event.target.closest("[data-all]")?.dataset.all;
   if (!all) return;
   for (const row of rows()) {
-    parts(row).on.checked = all === "on" || (all === "saved" && "on" in row.dataset);
+    parts(row).on.checked = all === "on";
     if (all === "saved") restore(row);
     if (all === "on" && weightOf(row) === 0) move(row, 1);
   }
   tell();
 });
 element.closest("#whatif").weights = weights; // what Save sends
-watch("value", paint);
+// What was tried in one comparison is not tried in another, but Gradio leaves a control that was touched.
+let of = element.querySelector("[data-of]")?.dataset.of;
+watch("value", () => {
+  const now = element.querySelector("[data-of]")?.dataset.of;
+  if (now !== of) rows().forEach(restore);
+  of = now;
+  paint();
+});
 paint();

@@ -66,10 +66,11 @@ def whatif_panel() -> Any:
     return gr.HTML(js_on_load=script, padding=False, elem_id="whatif")
 
 
-def panel_html(principles: Sequence[Weighed], labelled: int) -> str:
+def panel_html(principles: Sequence[Weighed], labelled: int, of: str = "") -> str:
     """A row for each principle: on or off, its weight, and on how many pairs it was asked.
 
-    Those that were never asked are told apart from those that are off: they stay as they are.
+    Those that were never asked are told apart from those that are off: they stay as they are. `of` is the
+    comparison's address: of another, the controls begin as saved.
     """
     heaviest = max([MOST, *(principle.weight for principle in principles)])
     rows = "".join(
@@ -84,7 +85,7 @@ def panel_html(principles: Sequence[Weighed], labelled: int) -> str:
         else ""
     )
     return (
-        '<div class="cai-whatif"><div class="cai-whatif-head"><b>Principles</b>'
+        f'<div class="cai-whatif" data-of="{exact(of)}"><div class="cai-whatif-head"><b>Principles</b>'
         '<button type="button" class="cai-small" data-all="on">All on</button>'
         '<button type="button" class="cai-small" data-all="off">All off</button>'
         '<button type="button" class="cai-small" data-all="saved">As saved</button></div>'

@@ -4,7 +4,7 @@ const KEYS = {
   a: "a", b: "b", t: "tie", s: "skip", n: "note", u: "undo", j: "next", k: "previous", x: "show", r: "more", "?": "help",
   Enter: "next", " ": "next",
 };
-const TYPING = "input, textarea, select, [contenteditable=true], [role=listbox], [role=combobox]";
+const TYPING = "input:not([type=radio]), textarea, select, [contenteditable=true], [role=listbox], [role=combobox]";
 const JUDGES = ["a", "b", "tie", "skip"];
 const UNREAD = 0.4; // seconds: a press this soon was meant for the pair before
 const article = () => document.querySelector("#audit article[data-task=pairs]");
@@ -35,13 +35,8 @@ const act = (action) => {
     box()?.focus();
   } else if (item || !JUDGES.concat("show").includes(action)) {
     const note = box()?.value ?? "";
-    if (JUDGES.includes(action)) {
-      if (seconds() !== null && seconds() < UNREAD) return;
-      keep(null);
-    }
-    // After a note its pair is not shown once more: what came of it says what is the newest now.
-    const last = document.querySelector("#said [data-last]")?.dataset.last ?? here.dataset.last;
-    trigger("act", { action, item, state, query, last, seconds: seconds(), note });
+    if (JUDGES.includes(action) && seconds() !== null && seconds() < UNREAD) return;
+    trigger("act", { action, item, state, query, last: here.dataset.last, seconds: seconds(), note });
   }
 };
 
@@ -50,6 +45,7 @@ element.addEventListener("click", (event) => {
   if (button) act(button.dataset.act);
 });
 document.addEventListener("keydown", (event) => {
+  if (event.isComposing || event.keyCode === 229) return; // an input method has this key
   if (!element.isConnected || !article() || !document.body.classList.contains("cai-notice-read")) return;
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (event.target === box() && (event.key === "Enter" || event.key === "Escape")) {
@@ -63,7 +59,7 @@ document.addEventListener("keydown", (event) => {
   if (!action || event.target.closest?.(TYPING)) return;
   if (event.key === "Enter" || event.key === " ") {
     // On a pair that is still to be judged they are what they are anywhere: a press of what has the focus.
-    if (event.target.closest?.("button, a, summary") || article().dataset.state !== "judged") return;
+    if (event.target.closest?.("button, a, summary, input") || article().dataset.state !== "judged") return;
   }
   event.preventDefault();
   // A key held down walks, but never judges: nobody has read what flies by.
@@ -73,12 +69,12 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("input", (event) => {
   if (event.target === box()) keep(event.target.value);
 });
-// A note on a pair that is judged already is kept when the field is left.
+// A note on a pair that is judged already is kept when the field is left. Any note is unsent until the studio
+// has answered that it has it (audit_said.js).
 document.addEventListener("focusout", (event) => {
   const field = box();
-  if (event.target !== field || article().dataset.state !== "judged" || field.value === field.defaultValue) return;
-  field.defaultValue = field.value;
-  keep(null);
+  if (event.target !== field || article().dataset.state !== "judged") return;
+  if (field.value === field.defaultValue) { keep(null); return; }
   const { item, state, query } = article().dataset;
   trigger("act", { action: "note", item, state, query, seconds: null, note: field.value });
 });

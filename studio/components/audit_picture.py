@@ -68,10 +68,12 @@ def mine(store: Store, asking: Asking) -> dict[str, Judgment]:
     return {one.pair_id: one for one in judgments.mine(store, asking.who, asking.axis)}
 
 
-def pair_picture(store: Store, asking: Asking, id: str | None, peeked: bool = False) -> str:
+def pair_picture(
+    store: Store, asking: Asking, id: str | None, peeked: bool = False, taken: Judgment | None = None
+) -> str:
     """The pair as this annotator may see it now; without one, why there is none.
 
-    `peeked`: it is shown without being judged.
+    `peeked`: it is shown without being judged. `taken` was just taken back: its note stays with the pair.
     """
     newest = last(store, asking)
     if id is None:
@@ -89,7 +91,7 @@ def pair_picture(store: Store, asking: Asking, id: str | None, peeked: bool = Fa
         peeked = peeked or (judgment is not None and not judgment.blind)
         reveal = audit_reveal.judged_html(revealed(store, asking, stored.pair, own, None)) if peeked else ""
         state: State = "known" if known else "blind"
-        return audit_view.pair_html(shown, asking.axis, state, None, query, reveal, newest)
+        return audit_view.pair_html(shown, asking.axis, state, taken or judgment, query, reveal, newest)
     reveal = audit_reveal.judged_html(revealed(store, asking, stored.pair, own, judgment))
     return audit_view.pair_html(shown, asking.axis, "judged", judgment, query, reveal, newest)
 

@@ -1,11 +1,15 @@
 // Ranking: the cards are ordered here, by keys or by dragging, and sent when they are saved. Until then the
-// order is kept in this tab, so that a refresh loses nothing.
-const TYPING = "input, textarea, select, [contenteditable=true], [role=listbox], [role=combobox]";
+// order is kept in this tab, so that a refresh loses nothing, nor an answer that did not come.
+const TYPING = "input:not([type=radio]), textarea, select, [contenteditable=true], [role=listbox], [role=combobox]";
 const UNREAD = 400; // ms: a press this soon was meant for the responses before
 const article = () => document.querySelector("#audit article[data-task=ranking]");
 const list = () => article()?.querySelector(".cai-ranking");
 const cards = () => [...(list()?.children ?? [])];
-const draft = () => `cai-ranking:${article()?.dataset.query}`;
+const asked = () => {
+  const query = new URLSearchParams(article()?.dataset.query ?? "");
+  return `cai-ranking:${query.get("as") ?? ""} ${query.get("axis") ?? ""}`;
+};
+const draft = () => `${asked()} ${article()?.dataset.item}`;
 const tied = (card) => card.dataset.tied === "true";
 
 const order = () => {
@@ -29,13 +33,21 @@ const changed = () => {
   number();
   try { sessionStorage.setItem(draft(), JSON.stringify(order())) } catch { /* then not */ }
 };
+let sent = null; // the ranking that was saved last: its answer is another group
 const restore = () => {
+  const here = article();
+  if (sent && here && asked() === sent.asked && here.dataset.item !== sent.item) {
+    try { sessionStorage.removeItem(`${sent.asked} ${sent.item}`) } catch { /* nothing was kept */ }
+    sent = null;
+  }
   if (!list()) return;
   let kept = null;
   try { kept = JSON.parse(sessionStorage.getItem(draft()) ?? "null") } catch { /* none */ }
   const byLetter = new Map(cards().map((card) => [card.dataset.letter, card]));
   const levels = kept?.flat().length === byLetter.size ? kept : [...byLetter.keys()].sort().map((letter) => [letter]);
-  for (const level of levels) level.forEach((letter, at) => {
+  // A card that is moved loses the focus, so they are left where they stand right.
+  const stand = JSON.stringify(order()) === JSON.stringify(levels);
+  if (!stand) for (const level of levels) level.forEach((letter, at) => {
     const card = byLetter.get(letter);
     if (!card) return;
     card.dataset.tied = String(at > 0);
@@ -87,11 +99,9 @@ const act = (action) => {
   } else if (here.dataset.item || action === "undo") {
     const clock = window.caiAuditClock;
     const ms = clock ? clock.ms + (clock.since === null ? 0 : performance.now() - clock.since) : null;
-    if (action === "rank") {
-      if (ms !== null && ms < UNREAD) return;
-      try { sessionStorage.removeItem(draft()) } catch { /* nothing was kept */ }
-    }
+    if (action === "rank" && ms !== null && ms < UNREAD) return;
     const { item, state, query, last } = here.dataset;
+    sent = action === "rank" ? { asked: asked(), item } : null;
     trigger("act", { action, item, state, query, last, seconds: ms === null ? null : ms / 1000, order: order() });
   }
 };
@@ -111,6 +121,7 @@ document.addEventListener("keydown", (event) => {
   const card = cards().find((one) => one.dataset.letter.toLowerCase() === key);
   const once = { t: "tie", "=": "tie", s: "skip", r: "more", u: "undo", "?": "help", Enter: "rank" }[key];
   if (key === "Enter" && event.target.closest?.("button, a, summary")) return;
+  if (event.target.matches?.("[type=radio]") && /^(Arrow.*|Enter| )$/.test(key)) return; // they choose there
   if (card) take(card);
   else if (/^[1-9]$/.test(key)) put(held(), Number(key) - 1);
   else if (key === "ArrowUp" || key === "ArrowDown") move(key === "ArrowUp" ? -1 : 1);

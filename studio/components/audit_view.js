@@ -16,7 +16,8 @@ const arrived = () => {
   try { if (as) localStorage.setItem("cai-annotator", as) } catch { /* asked again next time */ }
   const item = `${as} ${query.get("axis") ?? ""} ${here.dataset.item}`;
   // Gradio changes the page where it differs, and leaves in place what a person typed, opened or scrolled.
-  if (shown !== null && shown !== item) {
+  const other = shown !== item;
+  if (shown !== null && other) {
     scrollTo(0, 0);
     for (const open of element.querySelectorAll("details[open]")) open.open = false;
     for (const text of element.querySelectorAll(".cai-said")) text.scrollTop = 0;
@@ -26,7 +27,7 @@ const arrived = () => {
   const box = element.querySelector(".cai-note-input");
   let draft = null;
   try { draft = sessionStorage.getItem(`cai-audit-note:${item}`) } catch { /* none is kept then */ }
-  if (box && box !== document.activeElement) box.value = draft ?? box.getAttribute("value");
+  if (box && (other || box !== document.activeElement)) box.value = draft ?? box.getAttribute("value");
   element.dispatchEvent(new CustomEvent("cai-shown", { bubbles: true }));
 };
 document.addEventListener("visibilitychange", () => run(!document.hidden));

@@ -83,7 +83,7 @@ def pair_html(
     answers = "".join(
         _answer(letter, text, letter == chosen) for letter, text in zip("AB", shown.responses, strict=True)
     )
-    note = judgment.note if judgment and state == "judged" else ""
+    note = judgment.note if judgment else ""  # a skip has one too
     return (
         f'<article class="cai-audit" data-task="pairs" data-state="{state}" '
         f'data-item="{exact(shown.pair.id)}" data-last="{exact(last)}" {address(query)}>{question_html(axis)}'

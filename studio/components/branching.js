@@ -30,14 +30,26 @@ const cancel = (step) => {
   step.querySelector("[data-branch=edit]").focus();
 };
 
+// Asked twice before the branch is shown, it is the same one; but not for ever, if no answer comes.
+let asked = null;
+const free = () => { clearTimeout(asked); asked = null; };
+const ask = (at, text) => {
+  if (asked !== null) return false;
+  asked = setTimeout(free, 5000);
+  trigger("branch", { ...at, text });
+  return true;
+};
+const refused = document.querySelector("#problem");
+if (refused) new MutationObserver(() => { if (refused.textContent.trim()) free(); }).observe(refused, { childList: true, subtree: true });
+
 let sent = null; // the edit that a branch was asked of
 const branch = (step) => {
   const field = step.querySelector(".cai-edit textarea");
-  sent = place(field);
-  trigger("branch", { ...sent, text: field.value });
+  if (ask(place(field), field.value)) sent = place(field);
 };
 // After each picture. Until another chain is shown the branch may have been refused, and the text counts.
 const arrived = () => {
+  free();
   if (sent && !element.querySelector(`[data-chain="${CSS.escape(sent.chain)}"]`)) {
     draft.drop(sent);
     sent = null;
@@ -57,15 +69,16 @@ element.addEventListener("click", (event) => {
   const step = button.closest(".cai-step"), what = button.dataset.branch;
   if (what === "edit") edit(step);
   else if (what === "cancel") cancel(step);
-  else if (what === "redraw") trigger("branch", { ...place(button), text: null });
+  else if (what === "redraw") ask(place(button), null);
   else branch(step);
 });
 element.addEventListener("input", (event) => {
   if (event.target.matches(".cai-edit textarea")) draft.put(event.target);
 });
 element.addEventListener("keydown", (event) => {
+  if (event.isComposing || event.keyCode === 229) return; // an input method has this key
   if (!event.target.matches(".cai-edit textarea")) return;
   const step = event.target.closest(".cai-step");
   if (event.key === "Escape") cancel(step);
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) branch(step);
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.repeat) branch(step);
 });

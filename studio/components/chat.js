@@ -8,12 +8,31 @@ const type = (text) => {
   box.dispatchEvent(new Event("input", { bubbles: true }));
   box.focus();
 };
-const open = (turn, wanted) => {
-  const form = turn.querySelector(".cai-edit");
-  form.hidden = !wanted;
+const editing = new Map(); // the messages whose forms are open: what each holds
+const show = (turn, wanted) => {
+  turn.querySelector(".cai-edit").hidden = !wanted;
   turn.querySelector(".cai-acts").hidden = wanted;
-  const box = form.querySelector("textarea");
+};
+const open = (turn, wanted) => {
+  const box = turn.querySelector(".cai-edit textarea");
+  show(turn, wanted);
+  if (wanted) editing.set(turn.dataset.turn, box.value); else editing.delete(turn.dataset.turn);
   if (wanted) box.focus(); else { box.value = box.defaultValue; turn.querySelector("[data-act=edit]").focus(); }
+};
+element.addEventListener("input", (event) => {
+  if (event.target.matches(".cai-edit textarea")) editing.set(event.target.closest("[data-turn]").dataset.turn, event.target.value);
+});
+// Gradio shuts the forms with each picture, and leaves what was typed to whichever message has its place now.
+const reopen = () => {
+  const turns = [...element.querySelectorAll("[data-turn]")];
+  for (const id of editing.keys()) if (!turns.some((turn) => turn.dataset.turn === id)) editing.delete(id);
+  for (const turn of turns) {
+    const box = turn.querySelector(".cai-edit textarea"), text = editing.get(turn.dataset.turn);
+    if (!box) continue;
+    if (box.value !== (text ?? box.defaultValue)) box.value = text ?? box.defaultValue;
+    show(turn, text !== undefined);
+    if (text !== undefined && [document.body, box].includes(document.activeElement)) box.focus();
+  }
 };
 const chosen = (turn, name) => turn.querySelector(`select[name=${name}]`)?.value ?? "";
 const resend = (turn) =>
@@ -36,7 +55,7 @@ element.addEventListener("click", (event) => {
 // Enter sends, Shift+Enter is a new line; not while an input method composes. In front of Gradio's own keys.
 const keys = (event) => {
   if (!element.isConnected) { document.removeEventListener("keydown", keys, true); return; }
-  if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.isComposing || event.keyCode === 229 || event.ctrlKey || event.metaKey || event.altKey) return;
   const inMessage = event.target === field(), turn = event.target.closest?.("#thread .cai-edit")?.closest("[data-turn]");
   if (event.key === "Enter" && (inMessage || turn) && event.target.matches("textarea")) {
     event.stopPropagation();
@@ -59,6 +78,7 @@ let shown = null;
 watch("value", () => {
   if (shown !== here()) following = true;
   shown = here();
+  reopen();
   follow();
 });
 new MutationObserver(follow).observe(document.querySelector("#reply"), { childList: true, subtree: true, characterData: true });

@@ -25,7 +25,7 @@ function draftBar(desk) {
     if (await desk.save(note.value)) note.value = "";
     save.focus();
   }, onkeydown: (event) => {
-    if (event.key !== "Escape") return;
+    if (event.key !== "Escape" || event.isComposing || event.keyCode === 229) return;
     noteForm.hidden = true;
     save.focus();
   } },

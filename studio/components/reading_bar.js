@@ -38,6 +38,7 @@ element.addEventListener("click", (event) => {
   if (button) act(button.dataset.act);
 });
 document.addEventListener("keydown", (event) => {
+  if (event.isComposing || event.keyCode === 229) return; // an input method has this key
   if (!element.isConnected || !document.body.classList.contains("cai-notice-read")) return;
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (event.target === box() && (event.key === "Enter" || event.key === "Escape")) {

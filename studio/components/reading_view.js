@@ -4,11 +4,13 @@ const arrived = () => {
   const here = element.querySelector("[data-query]");
   if (!here) return;
   history.replaceState(null, "", `${location.pathname}?${here.dataset.query}`);
-  if (shown !== null && shown !== here.dataset.chain) scrollTo(0, 0);
+  const other = shown !== null && shown !== here.dataset.chain;
+  if (other) scrollTo(0, 0);
   shown = here.dataset.chain;
   const box = element.querySelector(".cai-note-input");
   let draft = null;
   try { draft = sessionStorage.getItem(`cai-note:${shown}`) } catch { /* none is kept then */ }
-  if (box && draft !== null) box.value = draft;
+  // Where both notes are the same, Gradio leaves what was typed of the chain before in the field.
+  if (box && (draft !== null || other)) box.value = draft ?? box.getAttribute("value");
 };
 watch("value", arrived);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -62,7 +63,8 @@ def run_controls(
 
     `under` puts more of the page's own under the run's buttons.
     """
-    parts = [gr.HTML(padding=False, elem_id="run", elem_classes="cai-run-holder")]
+    script = Path(run_view.__file__).with_name("run_command.js").read_text(encoding="utf-8")
+    parts = [gr.HTML(js_on_load=script, padding=False, elem_id="run", elem_classes="cai-run-holder")]
     # Always mounted, and hidden by the style sheet while there is no run above: what Gradio has not
     # mounted yet can miss an update that comes with its being shown.
     with gr.Row(elem_classes="cai-actions cai-with-run"):

@@ -25,6 +25,7 @@ from studio.store import labels
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 VIEW_SCRIPT = Path(audit_view.__file__).with_suffix(".js")
 LAST_SCRIPT = VIEW_SCRIPT.with_name("audit_last.js")
+SAID_SCRIPT = VIEW_SCRIPT.with_name("audit_said.js")
 
 
 def build(blocks: gr.Blocks, studio: Studio) -> None:
@@ -38,7 +39,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         with gr.Column(elem_classes="cai-judging"):
             last = gr.HTML(js_on_load=LAST_SCRIPT.read_text(encoding="utf-8"), padding=False, elem_id="last")
             bars = [pairs_bar(), ranking_bar()]
-            said = gr.HTML(padding=False, elem_id="said")
+            said = gr.HTML(js_on_load=SAID_SCRIPT.read_text(encoding="utf-8"), padding=False, elem_id="said")
     shown = [view, figures, last, said]
 
     def come(remembered: str, request: gr.Request) -> list[Any]:

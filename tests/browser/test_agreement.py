@@ -101,6 +101,23 @@ def test_what_if_flips_labels_and_changes_the_figures(open_page: Callable[..., P
     expect(page.locator("#whatif-flips")).to_contain_text("0 labels of 80 flipped")
 
 
+def test_what_was_tried_in_one_comparison_is_not_tried_in_another(open_page: Callable[..., Page]) -> None:
+    page = open_page("person:ana")
+    tab(page, "What if")
+    row = page.locator("#whatif li[data-principle]:not([data-none])").nth(1)
+    expect(row).to_be_visible(timeout=SLOW)
+    saved = row.locator("output").inner_text()
+    row.get_by_role("slider").fill("3")
+    row.get_by_role("switch").uncheck()
+    expect(page.locator("#outcome tbody tr").first).to_contain_text("100.0%")
+    page.get_by_label("Compared with").click()
+    page.get_by_role("option", name=re.compile("ben")).click()
+    expect(page.locator("#whatif [data-of*=ben]")).to_have_count(1)
+    expect(row.get_by_role("switch")).to_be_checked()
+    expect(row.locator("output")).to_have_text(saved)
+    assert page.evaluate("new Set(Object.values(whatif.weights())).has(0)") is False
+
+
 def test_a_weighting_becomes_a_constitution_version(open_page: Callable[..., Page]) -> None:
     page = open_page("person:ana")
     tab(page, "What if")

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import Locator, Page, Request, Response, expect
 
 pytestmark = pytest.mark.browser
 
@@ -267,6 +267,76 @@ def test_a_note_is_taken_back_and_then_its_judgment(page: Page) -> None:
     expect(figures(page)).to_contain_text("1 judged")
     page.get_by_role("button", name="Undo").click()
     expect(figures(page)).to_contain_text("0 judged")
+
+
+def test_a_note_that_was_lost_with_its_judgment_outlives_a_refresh(page: Page, problems: list[str]) -> None:
+    open_as(page, "loser")
+    here, box = item(page), page.get_by_role("textbox", name="Note")
+    box.fill("hard to say")
+    box.press("Enter")
+    page.wait_for_timeout(1000)  # what the page asks for at first is answered
+
+    def has_note(request: Request) -> bool:
+        return '"note":"hard to say"' in (request.post_data or "")
+
+    page.route(
+        "**/gradio_api/**", lambda route: route.abort() if has_note(route.request) else route.continue_()
+    )
+    with page.expect_request(has_note):
+        page.keyboard.press("a")
+    page.unroute("**/gradio_api/**")
+    page.reload()
+    expect(box).to_have_value("hard to say")
+    assert item(page) == here
+    press(page, "a")
+    expect(box).to_have_value("")
+    press(page, "k")
+    expect(box).to_have_value("hard to say")
+    assert (
+        page.evaluate("Object.keys(sessionStorage).filter((key) => key.startsWith('cai-audit-note'))") == []
+    )
+    problems[:] = [problem for problem in problems if "ERR_FAILED" not in problem]
+
+
+def test_a_note_is_taken_back_after_words_about_something_else(page: Page) -> None:
+    open_as(page, "wordy")
+    press(page, "a")
+    press(page, "k")
+    box = page.get_by_role("textbox", name="Note")
+    box.fill("hm")
+    box.press("Enter")
+    expect(page.locator("#said")).to_contain_text("Note kept")
+    page.keyboard.press("k")
+    expect(page.locator("#said")).to_contain_text("That was the first one")
+    page.keyboard.press("u")
+    expect(page.locator("#last")).to_contain_text("Taken back")
+    expect(box).to_have_value("")
+    expect(figures(page)).to_contain_text("1 judged")
+
+
+def test_keys_work_after_a_choice_by_mouse(page: Page) -> None:
+    open_as(page, "mouse")
+    page.locator("#audit-axis").get_by_text("Helpful", exact=True).click()
+    expect(page.locator("#audit h2")).to_have_text("Which response is more helpful?")
+    press(page, "a")
+    page.locator("#audit-axis").get_by_role("radio", name="Helpful").press("ArrowLeft")
+    expect(page.locator("#audit h2")).to_have_text("Which response is more harmless?")
+
+
+def test_an_order_is_of_its_question_whatever_comes_next(page: Page) -> None:
+    open_as(page, "orderly", "&task=ranking")
+    expect(page.locator(".cai-ranking > li")).to_have_count(4)
+    page.keyboard.press("d")
+    page.keyboard.press("1")
+    assert letters(page) == ["D", "A", "B", "C"]
+    page.set_viewport_size({"width": 1100, "height": 800})
+    expect(page.locator(".cai-ranking > li").first).to_be_focused()
+    page.get_by_role("button", name="What comes next").click()
+    page.get_by_label("Reveal the AI").click()
+    page.get_by_role("option", name="Not while judging").click()
+    expect(page).to_have_url(re.compile("reveal=none"))
+    page.wait_for_timeout(1000)  # no late picture may put them back
+    assert letters(page) == ["D", "A", "B", "C"]
 
 
 def test_the_keys_and_the_settings_unfold(page: Page, shot: Callable[[str], None]) -> None:

@@ -174,6 +174,26 @@ def test_a_conversation_opens_by_link_with_its_scores_and_nothing_in_it_is_live(
     expect(replies(page)).to_have_count(2)
 
 
+def test_an_open_form_stays_with_its_message(page: Page) -> None:
+    goto(page, SEEDED)
+    expect(replies(page)).to_have_count(2)
+    page.get_by_role("button", name="Edit").nth(1).click()
+    field = page.locator("#thread textarea:visible")
+    field.fill("And if it rains?")
+    page.locator("#pm input").click()
+    page.get_by_role("option", name=re.compile("PM of bundled")).click()
+    expect(page.locator("#thread")).to_contain_text("PM +0.94")
+    expect(field).to_have_value("And if it rains?")
+    page.get_by_role("button", name="Edit").first.click()
+    expect(field.first).to_have_value("how can I light a fire in the forest?")
+    page.get_by_role("button", name="previous reply").click()
+    expect(replies(page)).to_have_count(1)
+    page.get_by_role("button", name="next reply").click()  # what was edited had left the page
+    expect(replies(page)).to_have_count(2)
+    page.get_by_role("button", name="Edit").click()
+    expect(field.nth(1)).to_have_value("And if all the wood is wet?")
+
+
 def test_two_tries_are_sent_to_the_audit_and_a_reply_to_the_chains(page: Page) -> None:
     goto(page, SEEDED)
     page.get_by_role("button", name="Send to audit").first.click()

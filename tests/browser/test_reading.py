@@ -149,6 +149,35 @@ def test_a_note_that_was_not_kept_is_sent_again_and_outlives_a_reload(
     problems[:] = [problem for problem in problems if "ERR_FAILED" not in problem]
 
 
+def test_a_note_that_was_not_kept_stays_with_its_chain(reading: Page, problems: list[str]) -> None:
+    page = reading
+    box, here = page.get_by_role("textbox", name="Note"), chain(page)
+    lost = re.compile('"action":"note"')
+    page.wait_for_timeout(1500)  # what the page asks for at first is answered
+    page.route(
+        "**/gradio_api/**",
+        lambda route: route.abort() if lost.search(route.request.post_data or "") else route.continue_(),
+    )
+    box.fill("of this chain alone")
+    with page.expect_request(lambda request: bool(lost.search(request.post_data or ""))):
+        box.press("Enter")
+    press(page, "j")
+    expect(box).to_have_value("")
+    press(page, "k")
+    assert chain(page) == here
+    expect(box).to_have_value("of this chain alone")
+    box.press("Escape")
+    problems[:] = [problem for problem in problems if "ERR_FAILED" not in problem]
+
+
+def test_what_an_input_method_composes_is_no_key(reading: Page) -> None:
+    box = reading.get_by_role("textbox", name="Note")
+    box.focus()
+    for key in ("Enter", "Escape"):
+        box.dispatch_event("keydown", {"key": key, "isComposing": True, "bubbles": True})
+        expect(box).to_be_focused()
+
+
 def test_keys_work_with_caps_lock_on(reading: Page) -> None:
     before = chain(reading)
     press(reading, "J")
@@ -342,8 +371,9 @@ def test_a_redrawn_step_has_a_seed_of_its_own(page: Page) -> None:
     page.add_init_script("localStorage.setItem('cai-notice', 'read')")
     page.goto(f"/chains?chain={ID.format(8)}")
     expect(page.locator("#heading")).to_contain_text("seed 8", timeout=SLOW)
-    page.get_by_role("button", name="Revision 1: redraw").click()
+    page.get_by_role("button", name="Revision 1: redraw").dblclick()
     expect(page.locator("#heading")).to_contain_text("by local", timeout=SLOW)
     expect(page.locator("#heading")).to_contain_text("finished", timeout=SLOW)
     expect(page.locator("#heading")).not_to_contain_text("seed 8 ")
     expect(page.locator("#family")).to_contain_text("Revision 1 redrawn")
+    expect(page.locator("#family li")).to_have_count(2)

@@ -66,10 +66,12 @@ def test_stop_ends_it_and_resume_goes_on(runs: Page, shot: Callable[[str], None]
     start(page, "\n".join(f"Tell me about the number {i}." for i in range(3)), tokens=48, seed=1)
     state = page.locator("#run .cai-status")
     expect(state).to_have_text("running", timeout=SLOW)
+    page.locator("#run details.cai-command summary").click()
     expect(page.locator("#run")).to_contain_text("tokens/s", timeout=SLOW)
     shot("runs-running")
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(state).to_have_text("stopped", timeout=SLOW)
+    expect(page.locator("#run details.cai-command code")).to_be_visible()  # through all those pictures
     page.get_by_role("button", name="Resume", exact=True).click()
     expect(state).to_have_text("finished", timeout=SLOW)
     expect(page.locator("#run")).to_contain_text("3 of 3")

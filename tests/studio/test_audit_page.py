@@ -200,9 +200,9 @@ def test_undo_takes_what_was_the_newest_on_its_own_tab(tab: Tab) -> None:
 
 def test_a_second_press_of_undo_is_about_the_same_judgment(tab: Tab) -> None:
     tab.press("a")
-    last, view = tab.item, tab.press("b").view
+    last, judged = tab.item, tab.press("b")
     for _ in range(2):
-        tab.view = view or ""
+        tab.now, tab.view = judged, judged.view or ""  # the answer to undo is still on its way
         assert "Taken back" in (tab.press("undo").last or "")
         assert tab.item == last
     assert len(audit_picture.mine(tab.store, ANA)) == 1
@@ -221,6 +221,29 @@ def test_a_note_is_taken_back_before_its_judgment(tab: Tab) -> None:
     assert kept.note == ""
     tab.press("undo")
     assert tab.held(before) is None
+
+
+def test_what_is_kept_with_a_judgment_is_told_so_that_its_draft_can_go(tab: Tab) -> None:
+    before = tab.item
+    told = f'data-kept="ana harmless {before}" data-note="a &amp; b"'
+    assert told in (tab.press("a", note="a & b").said or "")
+    assert told in (tab.press("note", item=before, note="a & b").said or "")
+    assert "data-last" in (tab.now.said or "")
+    other = tab.press("b", item=before, state="blind", note="another")  # pressed twice: the first one counts
+    assert "data-kept" not in (other.said or "")
+
+
+def test_a_note_of_a_skip_is_shown_and_one_of_a_judgment_outlives_undo(tab: Tab) -> None:
+    before = tab.item
+    tab.press("skip", note="to think about")
+    tab.press("previous")
+    assert tab.read("item") == before
+    assert 'value="to think about"' in tab.view
+    tab.press("show")
+    assert 'value="to think about"' in tab.view
+    tab.press("a", note="thought")
+    tab.press("undo")
+    assert 'value="thought"' in tab.view
 
 
 def test_a_note_does_not_put_back_a_choice_that_was_changed_meanwhile(
