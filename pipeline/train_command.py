@@ -16,6 +16,7 @@ from pipeline import estimating, prompts, templates, train_options, written
 from pipeline.configs import add_arguments, from_arguments
 from pipeline.engines import Context
 from pipeline.errors import UserError
+from pipeline.events import FIELDS
 from pipeline.growing import say
 from pipeline.records import Axis, Prompt, as_json, content_id
 from pipeline.rundir import RunDir, read_config
@@ -225,8 +226,9 @@ def _measured_on(args: argparse.Namespace) -> dict[str, tuple[Path, Axis]]:
     names = [path.name for path, _ in files]
     if len(set(names)) < len(names):
         names = [f"{path.absolute().parent.name}/{path.name}" for path, _ in files]
+    taken = {*FIELDS, "heldout", "pairs", "too_long"}  # the closing event has its own figures by these
     for name in names:
-        if names.count(name) > 1 or name == "heldout":
+        if names.count(name) > 1 or name in taken:
             raise UserError(f"--eval: {name}: its figures go by this name, which is taken: rename the file")
     return dict(zip(names, files, strict=True))
 

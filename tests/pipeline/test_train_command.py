@@ -13,7 +13,7 @@ from pipeline import constitution, prompts
 from pipeline.__main__ import main
 from pipeline.engines import SpentError
 from pipeline.engines.spending import Purse
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UserError
 from pipeline.pairs import make_pair
 from pipeline.records import Judgment, Message, Source, as_json
 from pipeline.rundir import RunDir
@@ -60,6 +60,15 @@ def test_a_label_that_is_none_is_named_with_its_line_blank_ones_counted(tmp_path
         sources.from_labels(tmp_path)
 
 
+def test_a_label_run_whose_pairs_were_all_left_out_is_told(tmp_path: Path) -> None:
+    for name in ("inputs", "outputs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "inputs" / "constitution.yaml").write_text(constitution.find("minimal").read_text("utf-8"))
+    (tmp_path / "outputs" / "labels.jsonl").write_text("")
+    with pytest.raises(UserError, match="holds no labels: all of its pairs were left out"):
+        sources.from_labels(tmp_path)
+
+
 def test_a_folder_without_labels_says_what_to_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +103,14 @@ def test_files_to_measure_on_that_have_one_name_go_by_their_folders_too(
         options.append(str(tmp_path / name / "test.jsonl"))
     assert main(["pm", *options]) == 0
     assert list(measured) == ["one/test.jsonl", "two/test.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["heldout", "pairs", "too_long", "rows", "status", "total", "step", "kind"])
+def test_a_file_to_measure_on_has_no_name_that_the_runs_own_figures_have(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--written", "harmless", "--run", str(tmp_path / "run"), "--eval", str(tmp_path / name)]
+    assert "taken: rename the file" in said(["pm", *options], capsys)
 
 
 def test_a_run_does_not_go_on_with_other_labels_than_it_began_with(
