@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -146,31 +143,9 @@ def foresee(
 
 def memory() -> tuple[float, bool]:
     """Bytes that are free where training runs, and whether that is a CUDA GPU: the freest one."""
-    if not version("torch").endswith("+cpu"):
-        with suppress(ValueError):
-            free = _free(os.environ.get("CUDA_VISIBLE_DEVICES"))
-            if free:
-                return free * 2**20, True
+    if free := gpus.visible():
+        return max(free.values()), True
     return float(psutil.virtual_memory().available), False
-
-
-def _free(allowed: str | None) -> float:
-    """MiB that are free on the freest GPU that CUDA_VISIBLE_DEVICES allows; 0 where it allows none.
-
-    It names indices and UUIDs, or their beginnings. Where one is no whole GPU's (MIG), it may lie on any:
-    then the least free GPU counts.
-    """
-    gpu = [(index, uuid, float(mib)) for index, uuid, mib in gpus.asked(("index", "uuid", "memory.free"))]
-    if allowed is None:
-        return max((mib for _, _, mib in gpu), default=0.0)
-    names = [name.strip() for name in allowed.split(",")]
-    names = [name for name in names if name not in ("", "-1", "NoDevFiles")]
-    free = [
-        mib
-        for index, uuid, mib in gpu
-        if any(n == index or (n[0] == "G" and uuid.startswith(n)) for n in names)
-    ]
-    return max(free) if free else min((mib for _, _, mib in gpu if names), default=0.0)
 
 
 ENOUGH = 4

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -56,7 +57,12 @@ def register(subparsers: Any) -> None:
         )
         stage.options(parser)
         add_arguments(parser, stage.config)
-        parser.set_defaults(run_command=stage.run)
+        parser.set_defaults(run_command=partial(_placed, stage))
+
+
+def _placed(stage: _Command, args: argparse.Namespace) -> int:
+    ranks.take_gpu(stage.name)  # before anything asks CUDA, which then knows its GPUs for good
+    return stage.run(args)
 
 
 def sft(args: argparse.Namespace) -> int:

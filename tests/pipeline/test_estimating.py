@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import configs, estimating, models
+from pipeline import configs, estimating, gpus, models
 from pipeline.estimating import Shape
 from pipeline.training_configs import Preferring, Supervised
 
@@ -83,7 +83,7 @@ def test_the_freest_gpu_that_may_be_used_counts(
         lines = "0, GPU-a1, 1000\n1, GPU-b2, 70000\n2, GPU-c3, 80000\n"
         return subprocess.CompletedProcess([], 0, lines)
 
-    monkeypatch.setattr(estimating, "version", lambda package: "2.13.0+cu130")
+    monkeypatch.setattr(gpus, "version", lambda package: "2.13.0+cu130")
     monkeypatch.setattr(subprocess, "run", told)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if allowed is not None:
@@ -92,7 +92,7 @@ def test_the_freest_gpu_that_may_be_used_counts(
         assert not estimating.memory()[1]
     else:
         assert estimating.memory() == (free * 2**20, True)
-    monkeypatch.setattr(estimating, "version", lambda package: "2.13.0+cpu")
+    monkeypatch.setattr(gpus, "version", lambda package: "2.13.0+cpu")
     assert not estimating.memory()[1]
 
 
