@@ -11,10 +11,12 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from pipeline import gpus
+from pipeline.errors import UserError
 from pipeline.rundir import RunDir
 
 
@@ -60,6 +62,18 @@ def open_run(folder: Path, *arguments: Any, **more: Any) -> RunDir:
     run = RunDir.open(scratch, *arguments, **more)
     run.leader = folder
     return run
+
+
+def wait_for(path: Path) -> None:
+    """Return once the first process has written this file.
+
+    Whoever started the processes ends them all where one fails. Raises UserError where it is gone itself.
+    """
+    launcher = os.getppid()
+    while not path.is_file():
+        if os.getppid() != launcher:
+            raise UserError(f"{path}: the process that was to write it is gone; give the same command again")
+        time.sleep(0.2)
 
 
 def any_of(asked: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pipeline.errors import InputError, UserError
 from pipeline.pairs import make_pair
 from pipeline.records import Judgment, Message, Source, as_json
 from pipeline.rundir import RunDir
-from pipeline.train import helpful, sources
+from pipeline.train import helpful, ranks, sources
 
 
 def said(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -181,3 +182,34 @@ def test_helpful_answers_are_kept_as_they_come_and_paid_by_the_run(
     assert [one.answer for one in lessons] == ["One.", "Three.", "Four."]
     assert len(later.requests) == 2
     assert Purse(log=tmp_path / "run" / "usage.jsonl").spent == 4
+
+
+def test_of_several_processes_the_first_samples_and_the_others_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scripted: Callable[..., Any]
+) -> None:
+    folder = RunDir.open(tmp_path / "run", {"stage": "sft"}, {})
+    asked = [prompts.from_text("One?")]
+    engines = [scripted("One.")]
+    monkeypatch.setattr(helpful, "loaded", lambda name, purse: engines.pop())
+    helpful.sample("m", asked, 0, 9, folder)
+    following = RunDir.open(tmp_path / "scratch", {"stage": "sft"}, {})
+    following.leader = folder.folder
+    monkeypatch.setenv("RANK", "1")
+    assert [one.answer for one in helpful.sample("m", asked, 0, 9, following)] == ["One."]
+    assert not list(following.outputs.iterdir())
+
+
+def test_a_process_waits_for_what_the_first_one_writes(tmp_path: Path) -> None:
+    writing = threading.Timer(0.5, (tmp_path / "helpful.jsonl").touch)
+    writing.start()
+    ranks.wait_for(tmp_path / "helpful.jsonl")
+    assert writing.finished.is_set()
+
+
+def test_a_process_does_not_wait_for_ever_for_the_first_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launchers = iter((7, 7, 1))
+    monkeypatch.setattr("os.getppid", lambda: next(launchers))
+    with pytest.raises(UserError, match="was to write it is gone"):
+        ranks.wait_for(tmp_path / "helpful.jsonl")
