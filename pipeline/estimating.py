@@ -22,6 +22,7 @@ import psutil
 from pipeline import bounded, gpus, models
 from pipeline.engines.wanting import SHARE, has_vllm
 from pipeline.models import ModelFiles
+from pipeline.train import ranks
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Training
 
 BASE = 0.9e9
@@ -133,11 +134,13 @@ def foresee(
         words = [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
         return replace(config, at_once=config.at_once or 1), words
     free, cuda = memory()
+    room = _alike(cuda) if ranks.many() > 1 else free
     if cuda and isinstance(config, Reinforcing) and has_vllm():
-        free *= 1 - SHARE  # of all that there is, in truth: that is free when training starts alone
+        # Of all that there is, in truth: that is free when training starts alone.
+        free, room = free * (1 - SHARE), room * (1 - SHARE)
     rate = None if cuda else matrix_rate()
     if not config.at_once:
-        config = replace(config, at_once=_at_once(config, sizes, lengths, free, cuda))
+        config = replace(config, at_once=_at_once(config, sizes, lengths, room, cuda))
     return config, estimate(config, sizes, lengths, steps, free, rate, cuda).lines()
 
 
@@ -146,6 +149,13 @@ def memory() -> tuple[float, bool]:
     if free := gpus.visible():
         return max(free.values()), True
     return float(psutil.virtual_memory().available), False
+
+
+def _alike(cuda: bool) -> float:
+    """Bytes that one of several processes may count on: what is free is another at the moment of each."""
+    if cuda:
+        return min(gpus.visible("total").values(), default=0.0)
+    return psutil.virtual_memory().total / ranks.many()
 
 
 ENOUGH = 4

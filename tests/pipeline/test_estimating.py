@@ -96,6 +96,22 @@ def test_the_freest_gpu_that_may_be_used_counts(
     assert not estimating.memory()[1]
 
 
+def test_processes_that_train_together_decide_alike_whatever_is_free_at_their_moments(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter((20e9, 5e9, 20e9, 5e9))
+    sizes = {"free": lambda: {"0": next(moments)}, "total": lambda: {"0": 10e9, "1": 20e9}}
+    monkeypatch.setattr(gpus, "visible", lambda figure="free": sizes[figure]())
+    config = Supervised(model=str(tiny_model), batch=16)
+
+    def decided() -> int:
+        return estimating.foresee(config, [500.0], 1)[0].at_once
+
+    assert decided() != decided()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert decided() == decided()
+
+
 SIZES = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 9}
 HEADER = b'\x16\0\0\0\0\0\0\0{"a": {"shape": [2]}}  '
 
