@@ -13,7 +13,8 @@ from pipeline.configs import check, knob
 from pipeline.errors import UserError
 
 Tuning = Literal["lora", "full", "qlora"]
-_HOW = "lora trains small added matrices, full all weights, qlora on a 4-bit base (GPU)"
+_LORA = "lora trains small added matrices, full all weights"
+_HOW = f"{_LORA}, qlora on a 4-bit base (GPU)"
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,7 @@ class Training:
     model: str = knob(
         "bundled", "what training starts from: bundled, a hub id, a folder, an adapter or a run"
     )
-    tuning: Literal["lora", "full", "qlora", "head"] = knob(
-        "lora",
-        f"{_HOW}; head only what scores the states of its lower half, by a regression: it needs few pairs "
-        "and minutes, reads each answer once, and has no use for rank, rate, warmup and epochs",
-    )
+    tuning: Literal["lora", "full", "qlora", "head"] = knob("lora", _HOW)
     rank: int = knob(16, "lora: the rank of the added matrices", low=1, high=512)
     learning_rate: float = knob(
         2e-4, "the highest learning rate; full tuning wants about a tenth", low=0, high=1
@@ -93,6 +90,13 @@ class Supervised(Speaking):
 class Preferring(Training):
     """A preference model (section 4.1)."""
 
+    # It is written whole, and an adapter that it starts from is merged.
+    tuning: Literal["lora", "full", "head"] = knob(
+        "lora",
+        f"{_LORA} (no qlora: four bits would round off what was learnt); head only what scores the states of "
+        "its lower half, by a regression: it needs few pairs and minutes, reads each answer once, and has no "
+        "use for rank, rate, warmup and epochs",
+    )
     targets: Literal["soft", "hard"] = knob(
         "soft", "learn the labels' probabilities, or only which side they favour"
     )
