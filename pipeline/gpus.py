@@ -38,7 +38,9 @@ def visible(figure: Literal["free", "total"] = "free") -> Mapping[str, float]:
     if version("torch").endswith("+cpu"):
         return {}
     try:
-        every = [(i, uuid, float(mib) * 2**20) for i, uuid, mib in asked(("index", "uuid", f"memory.{figure}"))]
+        every = [
+            (i, uuid, float(mib) * 2**20) for i, uuid, mib in asked(("index", "uuid", f"memory.{figure}"))
+        ]
     except ValueError:  # it does not say
         return {}
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -175,7 +175,9 @@ def rl(args: argparse.Namespace) -> int:
     with prompts.find(args.prompts) as path:
         found, inputs = read_prompts(path)
         answer = "x" * 4 * config.max_tokens
-        config = _foresee(config, [_asked(prompt) + answer for prompt in found.prompts])
+        config = _foresee(
+            config, [_asked(prompt) + answer for prompt in found.prompts], int(bool(args.judge))
+        )
         if args.estimate:
             return 0
         named = {"pm": args.pm, "judge": args.judge}
@@ -190,10 +192,11 @@ def rl(args: argparse.Namespace) -> int:
     return stage.train(folder, config, found.prompts, reward.score, judge.score if judge else None, lineage)
 
 
-def _foresee(config: T, texts: Sequence[str]) -> T:
+def _foresee(config: T, texts: Sequence[str], judges: int = 0) -> T:
     """Say what the run is going to take; the config with what this machine decides."""
     lengths = estimating.lengths(texts, config.max_length)
-    made, lines = estimating.foresee(config, lengths, config.steps_over(len(texts)))
+    steps = config.steps_over(config.learnt(len(texts)))
+    made, lines = estimating.foresee(config, lengths, steps, judges=judges)
     for line in lines:
         say(line)
     return cast(T, made)

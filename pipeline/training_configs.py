@@ -46,8 +46,12 @@ class Training:
     checkpointing: bool = knob(False, "compute activations twice to hold fewer of them: slower, less memory")
     report_to: str = knob("", "also tell tensorboard, wandb or trackio, where installed")
 
+    def learnt(self, examples: float) -> float:
+        """How many of so many examples are learnt from: all that are not kept aside to measure on."""
+        return examples
+
     def steps_over(self, examples: float) -> int:
-        """How many steps so many examples take; at least one."""
+        """How many steps so many examples take that are learnt; at least one."""
         return self.steps or max(1, math.ceil(examples * self.epochs / self.batch))
 
     @property
@@ -112,6 +116,10 @@ class Preferring(Training):
     def least(self) -> int:
         """A batch of pairs; a regression does with two."""
         return 2 if self.tuning == "head" else self.batch
+
+    def learnt(self, examples: float) -> float:
+        """How many of so many pairs are, about: whole prompts are kept aside."""
+        return round(examples * (1 - self.heldout))
 
     def steps_over(self, examples: float) -> int:
         """How many steps so many pairs take; a head sees each once at most."""

@@ -75,9 +75,7 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     if config.tuning == "qlora":
         words["quantization_config"] = _four_bits(dtype)
     if head == "language":
-        model, report = AutoModelForCausalLM.from_pretrained(
-            files.folder, output_loading_info=True, **words
-        )
+        model, report = AutoModelForCausalLM.from_pretrained(files.folder, output_loading_info=True, **words)
         heads.require_language(model, report["missing_keys"])
         return model
     torch.manual_seed(config.seed)  # the head begins at random

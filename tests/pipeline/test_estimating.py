@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import configs, estimating, gpus, models
 from pipeline.estimating import Shape
-from pipeline.training_configs import Preferring, Supervised
+from pipeline.training_configs import Preferring, Reinforcing, Supervised
 
 SMOL = Shape(layers=30, hidden=576, inner=1536, key_value=192, vocabulary=49152, parameters=134_515_008)
 
@@ -56,6 +56,22 @@ def test_a_head_takes_half_a_pass_and_next_to_no_memory_beside_the_weights() -> 
     assert (lora.seconds_per_step or 0) == pytest.approx(4 * (head.seconds_per_step or 0))
     assert head.trained == 12 * SMOL.hidden
     assert head.activations < lora.activations / 20
+
+
+@pytest.mark.parametrize(("tuning", "width"), [("full", 4), ("lora", 2), ("qlora", 0.55)])
+def test_on_a_gpu_a_base_that_is_not_trained_takes_fewer_bytes(tuning: str, width: float) -> None:
+    config = Supervised(tuning=tuning)  # type: ignore[arg-type]
+    found = estimating.estimate(config, SMOL, [100.0], 10, 8e9, None, cuda=True)
+    assert found.weights == pytest.approx(width * SMOL.parameters)
+    assert found.trained == pytest.approx(12 * (SMOL.parameters if tuning == "full" else SMOL.lora(16)))
+
+
+def test_a_judge_is_a_model_more() -> None:
+    alone, judged = (
+        estimating.estimate(Reinforcing(), SMOL, [100.0], 10, 8e9, None, cuda=True, judges=judges)
+        for judges in (0, 1)
+    )
+    assert judged.others == pytest.approx(2 * alone.others) == 8 * SMOL.parameters
 
 
 def test_on_a_gpu_nothing_is_said_of_time() -> None:

@@ -154,6 +154,17 @@ def test_an_estimate_starts_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_an_estimate_counts_the_pairs_that_are_learnt_and_not_those_kept_aside(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model", str(tiny_model), "--run", str(tmp_path / "run"), "--heldout", "0.5", "--estimate"]
+    assert main(["pm", "--written", "harmless", "--batch", "8", "--epochs", "1", *options]) == 0
+    told = capsys.readouterr().err
+    pairs = int(told.partition(" labelled pairs")[0].replace(",", ""))
+    steps = int(told.rpartition(" for ")[2].partition(" steps")[0])
+    assert steps < 0.6 * pairs / 8
+
+
 def test_the_projects_lessons_are_not_counted_as_revisions(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,7 +33,9 @@ def test_one_process_takes_the_freest_and_says_how_several_are_used(
     assert "accelerate launch --multi_gpu --num_processes 3 --module pipeline sft" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("allowed", "taken"), [("0,2", "2"), ("GPU-a, GPU-c", "GPU-c"), ("0", "0"), ("", "")])
+@pytest.mark.parametrize(
+    ("allowed", "taken"), [("0,2", "2"), ("GPU-a, GPU-c", "GPU-c"), ("0", "0"), ("", "")]
+)
 def test_of_those_that_it_may_use_one_process_takes_the_freest(
     monkeypatch: pytest.MonkeyPatch, allowed: str, taken: str
 ) -> None:
@@ -66,6 +68,8 @@ def test_a_stage_takes_its_gpu_before_it_does_anything(stage: str, monkeypatch: 
         raise UserError(name)
 
     monkeypatch.setattr(ranks, "take_gpu", taken)
-    args = parser().parse_args([stage, "--run", "r", *(["--pm", "p", "--prompts", "q"] if stage == "rl" else [])])
+    args = parser().parse_args(
+        [stage, "--run", "r", *(["--pm", "p", "--prompts", "q"] if stage == "rl" else [])]
+    )
     with pytest.raises(UserError, match=stage):
         args.run_command(args)
