@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import struct
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ import psutil
 from pipeline import bounded, gpus, models
 from pipeline.engines.wanting import SHARE, has_vllm
 from pipeline.models import ModelFiles
+from pipeline.train import ranks
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Training
 
 BASE = 0.9e9
@@ -123,12 +121,13 @@ def shape(files: ModelFiles) -> Shape:
 
 
 def foresee(
-    config: Training, lengths: Sequence[float], steps: int, *, download: bool = True
+    config: Training, lengths: Sequence[float], steps: int, *, download: bool = True, judges: int = 0
 ) -> tuple[Training, list[str]]:
     """The config with what this machine decides, and what the run is going to take, in words.
 
-    `lengths` are the examples' in tokens. Where a model can't be looked at, the words say why. Raises
-    UserError where there is none of that name, or without `download` none here.
+    `lengths` are the examples' in tokens; `judges` watch RL, beside what rewards. Where a model can't be
+    looked at, the words say why. Raises UserError where there is none of that name, or without `download`
+    none here.
     """
     try:
         sizes = shape(models.weights(config.model, download=download))
@@ -136,54 +135,43 @@ def foresee(
         words = [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
         return replace(config, at_once=config.at_once or 1), words
     free, cuda = memory()
+    room = _alike(cuda) if ranks.many() > 1 else free
     if cuda and isinstance(config, Reinforcing) and has_vllm():
-        free *= 1 - SHARE  # of all that there is, in truth: that is free when training starts alone
+        # Of all that there is, in truth: that is free when training starts alone.
+        free, room = free * (1 - SHARE), room * (1 - SHARE)
     rate = None if cuda else matrix_rate()
     if not config.at_once:
-        config = replace(config, at_once=_at_once(config, sizes, lengths, free, cuda))
-    return config, estimate(config, sizes, lengths, steps, free, rate, cuda).lines()
+        config = replace(config, at_once=_at_once(config, sizes, lengths, room, cuda, judges))
+    return config, estimate(config, sizes, lengths, steps, free, rate, cuda, judges).lines()
 
 
 def memory() -> tuple[float, bool]:
     """Bytes that are free where training runs, and whether that is a CUDA GPU: the freest one."""
-    if not version("torch").endswith("+cpu"):
-        with suppress(ValueError):
-            free = _free(os.environ.get("CUDA_VISIBLE_DEVICES"))
-            if free:
-                return free * 2**20, True
+    if free := gpus.visible():
+        return max(free.values()), True
     return float(psutil.virtual_memory().available), False
 
 
-def _free(allowed: str | None) -> float:
-    """MiB that are free on the freest GPU that CUDA_VISIBLE_DEVICES allows; 0 where it allows none.
-
-    It names indices and UUIDs, or their beginnings. Where one is no whole GPU's (MIG), it may lie on any:
-    then the least free GPU counts.
-    """
-    gpu = [(index, uuid, float(mib)) for index, uuid, mib in gpus.asked(("index", "uuid", "memory.free"))]
-    if allowed is None:
-        return max((mib for _, _, mib in gpu), default=0.0)
-    names = [name.strip() for name in allowed.split(",")]
-    names = [name for name in names if name not in ("", "-1", "NoDevFiles")]
-    free = [
-        mib
-        for index, uuid, mib in gpu
-        if any(n == index or (n[0] == "G" and uuid.startswith(n)) for n in names)
-    ]
-    return max(free) if free else min((mib for _, _, mib in gpu if names), default=0.0)
+def _alike(cuda: bool) -> float:
+    """Bytes that one of several processes may count on: what is free is another at the moment of each."""
+    if cuda:
+        return min(gpus.visible("total").values(), default=0.0)
+    return psutil.virtual_memory().total / ranks.many()
 
 
 ENOUGH = 4
 """Examples at once on a processor: more are no faster there (their tokens keep it busy)."""
 
 
-def _at_once(config: Training, sizes: Shape, lengths: Sequence[float], free: float, cuda: bool) -> int:
+def _at_once(
+    config: Training, sizes: Shape, lengths: Sequence[float], free: float, cuda: bool, judges: int
+) -> int:
     """The most examples at once that take up to half of what is free, and divide the batch."""
     for many in range(
         config.batch if cuda or isinstance(config, Reinforcing) else min(config.batch, ENOUGH), 1, -1
     ):
         tried = replace(config, at_once=many)
-        found = estimate(tried, sizes, lengths, 1, free, None, cuda)
+        found = estimate(tried, sizes, lengths, 1, free, None, cuda, judges)
         if config.batch % many == 0 and found.total < 0.5 * free:
             return many
     return 1
@@ -197,6 +185,7 @@ def estimate(
     available: float,
     rate: float | None,
     cuda: bool = False,
+    judges: int = 0,
 ) -> Estimate:
     """For examples of these lengths in tokens (prompt and answer), at `rate` multiply-adds a second.
 
@@ -204,14 +193,16 @@ def estimate(
     batch, and in DPO's, each example is two sequences.
     """
     tokens = sum(lengths) / max(1, len(lengths))
-    width = 4.0  # bytes: fp32 on a processor without fast bf16
+    width = 4.0  # bytes: fp32, in which preference models are, and on a processor without fast bf16
     sides = 2 if isinstance(config, Preferring | Direct) else 1
     full, head = config.tuning == "full", config.tuning == "head"
+    # A base that LoRA's matrices stand on is in bf16 on a GPU, or in four bits.
+    kept = width if full or head or not cuda else FOUR_BITS if config.tuning == "qlora" else 2.0
     trained = model.hidden if head else model.parameters if full else model.lora(config.rank)
     at_once = min(config.at_once or config.batch, config.batch)
     longest = max(lengths, default=0.0)
     # A preference model is of the policy's size here, as both start from one model unless said otherwise.
-    others = width * model.parameters * (1 if isinstance(config, Reinforcing) else 0) + (
+    others = width * model.parameters * (1 + judges if isinstance(config, Reinforcing) else 0) + (
         width * model.parameters if full and isinstance(config, Reinforcing | Direct) else 0
     )
     per_token = _activations(model, config)
@@ -226,7 +217,7 @@ def estimate(
         work += 2 * model.parameters * config.max_tokens * config.batch * SAMPLING
         work += 2 * 2 * model.parameters * tokens * config.batch
     return Estimate(
-        width * model.parameters,
+        kept * model.parameters,
         others,
         trained * width * 3,
         max(at_once * sides * longest * per_token, sampling),
@@ -236,6 +227,8 @@ def estimate(
     )
 
 
+FOUR_BITS = 0.55
+"""Bytes of a weight in four bits, with the scales of its block."""
 REACHED = 0.65
 """The share of the matrix rate that training reaches: measured, as not all of it is large matrices."""
 SAMPLING = 4.0

@@ -17,6 +17,16 @@ Kind = Literal[
     "started", "progress", "metric", "sample", "skipped", "summary", "artifact", "finished", "failed"
 ]
 VERSION = 1
+FIELDS = frozenset(
+    # fmt: off
+    (
+        "v", "attempt", "seq", "time", "kind", "self", "status", "stage", "done", "total", "rows", "step",
+        "steps", "fixed", "tokens", "tokens_per_second", "labels_per_second", "eta_s", "noun", "part", "prompt",
+        "pair", "text", "values", "ratings",
+    )
+    # fmt: on
+)
+"""What events say by these names is a count, a text or the like: no figure's own name may be one of them."""
 
 
 class EventLog:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Literal
 
 
 def asked(fields: Sequence[str], timeout: float = 10.0) -> list[list[str]]:
@@ -24,3 +27,30 @@ def ask(fields: Sequence[str], timeout: float = 10.0) -> list[list[str]]:
         check=True,
     ).stdout
     return [[cell.strip() for cell in line.split(",")] for line in told.splitlines() if line.strip()]
+
+
+def visible(figure: Literal["free", "total"] = "free") -> Mapping[str, float]:
+    """Bytes of memory of each GPU that torch may use here, by a name that CUDA_VISIBLE_DEVICES may say.
+
+    That variable names indices and UUIDs, or their beginnings. One that is no whole GPU's (MIG) may lie on
+    any: it counts as the smallest. None where torch is made for processors.
+    """
+    if version("torch").endswith("+cpu"):
+        return {}
+    try:
+        every = [
+            (i, uuid, float(mib) * 2**20) for i, uuid, mib in asked(("index", "uuid", f"memory.{figure}"))
+        ]
+    except ValueError:  # it does not say
+        return {}
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is None or not every:
+        return {index: size for index, _, size in every}
+    names = [name.strip() for name in allowed.split(",")]
+    least = min(size for _, _, size in every)
+
+    def size_of(name: str) -> float:
+        fits = (size for i, uuid, size in every if name == i or (name[0] == "G" and uuid.startswith(name)))
+        return next(fits, least)
+
+    return {name: size_of(name) for name in names if name not in ("", "-1", "NoDevFiles")}

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,19 @@ def keep_lower(model: Any, many: int) -> None:
     setattr(model.config, HALVED, True)
     if kinds := getattr(model.config, "layer_types", None):
         model.config.layer_types = kinds[:many]
+
+
+def require_language(model: Any, missing: Collection[str]) -> None:
+    """Raise ValueError for a model that can't speak: a half of one, or one whose weights lack some.
+
+    transformers fills these with random numbers and only warns: a preference model would "speak".
+    """
+    if getattr(model.config, HALVED, False):
+        raise ValueError("it has the lower half of a model, which scores and can't speak")
+    if missing:
+        raise ValueError(
+            f"its weights lack {', '.join(sorted(missing)[:3])}: it is no (or half a) language model"
+        )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -16,6 +17,7 @@ from pipeline import estimating, prompts, templates, train_options, written
 from pipeline.configs import add_arguments, from_arguments
 from pipeline.engines import Context
 from pipeline.errors import UserError
+from pipeline.events import FIELDS
 from pipeline.growing import say
 from pipeline.records import Axis, Prompt, as_json, content_id
 from pipeline.rundir import RunDir, read_config
@@ -55,7 +57,12 @@ def register(subparsers: Any) -> None:
         )
         stage.options(parser)
         add_arguments(parser, stage.config)
-        parser.set_defaults(run_command=stage.run)
+        parser.set_defaults(run_command=partial(_placed, stage))
+
+
+def _placed(stage: _Command, args: argparse.Namespace) -> int:
+    ranks.take_gpu(stage.name)  # before anything asks CUDA, which then knows its GPUs for good
+    return stage.run(args)
 
 
 def sft(args: argparse.Namespace) -> int:
@@ -168,7 +175,9 @@ def rl(args: argparse.Namespace) -> int:
     with prompts.find(args.prompts) as path:
         found, inputs = read_prompts(path)
         answer = "x" * 4 * config.max_tokens
-        config = _foresee(config, [_asked(prompt) + answer for prompt in found.prompts])
+        config = _foresee(
+            config, [_asked(prompt) + answer for prompt in found.prompts], int(bool(args.judge))
+        )
         if args.estimate:
             return 0
         named = {"pm": args.pm, "judge": args.judge}
@@ -183,10 +192,11 @@ def rl(args: argparse.Namespace) -> int:
     return stage.train(folder, config, found.prompts, reward.score, judge.score if judge else None, lineage)
 
 
-def _foresee(config: T, texts: Sequence[str]) -> T:
+def _foresee(config: T, texts: Sequence[str], judges: int = 0) -> T:
     """Say what the run is going to take; the config with what this machine decides."""
     lengths = estimating.lengths(texts, config.max_length)
-    made, lines = estimating.foresee(config, lengths, config.steps_over(len(texts)))
+    steps = config.steps_over(config.learnt(len(texts)))
+    made, lines = estimating.foresee(config, lengths, steps, judges=judges)
     for line in lines:
         say(line)
     return cast(T, made)
@@ -225,8 +235,9 @@ def _measured_on(args: argparse.Namespace) -> dict[str, tuple[Path, Axis]]:
     names = [path.name for path, _ in files]
     if len(set(names)) < len(names):
         names = [f"{path.absolute().parent.name}/{path.name}" for path, _ in files]
+    taken = {*FIELDS, "heldout", "pairs", "too_long"}  # the closing event has its own figures by these
     for name in names:
-        if names.count(name) > 1 or name == "heldout":
+        if names.count(name) > 1 or name in taken:
             raise UserError(f"--eval: {name}: its figures go by this name, which is taken: rename the file")
     return dict(zip(names, files, strict=True))
 

@@ -13,7 +13,8 @@ from pipeline.configs import check, knob
 from pipeline.errors import UserError
 
 Tuning = Literal["lora", "full", "qlora"]
-_HOW = "lora trains small added matrices, full all weights, qlora on a 4-bit base (GPU)"
+_LORA = "lora trains small added matrices, full all weights"
+_HOW = f"{_LORA}, qlora on a 4-bit base (GPU)"
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,7 @@ class Training:
     model: str = knob(
         "bundled", "what training starts from: bundled, a hub id, a folder, an adapter or a run"
     )
-    tuning: Literal["lora", "full", "qlora", "head"] = knob(
-        "lora",
-        f"{_HOW}; head only what scores the states of its lower half, by a regression: it needs few pairs "
-        "and minutes, reads each answer once, and has no use for rank, rate, warmup and epochs",
-    )
+    tuning: Literal["lora", "full", "qlora", "head"] = knob("lora", _HOW)
     rank: int = knob(16, "lora: the rank of the added matrices", low=1, high=512)
     learning_rate: float = knob(
         2e-4, "the highest learning rate; full tuning wants about a tenth", low=0, high=1
@@ -49,8 +46,12 @@ class Training:
     checkpointing: bool = knob(False, "compute activations twice to hold fewer of them: slower, less memory")
     report_to: str = knob("", "also tell tensorboard, wandb or trackio, where installed")
 
+    def learnt(self, examples: float) -> float:
+        """How many of so many examples are learnt from: all that are not kept aside to measure on."""
+        return examples
+
     def steps_over(self, examples: float) -> int:
-        """How many steps so many examples take; at least one."""
+        """How many steps so many examples take that are learnt; at least one."""
         return self.steps or max(1, math.ceil(examples * self.epochs / self.batch))
 
     @property
@@ -93,6 +94,13 @@ class Supervised(Speaking):
 class Preferring(Training):
     """A preference model (section 4.1)."""
 
+    # It is written whole, and an adapter that it starts from is merged.
+    tuning: Literal["lora", "full", "head"] = knob(
+        "lora",
+        f"{_LORA} (no qlora: four bits would round off what was learnt); head only what scores the states of "
+        "its lower half, by a regression: it needs few pairs and minutes, reads each answer once, and has no "
+        "use for rank, rate, warmup and epochs",
+    )
     targets: Literal["soft", "hard"] = knob(
         "soft", "learn the labels' probabilities, or only which side they favour"
     )
@@ -108,6 +116,10 @@ class Preferring(Training):
     def least(self) -> int:
         """A batch of pairs; a regression does with two."""
         return 2 if self.tuning == "head" else self.batch
+
+    def learnt(self, examples: float) -> float:
+        """How many of so many pairs are, about: whole prompts are kept aside."""
+        return round(examples * (1 - self.heldout))
 
     def steps_over(self, examples: float) -> int:
         """How many steps so many pairs take; a head sees each once at most."""

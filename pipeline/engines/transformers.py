@@ -206,11 +206,7 @@ def _load(files: models.ModelFiles, dtype: torch.dtype) -> Any:
     model, report = AutoModelForCausalLM.from_pretrained(
         files.folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **LOCAL
     )
-    # transformers fills these with random numbers and only warns: a preference model would "speak".
-    if getattr(model.config, heads.HALVED, False):
-        raise ValueError("it has the lower half of a model, which scores and can't speak")
-    if missing := sorted(report["missing_keys"]):
-        raise ValueError(f"its weights lack {', '.join(missing[:3])}: it is no (or half a) language model")
+    heads.require_language(model, report["missing_keys"])
     if files.adapter:
         from peft import PeftModel
 

@@ -19,6 +19,7 @@ from pipeline.prompt_rows import rows
 from pipeline.records import Message, Prompt, as_json, parse
 from pipeline.rundir import RunDir, read_rows
 from pipeline.stage_inputs import read_prompts
+from pipeline.train import ranks
 from pipeline.train.examples import Lesson, lesson
 
 SAMPLED = "helpful.jsonl"
@@ -48,8 +49,10 @@ def sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int, fold
     Kept in the run as they come: one that goes on neither waits nor pays for them again. Raises UserError
     where it was stopped, and where servers' models may use no more.
     """
-    kept = folder.outputs / SAMPLED
-    if not kept.is_file():
+    kept = RunDir(folder.leader).outputs / SAMPLED
+    if ranks.follows():  # each would sample them for itself, and pay again
+        ranks.wait_for(kept)
+    elif not kept.is_file():
         with Growing(folder, SAMPLED, lambda row: str(row["id"])) as output:
             _sample(model, every, seed, max_tokens, output, Purse.from_environment(folder.folder / USAGE))
             found = [prompt.id for prompt in every if output.rows[prompt.id]["messages"]]

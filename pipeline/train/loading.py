@@ -75,7 +75,9 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     if config.tuning == "qlora":
         words["quantization_config"] = _four_bits(dtype)
     if head == "language":
-        return AutoModelForCausalLM.from_pretrained(files.folder, **words)
+        model, report = AutoModelForCausalLM.from_pretrained(files.folder, output_loading_info=True, **words)
+        heads.require_language(model, report["missing_keys"])
+        return model
     torch.manual_seed(config.seed)  # the head begins at random
     with heads.unreported():
         model = AutoModelForSequenceClassification.from_pretrained(files.folder, num_labels=1, **words)

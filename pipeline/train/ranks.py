@@ -9,10 +9,14 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+from pipeline import gpus
+from pipeline.errors import UserError
 from pipeline.rundir import RunDir
 
 
@@ -26,6 +30,29 @@ def many() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def take_gpu(stage: str) -> None:
+    """Settle on one GPU before a model is loaded: of several processes each on its own, else on the freest.
+
+    TRL refuses to train in one process that sees several.
+    """
+    from pipeline.growing import say
+
+    if many() > 1:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        return
+    found = gpus.visible()
+    if len(found) < 2 or ("torch" in sys.modules and sys.modules["torch"].cuda.is_initialized()):
+        return
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+        os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi, which says the numbers
+    taken = os.environ["CUDA_VISIBLE_DEVICES"] = max(found, key=lambda name: found[name])
+    words = f"accelerate launch --multi_gpu --num_processes {len(found)} --module pipeline {stage} ..."
+    say(f"trains on GPU {taken}, the freest of {len(found)}; on all of them: {words}")
+
+
 def open_run(folder: Path, *arguments: Any, **more: Any) -> RunDir:
     """The run's directory, or a follower's scratch one. As `RunDir.open`; raises UserError."""
     if not follows():
@@ -35,6 +62,18 @@ def open_run(folder: Path, *arguments: Any, **more: Any) -> RunDir:
     run = RunDir.open(scratch, *arguments, **more)
     run.leader = folder
     return run
+
+
+def wait_for(path: Path) -> None:
+    """Return once the first process has written this file.
+
+    Whoever started the processes ends them all where one fails. Raises UserError where it is gone itself.
+    """
+    launcher = os.getppid()
+    while not path.is_file():
+        if os.getppid() != launcher:
+            raise UserError(f"{path}: the process that was to write it is gone; give the same command again")
+        time.sleep(0.2)
 
 
 def any_of(asked: bool) -> bool:

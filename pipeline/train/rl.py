@@ -85,6 +85,7 @@ def _trainer(
     words: Mapping[str, Any],
     callbacks: list[Any],
 ) -> Any:
+    import torch
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
@@ -110,6 +111,8 @@ def _trainer(
             model = self.accelerator.unwrap_model(self.model)
             said = None if by_vllm else speaker.answers(model, start.tokenizer, ids, samplings)
             if said is None:
+                # What is drawn comes of seed and step here too: followers' random states are not kept.
+                torch.manual_seed(seeds[0])
                 return super()._generate_single_turn(ids, *more)
             return said if rloo else (said, None)
 

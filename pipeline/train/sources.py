@@ -101,6 +101,8 @@ def from_labels(run: Path) -> tuple[list[Preference], Origin]:
     constitution = constitutions.load(run / "inputs" / "constitution.yaml")
     weights = {principle.id: principle.weight for principle in constitution.principles}
     labels = _records(Label, path)
+    if not labels:
+        raise UserError(f"{run}: holds no labels: all of its pairs were left out")
     preferences = [
         Preference(pairs[id], p, "ai") for id, (p, *_) in aggregated(labels, weights).items() if id in pairs
     ]

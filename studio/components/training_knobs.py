@@ -123,10 +123,11 @@ def values_of(kind: type, preset: str) -> dict[str, Any]:
     }
 
 
-def plan(config: Any, many: int) -> str:
+def plan(config: Training, examples: int) -> str:
     """How often each of so many examples is seen; empty where nothing goes in."""
-    if not many:
+    if not examples:
         return ""
+    many = round(config.learnt(examples))
     if many < config.least:
         need = f"This takes {config.least} examples, and there are {many}: lower the batch, or bring more."
         return f'<p class="cai-error" role="status">{need}</p>'
@@ -150,7 +151,7 @@ def needs(config: Training, many: int) -> str:
     usual = float(min(TYPICAL, config.max_length))
     lengths = [usual] * 99 + [float(config.max_length)]
     try:
-        _, lines = estimating.foresee(config, lengths, config.steps_over(many), download=False)
+        _, lines = estimating.foresee(config, lengths, config.steps_over(config.learnt(many)), download=False)
     except UserError:  # not here yet, or no model: the run says so
         return ""
     assumed = f"With examples of {usual:.0f} tokens, the longest of {config.max_length}"

@@ -164,8 +164,9 @@ def prepare_choices(
         "override_gate": gate[1],
         "chosen": chosen,
     }
-    learnt = many * (1 - config.heldout) if isinstance(config, Preferring) else many
-    return _enqueue(store, folder, stage, title, config, config.steps_over(learnt), more, who, write)
+    return _enqueue(
+        store, folder, stage, title, config, config.steps_over(config.learnt(many)), more, who, write
+    )
 
 
 def prepare_rl(

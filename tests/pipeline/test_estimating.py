@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import configs, estimating, models
+from pipeline import configs, estimating, gpus, models
 from pipeline.estimating import Shape
-from pipeline.training_configs import Preferring, Supervised
+from pipeline.training_configs import Preferring, Reinforcing, Supervised
 
 SMOL = Shape(layers=30, hidden=576, inner=1536, key_value=192, vocabulary=49152, parameters=134_515_008)
 
@@ -58,6 +58,22 @@ def test_a_head_takes_half_a_pass_and_next_to_no_memory_beside_the_weights() -> 
     assert head.activations < lora.activations / 20
 
 
+@pytest.mark.parametrize(("tuning", "width"), [("full", 4), ("lora", 2), ("qlora", 0.55)])
+def test_on_a_gpu_a_base_that_is_not_trained_takes_fewer_bytes(tuning: str, width: float) -> None:
+    config = Supervised(tuning=tuning)  # type: ignore[arg-type]
+    found = estimating.estimate(config, SMOL, [100.0], 10, 8e9, None, cuda=True)
+    assert found.weights == pytest.approx(width * SMOL.parameters)
+    assert found.trained == pytest.approx(12 * (SMOL.parameters if tuning == "full" else SMOL.lora(16)))
+
+
+def test_a_judge_is_a_model_more() -> None:
+    alone, judged = (
+        estimating.estimate(Reinforcing(), SMOL, [100.0], 10, 8e9, None, cuda=True, judges=judges)
+        for judges in (0, 1)
+    )
+    assert judged.others == pytest.approx(2 * alone.others) == 8 * SMOL.parameters
+
+
 def test_on_a_gpu_nothing_is_said_of_time() -> None:
     found = estimating.estimate(Supervised(), SMOL, [100.0], 10, 8e9, None)
     assert len(found.lines()) == 1
@@ -83,7 +99,7 @@ def test_the_freest_gpu_that_may_be_used_counts(
         lines = "0, GPU-a1, 1000\n1, GPU-b2, 70000\n2, GPU-c3, 80000\n"
         return subprocess.CompletedProcess([], 0, lines)
 
-    monkeypatch.setattr(estimating, "version", lambda package: "2.13.0+cu130")
+    monkeypatch.setattr(gpus, "version", lambda package: "2.13.0+cu130")
     monkeypatch.setattr(subprocess, "run", told)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if allowed is not None:
@@ -92,8 +108,24 @@ def test_the_freest_gpu_that_may_be_used_counts(
         assert not estimating.memory()[1]
     else:
         assert estimating.memory() == (free * 2**20, True)
-    monkeypatch.setattr(estimating, "version", lambda package: "2.13.0+cpu")
+    monkeypatch.setattr(gpus, "version", lambda package: "2.13.0+cpu")
     assert not estimating.memory()[1]
+
+
+def test_processes_that_train_together_decide_alike_whatever_is_free_at_their_moments(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter((20e9, 5e9, 20e9, 5e9))
+    sizes = {"free": lambda: {"0": next(moments)}, "total": lambda: {"0": 10e9, "1": 20e9}}
+    monkeypatch.setattr(gpus, "visible", lambda figure="free": sizes[figure]())
+    config = Supervised(model=str(tiny_model), batch=16)
+
+    def decided() -> int:
+        return estimating.foresee(config, [500.0], 1)[0].at_once
+
+    assert decided() != decided()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert decided() == decided()
 
 
 SIZES = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "vocab_size": 9}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from pipeline import constitution, prompts
 from pipeline.__main__ import main
 from pipeline.engines import SpentError
 from pipeline.engines.spending import Purse
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UserError
 from pipeline.pairs import make_pair
 from pipeline.records import Judgment, Message, Source, as_json
 from pipeline.rundir import RunDir
-from pipeline.train import helpful, sources
+from pipeline.train import helpful, ranks, sources
 
 
 def said(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -60,6 +61,15 @@ def test_a_label_that_is_none_is_named_with_its_line_blank_ones_counted(tmp_path
         sources.from_labels(tmp_path)
 
 
+def test_a_label_run_whose_pairs_were_all_left_out_is_told(tmp_path: Path) -> None:
+    for name in ("inputs", "outputs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "inputs" / "constitution.yaml").write_text(constitution.find("minimal").read_text("utf-8"))
+    (tmp_path / "outputs" / "labels.jsonl").write_text("")
+    with pytest.raises(UserError, match="holds no labels: all of its pairs were left out"):
+        sources.from_labels(tmp_path)
+
+
 def test_a_folder_without_labels_says_what_to_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +104,14 @@ def test_files_to_measure_on_that_have_one_name_go_by_their_folders_too(
         options.append(str(tmp_path / name / "test.jsonl"))
     assert main(["pm", *options]) == 0
     assert list(measured) == ["one/test.jsonl", "two/test.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["heldout", "pairs", "too_long", "rows", "status", "total", "step", "kind"])
+def test_a_file_to_measure_on_has_no_name_that_the_runs_own_figures_have(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--written", "harmless", "--run", str(tmp_path / "run"), "--eval", str(tmp_path / name)]
+    assert "taken: rename the file" in said(["pm", *options], capsys)
 
 
 def test_a_run_does_not_go_on_with_other_labels_than_it_began_with(
@@ -136,6 +154,17 @@ def test_an_estimate_starts_nothing(
     assert not (tmp_path / "run").exists()
 
 
+def test_an_estimate_counts_the_pairs_that_are_learnt_and_not_those_kept_aside(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model", str(tiny_model), "--run", str(tmp_path / "run"), "--heldout", "0.5", "--estimate"]
+    assert main(["pm", "--written", "harmless", "--batch", "8", "--epochs", "1", *options]) == 0
+    told = capsys.readouterr().err
+    pairs = int(told.partition(" labelled pairs")[0].replace(",", ""))
+    steps = int(told.rpartition(" for ")[2].partition(" steps")[0])
+    assert steps < 0.6 * pairs / 8
+
+
 def test_the_projects_lessons_are_not_counted_as_revisions(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,3 +193,34 @@ def test_helpful_answers_are_kept_as_they_come_and_paid_by_the_run(
     assert [one.answer for one in lessons] == ["One.", "Three.", "Four."]
     assert len(later.requests) == 2
     assert Purse(log=tmp_path / "run" / "usage.jsonl").spent == 4
+
+
+def test_of_several_processes_the_first_samples_and_the_others_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scripted: Callable[..., Any]
+) -> None:
+    folder = RunDir.open(tmp_path / "run", {"stage": "sft"}, {})
+    asked = [prompts.from_text("One?")]
+    engines = [scripted("One.")]
+    monkeypatch.setattr(helpful, "loaded", lambda name, purse: engines.pop())
+    helpful.sample("m", asked, 0, 9, folder)
+    following = RunDir.open(tmp_path / "scratch", {"stage": "sft"}, {})
+    following.leader = folder.folder
+    monkeypatch.setenv("RANK", "1")
+    assert [one.answer for one in helpful.sample("m", asked, 0, 9, following)] == ["One."]
+    assert not list(following.outputs.iterdir())
+
+
+def test_a_process_waits_for_what_the_first_one_writes(tmp_path: Path) -> None:
+    writing = threading.Timer(0.5, (tmp_path / "helpful.jsonl").touch)
+    writing.start()
+    ranks.wait_for(tmp_path / "helpful.jsonl")
+    assert writing.finished.is_set()
+
+
+def test_a_process_does_not_wait_for_ever_for_the_first_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launchers = iter((7, 7, 1))
+    monkeypatch.setattr("os.getppid", lambda: next(launchers))
+    with pytest.raises(UserError, match="was to write it is gone"):
+        ranks.wait_for(tmp_path / "helpful.jsonl")

@@ -16,11 +16,12 @@ import pytest
 
 from pipeline.configs import Drawing
 from pipeline.errors import UserError
+from pipeline.events import FIELDS
 from pipeline.records import as_json
 from studio.context import Studio
 from studio.jobs import recipes, stages
 from studio.pages import overview
-from studio.store import runs
+from studio.store import event_rows, runs
 from studio.store.archive import export_session
 from studio.store.database import Store
 from studio.store.lock import Holder
@@ -220,3 +221,7 @@ def test_an_event_that_is_none_stays_behind_as_where_it_is_read(theirs: Store, h
     copy = Store.open(taken(theirs, home))
     assert copy.query("SELECT seq, data FROM run_events") == [(1, '{"done": 1}')]
     copy.close()
+
+
+def test_what_an_event_computes_with_is_no_name_for_a_set_of_pairs_to_measure_on() -> None:
+    assert {*event_rows.COUNTS, *event_rows.MEASURES, *event_rows.WORDS} <= FIELDS

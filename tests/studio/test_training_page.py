@@ -121,6 +121,13 @@ def test_how_often_an_example_is_seen() -> None:
     assert "by heart" in training_knobs.plan(Supervised(batch=8, steps=100), 80)
 
 
+def test_held_out_pairs_are_not_counted_as_learnt(tiny_model: Path) -> None:
+    config = Preferring(model=str(tiny_model), batch=8, epochs=2, heldout=0.1)
+    assert "225 steps of 8: each example is seen about 2 times" in training_knobs.plan(config, 1000)
+    assert "for 225 steps" in training_knobs.needs(config, 1000)
+    assert "takes 8 examples, and there are 7" in training_knobs.plan(config, 8)
+
+
 def test_what_a_run_may_take_is_said_where_something_goes_in(tiny_model: Path) -> None:
     config = Supervised(model=str(tiny_model), batch=8)
     assert training_knobs.needs(config, 0) == ""

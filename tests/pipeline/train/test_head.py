@@ -99,6 +99,15 @@ def test_tuning_the_head_is_for_preference_models_alone(
     assert "invalid choice: 'head'" in capsys.readouterr().err
 
 
+def test_a_preference_model_is_not_trained_on_four_bits(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["pm", "--tuning", "qlora"])
+    assert "invalid choice: 'qlora'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["pm", "--help"])
+    assert "no qlora" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.training
 def test_a_head_learns_prefers_and_says_what_of_it_was_trained(tiny_model: Path, tmp_path: Path) -> None:
     folder = RunDir.open(tmp_path / "run", {"stage": "pm"}, {})

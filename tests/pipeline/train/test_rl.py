@@ -93,6 +93,24 @@ def test_a_run_resumed_in_its_second_epoch_learns_what_an_undisturbed_one_does(
     assert [row["reward"] for row in again] == pytest.approx([row["reward"] for row in undisturbed])
 
 
+def test_a_resumed_run_draws_the_same_answers_without_its_random_state(
+    learn: Callable[..., list[dict[str, Any]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    breaking: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    """Of several processes only the first one's is kept."""
+    monkeypatch.setattr(Speaker, "answers", lambda *args: None)  # as on a GPU
+    undisturbed = learn(steps=4, save_every=1, sample_every=0)
+    (tmp_path / "rl").rename(tmp_path / "before")
+    with breaking(2), pytest.raises(UserError, match="memory"):
+        learn(steps=4, save_every=1, sample_every=0)
+    for state in (tmp_path / "rl").rglob("rng_state.pth"):
+        state.unlink()
+    again = learn(steps=4, save_every=1, sample_every=0)
+    assert [row["reward"] for row in again] == pytest.approx([row["reward"] for row in undisturbed])
+
+
 def test_the_kl_is_nothing_at_first_and_grows(
     learn: Callable[..., list[dict[str, Any]]],
 ) -> None:
