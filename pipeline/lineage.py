@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline import bundled
+from pipeline import bundled, prompts
 from pipeline import constitution as constitutions
 from pipeline.bases import COMMIT
 from pipeline.bases import run_of as run_of
@@ -28,7 +28,9 @@ LARGEST = 2_000_000
 """Bytes of a config that is still read."""
 LONGEST = 200
 """Characters of a card's text that are kept."""
-OTHER_FILES = ("demonstrations", "helpful")
+OF_PROMPTS = ("helpful", "prompts")
+"""Files of prompts alone, or shipped sets: those that SFT answered, and those of RL."""
+OTHER_FILES = ("demonstrations", *OF_PROMPTS)
 
 
 @dataclass(frozen=True)
@@ -158,8 +160,11 @@ class _Walk:
             title = _text(source[kind])
             # What lies outside of `within` was not looked for.
             missing = self.within is None and not self._find(source[kind], beside)
+            missing = missing and not (kind in OF_PROMPTS and prompts.shipped(source[kind]))
             told = _facts({"of": kind, **facts})
-            self._add(target, Node(f"file:{title}", "file", title, told, missing=missing))
+            name = f"file:{kind}:{title}:{_text(source.get('count'))}"  # a file's first 9 are another thing
+            id = self._add(target, Node(name, "file", title, told, missing=missing))
+            self._made(id, source.get("model"), beside)
 
     def _run(
         self, target: str, kind: Literal["chains", "labels"], source: Mapping[str, Any], at: Path
@@ -181,8 +186,14 @@ class _Walk:
             names.setdefault(source["constitution"], _text(source.get("constitution_name")))
         for version in versions:
             self._constitution(id, version, names.get(_text(version), ""))
-        whole = [*(by if isinstance(by, list) else [by]), *(critics if isinstance(critics, list) else [])]
-        for one in dict.fromkeys(one for one in whole if isinstance(one, str)):
+        self._made(id, by, at)
+        self._made(id, critics, at)
+
+    def _made(self, id: str, by: object, at: Path) -> None:
+        """What wrote or judged a node's rows, a model or a list of them: one that was trained is followed."""
+        for one in by if isinstance(by, list) else [by]:
+            if not isinstance(one, str):
+                continue
             found = None if bare(one) == "bundled" else self._find(one, at)
             if found and _card(found) is not None:
                 self._edge(self.begin("checkpoint", found), id)

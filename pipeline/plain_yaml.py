@@ -23,6 +23,7 @@ MAX_NUMBER = 100
 """Characters of a number."""
 
 TEXT, _NULL, _BOOL, _INT, _FLOAT = (f"tag:yaml.org,2002:{t}" for t in ("str", "null", "bool", "int", "float"))
+NUMBERS = (_INT, _FLOAT)
 # YAML 1.1 would make a date of 2022-12-15 and an object of "="; here both are text.
 _AS_TEXT = {TEXT, "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"}
 

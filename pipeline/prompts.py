@@ -115,6 +115,11 @@ def starter(kind: Kind) -> tuple[Prompt, ...]:
     return read(Path(__file__).with_name("prompt_sets") / f"{name}.jsonl").prompts
 
 
+def shipped(name_or_path: object) -> bool:
+    """Whether this is the name of a shipped set, or of a part of one."""
+    return str(name_or_path) == "written" or str(name_or_path).partition(":")[0] in SETS
+
+
 @contextmanager
 def find(name_or_path: str | Path) -> Iterator[Path]:
     """A prompt file: a file as it is, or a shipped set's split as a file for as long as it is used.

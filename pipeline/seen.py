@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,10 @@ def of(name: str) -> Seen:
     while todo:
         node = todo.pop()
         done.add(node.id)
+        into = graph.into(node.id)
         if node.folder:
-            _run(seen, lineage.run_of(node.folder))
-        for below in graph.into(node.id):
+            _run(seen, node, into)
+        for below in into:
             if below.kind == "checkpoint" and below.id not in done:
                 todo.append(below)
             elif below.kind == "pm" and below.folder:
@@ -124,12 +126,21 @@ def require_apart(names: Sequence[str], judge: str, scores: bool = True) -> list
     return notes
 
 
-def _run(seen: Seen, run: Path) -> None:
+def _run(seen: Seen, node: Node, sources: Sequence[Node]) -> None:
     """The prompts that lie in a training run itself: those of RL, and the helpful ones that SFT answered."""
-    for path in (run / "inputs").glob("prompts*"):  # in whatever form they were given
+    run = lineage.run_of(node.folder or Path())
+    for path in _kept(run, "prompts"):
         _take(seen, path, _prompts)
-    if (answered := run / "outputs" / "helpful.jsonl").is_file():
-        _take(seen, answered, _answered)
+    for path in _kept(run, "helpful"):
+        _take(seen, path, _answered)
+    named = any(dict(source.facts).get("of") == "prompts" for source in sources)
+    if dict(node.facts).get("method") in ("rloo", "grpo") and not named and not _kept(run, "prompts"):
+        seen.unknown.append(f"the card of {node.title} does not name the prompts of its RL")
+
+
+def _kept(run: Path, of: str) -> list[Path]:
+    """The files of prompts that a run holds, those of RL in whatever form they were given."""
+    return sorted((run / "inputs").glob("prompts*") if of == "prompts" else run.glob("outputs/helpful.jsonl"))
 
 
 def _source(seen: Seen, node: Node, beside: Path) -> None:
@@ -138,14 +149,18 @@ def _source(seen: Seen, node: Node, beside: Path) -> None:
         _written(seen, node)
         return
     facts = dict(node.facts)
-    path = node.folder or _find(node.title, beside)
+    of = facts.get("of", node.kind)
+    alone = of in lineage.OF_PROMPTS
+    if alone and _kept(beside, of):
+        return  # exactly these: see `_run`
+    shipped = alone and prompts.shipped(node.title)
+    path = Path(node.title) if shipped else node.folder or _find(node.title, beside)
     if path is None:
-        if not (facts.get("of") == "helpful" and (beside / "outputs" / "helpful.jsonl").is_file()):
-            seen.unknown.append(f"its {facts.get('of', node.kind)} {node.title} are not here")
+        seen.unknown.append(f"its {of} {node.title} are not here")
         return
     if path.is_dir():
         path = path / ("outputs/chains.jsonl" if node.kind == "chains" else "inputs/pairs.jsonl")
-    _take(seen, path, _READERS[facts.get("of", node.kind)])
+    _take(seen, path, _first(facts) if alone else _READERS[of])
 
 
 def _written(seen: Seen, node: Node) -> None:
@@ -185,6 +200,17 @@ def _prompts(path: Path) -> Iterator[tuple[Key, str]]:
     yield from ((key(prompt.messages), "") for prompt in prompts.read(path).prompts)
 
 
+def _first(facts: Mapping[str, str]) -> Callable[[Path], Iterator[tuple[Key, str]]]:
+    """A reader of as many prompts as were taken of a file; of all where its card does not say."""
+    said = facts.get("count", "").replace(",", "")
+
+    def read(path: Path) -> Iterator[tuple[Key, str]]:
+        with prompts.find(path) as file:
+            yield from islice(_prompts(file), int(said) if said.isdecimal() else None)
+
+    return read
+
+
 def _pairs(path: Path) -> Iterator[tuple[Key, str]]:
     yield from ((key(pair.messages), pair.id) for pair in comparisons.read(path).pairs)
 
@@ -206,7 +232,6 @@ _READERS = {
     "labels": _pairs,
     "human": _pairs,
     "demonstrations": _answered,
-    "helpful": _answered,
     "file": _answered,
     "written": _answered,
 }

@@ -188,7 +188,8 @@ def rl(args: argparse.Namespace) -> int:
     say(f"loading {args.pm}")
     reward = PreferenceModel(args.pm)
     judge = PreferenceModel(args.judge) if args.judge else None
-    lineage = {**named, **weights, "seed": config.seed}
+    asked = {"prompts": str(args.prompts), "count": len(found.prompts)}
+    lineage = {**named, **weights, "sources": [asked], "seed": config.seed}
     return stage.train(folder, config, found.prompts, reward.score, judge.score if judge else None, lineage)
 
 

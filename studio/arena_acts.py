@@ -40,7 +40,7 @@ def vote(studio: Studio, id: str, vote: Vote, annotator: str) -> None:
         _add(tx, battle, vote, f"an answer reveals its model: {void}" if void else None)
 
 
-def take_back(studio: Studio, annotator: str, last: str | None = None) -> str:
+def take_back(studio: Studio, annotator: str, last: str) -> str:
     """Take back a person's newest vote; returns its battle's id. Raises UserError where there is none.
 
     `last` is the battle of the vote that was the newest to whoever asks, empty where there was none. Where it
@@ -48,7 +48,7 @@ def take_back(studio: Studio, annotator: str, last: str | None = None) -> str:
     """
     with studio.store.tx() as tx:
         newest = battles.last_voted(tx, annotator)
-        if last not in (None, newest):
+        if last != newest:
             asked = battles.load(tx, last)
             if asked is None or asked.vote != "none":
                 raise UserError(VOTED_SINCE)

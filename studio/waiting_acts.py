@@ -38,14 +38,14 @@ def vote(studio: Studio, run: str, id: str, vote: Vote, annotator: str, seconds:
     return held
 
 
-def take_back(studio: Studio, annotator: str, last: str | None = None) -> str:
+def take_back(studio: Studio, annotator: str, last: str) -> str:
     """Take back a person's newest vote on a waiting pair; returns its `item`. Raises UserError for none.
 
     `last` is that of the vote that was the newest to whoever asks; see `arena_acts.take_back`.
     """
     with studio.store.tx() as tx:
         held = waiting.last_held(tx, annotator)
-        if last is not None and last != (held.item if held else ""):
+        if last != (held.item if held else ""):
             run, _, id = last.rpartition("/")
             if not last or waiting.held(tx, run, id, annotator):
                 raise UserError(VOTED_SINCE)

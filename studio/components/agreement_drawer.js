@@ -14,5 +14,9 @@ document.addEventListener("keydown", (event) => {
 watch("value", () => {
   const drawer = element.querySelector(".cai-drawer");
   if (drawer) drawer.focus();
-  else if (from) { from.isConnected && from.focus(); from = null; }
+  else if (from) {
+    // Where another choice closed it, the focus is there already.
+    if (from.isConnected && document.activeElement === document.body) from.focus();
+    from = null;
+  }
 });

@@ -65,28 +65,29 @@ def battle_tab(blocks: gr.Blocks, studio: Studio) -> None:
         bar = battle_bar()
         said = gr.HTML(padding=False, elem_id="battle-said")
     inputs, picture = list(controls.values()), [view, figures, ask]
+    filled = gr.State("")  # what was put into the prompt's box last: any other text there was typed since
 
     def begin(request: gr.Request, text: str, *values: Any) -> list[Any]:
         with told() as mistake:
             id, asked = _start(studio, text or "", values, author(request))
-            return [id, asked, ""]
-        return [gr.skip(), gr.skip(), mistake.html]
+            return [id, asked, "", asked]
+        return [gr.skip(), gr.skip(), mistake.html, gr.skip()]
 
-    def press(event: gr.EventData, request: gr.Request, *values: Any) -> list[Any]:
+    def press(event: gr.EventData, request: gr.Request, typed: str, before: str, *values: Any) -> list[Any]:
         asked: Mapping[str, Any] = event._data
         action, id, who = str(asked["action"]), str(asked["item"]), author(request)
         with told() as mistake:
             if action == "next":
                 id, text = _start(studio, "", values, who)
-                return [id, text, ""]
+                return [id, gr.skip(), "", gr.skip()] if typed not in ("", before) else [id, text, "", text]
             if action == "stop":
                 studio.battles.stop(id)
             elif action == "undo":
                 id = arena_acts.take_back(studio, who, str(asked.get("last") or ""))
             elif action in get_args(battles.Vote):
                 arena_acts.vote(studio, id, action, who)  # type: ignore[arg-type]  # one of them
-            return [id, gr.skip(), ""]
-        return [gr.skip(), gr.skip(), mistake.html]
+            return [id, gr.skip(), "", gr.skip()]
+        return [gr.skip(), gr.skip(), mistake.html, gr.skip()]
 
     def watch(request: gr.Request, id: str, axis: Axis) -> Iterator[list[Any]]:
         yield from pictures(studio, id, axis, author(request))
@@ -96,10 +97,10 @@ def battle_tab(blocks: gr.Blocks, studio: Studio) -> None:
         return [id, *_remembered(studio)]
 
     show = {"fn": watch, "inputs": [current, controls["axis"]], "outputs": picture, **STREAM}
-    asked = [current, prompt, said]
+    asked = [current, prompt, said, filled]
     gr.on([ask.click, prompt.submit], None, None, None, js=LEAVE)
     gr.on([ask.click, prompt.submit], begin, [prompt, *inputs], asked, **QUIET).then(**show)
-    bar.act(press, inputs, asked, trigger_mode="multiple", **QUIET).then(**show)
+    bar.act(press, [prompt, filled, *inputs], asked, trigger_mode="multiple", **QUIET).then(**show)
     controls["axis"].input(**show)
     blocks.load(arrive, None, [current, *inputs], **QUIET).then(**show)
 

@@ -72,8 +72,8 @@ def pair_html(
     state: State,
     judgment: Judgment | None,
     query: dict[str, str],
-    reveal: str = "",
-    last: str = "",
+    reveal: str,
+    last: str,
 ) -> str:
     """The pair with its question. `query` is the page's address; `reveal` is HTML, for a judged pair only.
 
@@ -103,7 +103,7 @@ def conversation(messages: tuple[Message, ...]) -> str:
     return f'<section class="cai-asked" aria-label="The conversation">{fold}{_turn(last)}</section>'
 
 
-def nothing_html(inside: str, task: str, query: dict[str, str], last: str = "") -> str:
+def nothing_html(inside: str, task: str, query: dict[str, str], last: str) -> str:
     """An empty page that says why; its address is kept all the same. `last` is as in `arena_view.article`."""
     return (
         f'<article class="cai-audit" data-task="{task}" data-state="none" data-item="" '

@@ -16,6 +16,10 @@ from studio.store.chains import ChainFilter
 from studio.store.database import Reader
 
 NAMES = ("text", "principle", "model", "version", "run", "verdict")
+MENUS = NAMES[1:5]
+"""Those of them that offer what the session has."""
+Offered = dict[str, list[tuple[str, str]]]
+"""The choices of the menus, by name."""
 VERDICTS = [("any", ""), ("unjudged", "none"), ("accepted", "accepted"), ("rejected", "rejected")]
 
 
@@ -56,6 +60,26 @@ def query(wanted: ChainFilter) -> dict[str, str]:
 
 def updates(store: Reader, wanted: ChainFilter) -> list[Any]:
     """What shows a filter in the controls, in the order of NAMES, each with what it offers now."""
+    offered = _offered(store, wanted)
+    shown = []
+    for name in NAMES:
+        more = {"choices": offered[name]} if name in offered else {}
+        shown.append(gr.update(value=getattr(wanted, name) or "", **more))
+    return shown
+
+
+def menus(store: Reader, wanted: ChainFilter, before: Offered) -> list[Any]:
+    """What the menus (MENUS) offer now, and an update for each whose choices `before` were others.
+
+    What is chosen stays.
+    """
+    offered = _offered(store, wanted)
+    same = [offered[name] == before.get(name) for name in MENUS]
+    updates = [gr.skip() if s else gr.update(choices=offered[n]) for n, s in zip(MENUS, same, strict=True)]
+    return [offered, *updates]
+
+
+def _offered(store: Reader, wanted: ChainFilter) -> Offered:
     known = chains.filter_values(store)
     offered = {
         "principle": [(value, value) for value in known.principles],
@@ -63,14 +87,10 @@ def updates(store: Reader, wanted: ChainFilter) -> list[Any]:
         "version": [(f"{isolated(name)} {hash[:8]}", hash) for name, hash in known.versions],
         "run": [(f"{isolated(name)} · {made:%b %d %H:%M}", id) for id, name, made in known.runs],
     }
-    shown = []
-    for name in NAMES:
+    for name, some in offered.items():
+        some.insert(0, ("any", ""))
         value = getattr(wanted, name) or ""
-        update = gr.update(value=value)
-        if name in offered:
-            some = [("any", ""), *offered[name]]
-            # A link may name what is not there, or not yet: the control must be able to say so.
-            strange = [] if value in (held for _, held in some) else [(value, value)]
-            update["choices"] = some + strange
-        shown.append(update)
-    return shown
+        # A link may name what is not there, or not yet: the control must be able to say so.
+        if value not in (held for _, held in some):
+            some.append((value, value))
+    return offered

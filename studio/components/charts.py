@@ -7,6 +7,7 @@ Okabe and Ito's palette: blue is a person, orange a model.
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from pipeline.agreement import Bin, Figure
-from studio.escaping import escape
+from studio.escaping import isolated
 
 HUMAN, AI, AFTER, REFERENCE = "#0072b2", "#d55e00", "#009e73", "#8a94a3"
 CLEAR = "rgba(0,0,0,0)"
@@ -55,7 +56,7 @@ def intervals(rows: Sequence[tuple[str, Figure]], threshold: float | None = None
         error_x=_whiskers(values, AI),
         mode="markers",
         marker={"color": AI, "symbol": "diamond", "size": 10},
-        hovertext=[f"{escape(name)}: {_words(figure)}" for name, figure in zip(names, values, strict=True)],
+        hovertext=[f"{text(name)}: {_words(figure)}" for name, figure in zip(names, values, strict=True)],
         hoverinfo="text",
         showlegend=False,
     )
@@ -128,7 +129,12 @@ def frame(height: int, margin: Mapping[str, int]) -> dict[str, Any]:
 def label(name: str, most: int = 40) -> str:
     """A name as plotly shows it, which reads markup in every text. A long one keeps its end: its step."""
     tail = most * 2 // 5
-    return escape(name if len(name) <= most else f"{name[: most - tail - 1]}…{name[-tail:]}")
+    return text(name if len(name) <= most else f"{name[: most - tail - 1]}…{name[-tail:]}")
+
+
+def text(said: str) -> str:
+    """A text as plotly shows it, for no attribute: it reads markup, and would write a &quot; as it stands."""
+    return html.escape(isolated(said), quote=False)
 
 
 def distinct(names: Sequence[str], most: int) -> dict[str, str]:

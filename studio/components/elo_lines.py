@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studio.components.elo_charts import label
+from studio.components.elo_charts import label, numbered
 from studio.components.elo_data import Picture
 from studio.components.elo_models import Model
 
@@ -28,12 +28,11 @@ def lines(picture: Picture, rated: Collection[str]) -> list[Line]:
     for model in there:
         of = runs.setdefault(model.line, []) if model.line else rest.setdefault(model.method, [])
         of.append(model)
-    found = []
-    for course in runs.values():
+    found, names = [], _names(picture.models.values())
+    for run, course in runs.items():
         course.sort(key=lambda model: (model.step or 0, model.whole))
         start = next((one for one in there if one.name == course[0].start), None)
-        name = _run_name(course[-1])
-        found.append(Line(name, [*([start] if start else []), *course], True))
+        found.append(Line(names[run], [*([start] if start else []), *course], True))
     found.sort(key=lambda line: line.name)
     alone = [Line(method, sorted(some, key=lambda m: m.name), False) for method, some in rest.items()]
     return [*found, *sorted(alone, key=lambda line: line.name)]
@@ -57,6 +56,13 @@ def trace(line: Line, style: Mapping[str, Any], key: str, size: int = 10) -> dic
         "customdata": [f"model:{key}:{model.name}" for model in line.models],
         "hoverinfo": "text",
     }
+
+
+def _names(models: Iterable[Model]) -> dict[str, str]:
+    """The RL runs' names, each once; of all models, so that a run is called the same in every panel."""
+    last = {model.line: model for model in sorted(models, key=lambda m: (m.step or 0, m.whole)) if model.line}
+    runs = sorted(last)
+    return dict(zip(runs, numbered([_run_name(last[run]) for run in runs]), strict=True))
 
 
 def _run_name(model: Model) -> str:

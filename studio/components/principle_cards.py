@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,10 @@ def server_functions(studio: Studio) -> list[Any]:
     """The functions that the scripts call. None is named as an event of `gr.HTML`: that would replace it."""
     store = studio.store
 
-    def fetch_draft(data: str) -> str:
-        asked = json.loads(data)
-        if asked["session"] != studio.session:
-            return NO_ANSWER
+    def fetch_draft(asked: Mapping[str, Any], who: str) -> str:
         return _answer(studio, asked["name"])
 
-    def keep_draft(data: str, request: gr.Request) -> str:
-        asked = json.loads(data)
-        if asked["session"] != studio.session:
-            return NO_ANSWER
+    def keep_draft(asked: Mapping[str, Any], who: str) -> str:
         name, body = asked["name"], draft_state.editable(asked["body"])
         if body is None:
             return _answer(studio, name, told="That is no constitution: nothing was kept.", stale=True)
@@ -91,7 +86,7 @@ def server_functions(studio: Studio) -> list[Any]:
                 name,
                 {**body, "name": name},
                 asked["action"],
-                _author(request),
+                who,
                 asked["expected"],
                 asked["over"],
             )
@@ -101,10 +96,7 @@ def server_functions(studio: Studio) -> list[Any]:
             return _answer(studio, name, told=str(error), stale=True)
         return _answer(studio, name, with_body=False)
 
-    def walk_draft(data: str, request: gr.Request) -> str:
-        asked = json.loads(data)
-        if asked["session"] != studio.session:
-            return NO_ANSWER
+    def walk_draft(asked: Mapping[str, Any], who: str) -> str:
         name = asked["name"]
         steps = {
             "undo": constitutions.undo_draft,
@@ -112,26 +104,33 @@ def server_functions(studio: Studio) -> list[Any]:
             "discard": constitutions.discard_draft,
         }
         try:
-            steps[asked["step"]](store, name, _author(request), expected=asked["expected"])
+            steps[asked["step"]](store, name, who, expected=asked["expected"])
         except StaleDraft:
             return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
         return _answer(studio, name)
 
-    def save_version(data: str, request: gr.Request) -> str:
-        asked = json.loads(data)
-        if asked["session"] != studio.session:
-            return NO_ANSWER
+    def save_version(asked: Mapping[str, Any], who: str) -> str:
         name, note = asked["name"], asked["note"].strip()
         seen = {"expected": asked["expected"], "over": asked["over"]}
         try:
-            saved = _save(studio, name, note, _author(request), seen)
+            saved = _save(studio, name, note, who, seen)
         except StaleDraft:
             return _answer(studio, name, told=OVERTAKEN.format(name=name), stale=True)
         except UserError as error:
             return _answer(studio, name, told=str(error), with_body=False)
         return _answer(studio, name, told=f"Saved as version {saved.version[:8]}.", with_body=False)
 
-    return [fetch_draft, keep_draft, walk_draft, save_version]
+    def called(answer: Callable[[Mapping[str, Any], str], str]) -> Any:
+        """One of these as the browser calls it, by the same name: of what it asks and who that is."""
+
+        def call(data: str, request: gr.Request) -> str:
+            asked = json.loads(data)
+            return answer(asked, _author(request)) if asked["session"] == studio.session else NO_ANSWER
+
+        call.__name__ = answer.__name__
+        return call
+
+    return [called(answer) for answer in (fetch_draft, keep_draft, walk_draft, save_version)]
 
 
 def _save(studio: Studio, name: str, note: str, author: str, seen: dict[str, Any]) -> Version:

@@ -6,15 +6,14 @@ Every axis is the trainer's step. Names come from runs and are escaped: plotly r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from studio.components.charts import AFTER, AI, CLEAR, FONT, REFERENCE
-from studio.escaping import escape
+from studio.components.charts import AFTER, AI, CLEAR, FONT, REFERENCE, text
 from studio.store.metrics import Curve, Curves
 
 HEIGHT = 175  # of a panel, in pixels
@@ -86,19 +85,30 @@ def one_run(curves: Curves, some: Sequence[Panel]) -> go.Figure | None:
 
 
 def several_runs(runs: Sequence[tuple[str, Curves]], some: Sequence[Panel]) -> go.Figure | None:
-    """The same panels with a line for each run, told by colour and dash."""
+    """The same panels with a line for each run, told by colour and dash; a panel has one quantity of all."""
     if not some or not runs:
         return None
-    figure = _grid(some, [curves for _, curves in runs])
+    every = [curves for _, curves in runs]
+    some = [_shared(panel, every) for panel in some]
+    figure = _grid(some, every)
     for number, (name, curves) in enumerate(runs):
         shown = False
         style = {"color": COLOURS[number % len(COLOURS)], "dash": DASHES[number % len(DASHES)]}
         for at, panel in enumerate(some):
-            if curve := next((curves[name] for name in reversed(panel.names) if name in curves), None):
+            if curve := curves.get(panel.names[0]):
                 _draw(figure, at, curve, f"{number + 1} · {name}", style, not shown)
                 shown = True
     figure.update_layout(showlegend=True)
     return figure
+
+
+def _shared(panel: Panel, every: Sequence[Curves]) -> Panel:
+    """The panel with the last of its figures that all have who have any, else the first; it says which."""
+    drawn = [curves for curves in every if set(panel.names) & set(curves)]
+    name = next((n for n in reversed(panel.names) if all(n in of for of in drawn)), panel.names[0])
+    of = "held-out pairs" if name.startswith("eval_") else "training"
+    title = f"{panel.title}, {of}" if len(panel.names) > 1 else panel.title
+    return replace(panel, title=title, names=(name,))
 
 
 def thinned(curve: Curve) -> Curve:
@@ -139,10 +149,10 @@ def _draw(
             mode="lines+markers" if few else "lines",
             line={"width": 1.8, **style},
             marker={"size": 6 if marked else 4, "color": style["color"]},
-            name=escape(name if len(name) <= 44 else f"{name[:43]}…"),
+            name=text(name if len(name) <= 44 else f"{name[:43]}…"),
             legendgroup=name,
             showlegend=legend,
-            hovertemplate="step %{x}: %{y:.4g}<extra>" + escape(name[:44]) + "</extra>",
+            hovertemplate="step %{x}: %{y:.4g}<extra>" + text(name[:44]) + "</extra>",
         ),
         row=at // COLUMNS + 1,
         col=at % COLUMNS + 1,
@@ -159,7 +169,7 @@ def _grid(some: Sequence[Panel], every: Sequence[Curves]) -> go.Figure:
     figure = make_subplots(
         rows=rows,
         cols=COLUMNS,
-        subplot_titles=[escape(panel.title) for panel in some],
+        subplot_titles=[text(panel.title) for panel in some],
         horizontal_spacing=0.1,
         vertical_spacing=min(0.3, 62 / (HEIGHT * rows)),
     )

@@ -28,8 +28,8 @@ EMPTY = """<div class="cai-empty"><h2>Nothing to compare yet</h2><p>Train twice 
 says what was different.</p></div>"""
 
 
-def training_compare(blocks: gr.Blocks, studio: Studio) -> None:
-    """Put it on a page."""
+def training_compare(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
+    """Put it on a page, in its tab."""
     with gr.Row(elem_classes="cai-line"):
         stage = gr.Radio(
             [(TITLES[one.name], one.name) for one in TRAINING],
@@ -53,10 +53,6 @@ def training_compare(blocks: gr.Blocks, studio: Studio) -> None:
         numbers = gr.HTML(padding=False)
     seen = gr.State("")
     timer = gr.Timer(REFRESH, active=False)  # without a run there is nothing to look at
-
-    def offer(of: str) -> Any:
-        found = options(studio, of)
-        return gr.update(choices=found, value=[value for _, value in found[:2]])
 
     def look(before: str, ids: list[str] | None) -> list[Any]:
         chosen = [run for run in (runs.load(studio.store, id) for id in ids or ()) if run]
@@ -86,8 +82,23 @@ def training_compare(blocks: gr.Blocks, studio: Studio) -> None:
         trigger_mode="always_last",
         **QUIET,
     )
-    stage.change(offer, stage, some, **QUIET)
-    blocks.load(offer, stage, some, **QUIET).then(look, [seen, some], outputs, **QUIET)
+
+    def anew(of: str) -> Any:
+        return offer(studio, of, [])
+
+    def again(of: str, chosen: list[str] | None) -> Any:
+        return offer(studio, of, chosen or [])
+
+    stage.change(anew, stage, some, **QUIET)
+    tab.select(again, [stage, some], some, **QUIET)  # runs that began since the page was opened, too
+    blocks.load(anew, stage, some, **QUIET).then(look, [seen, some], outputs, **QUIET)
+
+
+def offer(studio: Studio, stage: str, chosen: Sequence[str]) -> Any:
+    """The menu of a stage's runs; what was chosen stays, and without any it is the newest two."""
+    found = options(studio, stage)
+    ids = [id for _, id in found]
+    return gr.update(choices=found, value=[id for id in chosen if id in ids] or ids[:2])
 
 
 def options(studio: Studio, stage: str) -> Options:

@@ -226,19 +226,18 @@ def labelled_by(run: Run) -> tuple[Labeller, Axis]:
 
 def _calibration(store: Reader, labelled: Sequence[str]) -> Calibration | None:
     """The calibration that is kept for these runs' labels. Raises UserError where it is not one."""
-    found: dict[str, Calibration] = {}
+    found: list[tuple[str, Calibration]] = []  # not by name: two runs may have the same
     for run in filter(None, (runs.load(store, id) for id in labelled)):
         kept = calibrations.kept(store, *labelled_by(run))
         if kept is None:
             raise UserError(
                 f"no calibration is kept for {run.name}: keep one on the Agreement page, or untick it"
             )
-        found[run.name] = kept
-    if len(set(map(json.dumps, map(as_json, found.values())))) > 1:
-        raise UserError(
-            f"{' and '.join(found)} have calibrations of their own: train on one of them, or untick it"
-        )
-    return next(iter(found.values()), None)
+        found.append((run.name, kept))
+    if len({json.dumps(as_json(kept)) for _, kept in found}) > 1:
+        names = " and ".join(name for name, _ in found)
+        raise UserError(f"{names} have calibrations of their own: train on one of them, or untick it")
+    return found[0][1] if found else None
 
 
 def _enqueue(

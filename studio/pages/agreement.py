@@ -87,7 +87,8 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
 
     def choose(*values: Any) -> list[Any]:
         asked = agreement_asked.of_controls(studio.store, values)
-        return [gr.skip(), gr.skip(), _judges(studio, asked), gr.skip(), *show(asked)]
+        closed = ""  # the pairs in the drawer are not behind these figures
+        return [gr.skip(), gr.skip(), _judges(studio, asked), gr.skip(), *show(asked), closed]
 
     def rest(sections: Sequence[Section]) -> Callable[..., list[Any]]:
         def render(*values: Any) -> list[Any]:
@@ -115,7 +116,7 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         [control.input for control in chosen[:3]],
         choose,
         chosen,
-        [*chosen, *shown],
+        [*chosen, *shown, drawer],
         trigger_mode="always_last",
         **QUIET,
     )

@@ -52,6 +52,8 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     def change(request: gr.Request, *values: Any) -> list[Any]:
         asking, query = audit_asking.of_controls(values, request.username), dict(request.query_params)
         before = audit_asking.read(query, request.username)
+        if asking == before:  # a field was left as it was
+            return [gr.skip()] * len(shown)
         # Another task, question or annotator has a queue of its own; the rest leaves the pair where it is.
         same = (asking.task, asking.axis, asking.who) == (before.task, before.axis, before.who)
         return _updates(arrive(studio.store, asked, asking, _item(asking, query) if same else None))

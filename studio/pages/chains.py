@@ -19,6 +19,7 @@ from pipeline.configs import Drawing
 from pipeline.errors import UserError
 from studio import forms
 from studio.components import branching, chain_filters, chain_view
+from studio.components.chain_filters import Offered
 from studio.components.chain_list import PAGE, chain_list
 from studio.components.model_panel import model_panel
 from studio.components.notice import content_notice
@@ -270,11 +271,14 @@ def _list(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> None:
     listed = gr.HTML(padding=False, elem_id="chains")
     more = gr.Button("Show more", size="sm", visible=False)
 
-    def render(now: str, many: int, id: str, *values: str) -> list[Any]:
+    def render(now: str, many: int, id: str, known: Offered, *values: str) -> list[Any]:
         if not now:  # the filters of the address have not arrived: all chains would flash up
-            return [gr.skip(), gr.skip()]
-        fresh, beyond = chain_list(studio.store, chain_filters.read(values), many, id)
-        return [gr.skip(), gr.skip()] if fresh == now else [fresh, gr.update(visible=beyond)]
+            return [gr.skip()] * len(shown)
+        filters = chain_filters.read(values)
+        fresh, beyond = chain_list(studio.store, filters, many, id)
+        if fresh == now:
+            return [gr.skip()] * len(shown)
+        return [fresh, gr.update(visible=beyond), *chain_filters.menus(studio.store, filters, known)]
 
     def arrive(request: gr.Request, many: int) -> list[Any]:
         query = dict(request.query_params)
@@ -282,15 +286,17 @@ def _list(blocks: gr.Blocks, studio: Studio, current: gr.Textbox) -> None:
         fresh, beyond = chain_list(studio.store, filters, many, query.get("chain", ""))
         return [fresh, gr.update(visible=beyond), *chain_filters.updates(studio.store, filters)]
 
-    inputs = [listed, rows, current, *wanted]
+    known = gr.State({})
+    inputs = [listed, rows, current, known, *wanted]
+    shown = [listed, more, known, *wanted[1 : 1 + len(chain_filters.MENUS)]]
     gr.on(
         [*(control.change for control in wanted), current.change, gr.Timer(2).tick],
         render,
         inputs,
-        [listed, more],
+        shown,
         **QUIET,
     )
-    more.click(lambda many: many + PAGE, rows, rows, **QUIET).then(render, inputs, [listed, more], **QUIET)
+    more.click(lambda many: many + PAGE, rows, rows, **QUIET).then(render, inputs, shown, **QUIET)
     blocks.load(arrive, rows, [listed, more, *wanted], **QUIET)
     for name, control in zip(chain_filters.NAMES, wanted, strict=True):
         control.change(None, control, js=NARROWED.replace("NAME", name))

@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.records import Constitution
 from studio import exports
 from studio.components import chain_filters, reading_view
+from studio.components.chain_filters import Offered
 from studio.components.notice import content_notice
 from studio.components.problem import told
 from studio.components.reading_bar import reading_bar
@@ -66,36 +67,39 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         typed = wanted.text or ""
         return [_show(studio, query.get("chain"), wanted), _figures(studio, wanted), typed, *updates]
 
-    def narrow(request: gr.Request, *values: str) -> list[Any]:
+    def narrow(request: gr.Request, known: Offered, *values: str) -> list[Any]:
         wanted, shown = chain_filters.read(values), str(request.query_params.get("chain", ""))
         kept = shown if reading.queue(studio.store, wanted).position(shown) else None
-        return [_show(studio, kept, wanted), _figures(studio, wanted), ""]
+        menus = chain_filters.menus(studio.store, wanted, known)
+        return [_show(studio, kept, wanted), _figures(studio, wanted), "", *menus]
 
-    def search(before: str, request: gr.Request, *values: str) -> list[Any]:
+    def search(before: str, request: gr.Request, known: Offered, *values: str) -> list[Any]:
         # A text that has just arrived with the address is a change too, and comes before the other filters.
         if values[0] == before:
-            return [gr.skip()] * 4
-        return [values[0], *narrow(request, *values)]
+            return [gr.skip()] * (1 + len(outputs))
+        return [values[0], *narrow(request, known, *values)]
 
-    def act(event: gr.EventData, request: gr.Request, *values: str) -> list[Any]:
-        return _act(studio, event._data, author(request), chain_filters.read(values))
+    def act(event: gr.EventData, request: gr.Request, known: Offered, *values: str) -> list[Any]:
+        wanted = chain_filters.read(values)
+        shown = _act(studio, event._data, author(request), wanted)
+        return [*shown, *chain_filters.menus(studio.store, wanted, known)]
 
-    typed = gr.State("")
+    typed, known = gr.State(""), gr.State({})
+    inputs = [known, *filters]
+    outputs = [view, figures, said, known, *filters[1 : 1 + len(chain_filters.MENUS)]]
     blocks.load(arrive, None, [view, figures, typed, *filters], **QUIET)
     # A text that is pasted with the mouse is no `input` to Gradio, but it is a change. Without `always_last`,
     # what is typed while an answer is on its way would be lost.
-    filters[0].change(
-        search, [typed, *filters], [typed, view, figures, said], trigger_mode="always_last", **QUIET
-    )
+    filters[0].change(search, [typed, *inputs], [typed, *outputs], trigger_mode="always_last", **QUIET)
     gr.on(
         [control.input for control in filters[1:]],
         narrow,
-        filters,
-        [view, figures, said],
+        inputs,
+        outputs,
         trigger_mode="always_last",
         **QUIET,
     )
-    bar.act(act, filters, [view, figures, said], trigger_mode="multiple", **QUIET)
+    bar.act(act, inputs, outputs, trigger_mode="multiple", **QUIET)
 
 
 def _act(studio: Studio, asked: Mapping[str, Any], who: str, wanted: ChainFilter) -> list[Any]:

@@ -50,8 +50,8 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
             with gr.Column(scale=3, min_width=480):
                 current = gr.Textbox(visible=False)
                 again = run_controls(blocks, studio, current, SHELF, lambda: training_watch(studio, current))
-        with gr.Tab("Compare"):
-            training_compare(blocks, studio)
+        with gr.Tab("Compare") as compare:
+            training_compare(blocks, studio, compare)
     _starting(studio, cards, current)
     _filling(studio, cards, tabs, again, current)
     _offering(blocks, studio, cards)

@@ -51,6 +51,8 @@ Rows = list[tuple[Any, ...]]
 Columns = dict[str, npt.NDArray[Any]]
 M = TypeVar("M")
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST, LAST = datetime(1, 1, 2, tzinfo=UTC) - EPOCH, datetime(9999, 12, 30, tzinfo=UTC) - EPOCH
 DURABLE = "COMMIT succeeded and is durable"
 AFTERWARDS = "previous fatal error"  # DuckDB repeats it to whoever asks next, whose own act has failed
 LOCK = "studio.lock"
@@ -267,8 +269,11 @@ def require_writable(folder: Path) -> None:
 
 
 def moment(microseconds: int) -> datetime:
-    """A TIMESTAMPTZ read through `epoch_us()`: read directly it would need the package pytz."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    """A TIMESTAMPTZ read through `epoch_us()`: read directly it would need the package pytz.
+
+    What lies at the ends of Python's calendar, or past them, is the nearest day that every zone can tell.
+    """
+    return EPOCH + min(max(timedelta(microseconds=microseconds), FIRST), LAST)
 
 
 def instant(said: str) -> datetime:

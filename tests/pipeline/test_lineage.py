@@ -77,6 +77,20 @@ def test_a_critic_that_was_trained_stands_behind_its_chains(tmp_path: Path) -> N
     assert ("critic", str(taught)) in next(node.facts for node in found.nodes if node.title == "chains")
 
 
+def test_the_prompts_of_rl_are_named(tmp_path: Path) -> None:
+    asked = [{"prompts": "red-team:train", "count": 50}, {"prompts": "/gone/asked.txt", "count": 1_200}]
+    told = lineage.tree(lineage.of(trained(tmp_path, "rl", "rloo", sources=asked)))
+    assert "file red-team:train  (of prompts, count 50)\n" in told
+    assert "file /gone/asked.txt  (of prompts, count 1200, NOT FOUND)" in told
+
+
+def test_the_model_that_answered_the_helpful_prompts_stands_behind_them(tmp_path: Path) -> None:
+    by = trained(tmp_path, "helper", "sft", sources=[{"written": "helpful", "count": 2}])
+    helpful = {"helpful": "helpful", "count": 3, "model": str(by)}
+    found = lineage.of(trained(tmp_path, "sl", "sft", sources=[helpful]))
+    assert titles(found, "helpful") == {"helper": "checkpoint"}
+
+
 def test_runs_that_have_moved_together_are_found_beside(tmp_path: Path) -> None:
     whole_line(tmp_path / "old")
     (tmp_path / "old").rename(tmp_path / "new")

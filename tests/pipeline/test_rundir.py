@@ -116,3 +116,13 @@ def test_what_was_said_then_and_is_not_now_is_another_run(tmp_path: Path, inputs
     with pytest.raises(UserError, match="critiques: False there, None now"):
         RunDir.open(tmp_path / "run", CONFIG, inputs)
     RunDir.open(tmp_path / "run", CONFIG, inputs, may_change=["critiques"])
+
+
+@pytest.mark.parametrize("said", ["{}", "!!int {{=: '{}'}}", "!!float '{}'"])
+def test_a_number_that_would_take_long_to_read_is_refused(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("seed: " + said.format("1:" * 60 + "1"))
+    with pytest.raises(ValueError, match="a number of more than 100 characters"):
+        rundir.load_yaml(path)
+    path.write_text("{seed: 12, note: '" + "1:" * 60 + "1'}")
+    assert rundir.load_yaml(path)["seed"] == 12

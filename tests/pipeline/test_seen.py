@@ -20,9 +20,11 @@ Make = Callable[..., Path]
 def run(tmp_path: Path) -> Make:
     """A training run's folder: its card, and the files in it, each as rows."""
 
-    def make(name: str, lineage: dict[str, Any], base: str = "bundled", **files: list[Any]) -> Path:
+    def make(
+        name: str, lineage: dict[str, Any], base: str = "bundled", method: str = "sft", **files: list[Any]
+    ) -> Path:
         folder = tmp_path / name
-        card = {"method": "sft", "base": base, "lineage": lineage}
+        card = {"method": method, "base": base, "lineage": lineage}
         for path, text in {
             "checkpoint/checkpoint.json": card,
             "checkpoint/config.json": {"name": name},
@@ -76,6 +78,32 @@ def test_rl_prompts_are_seen_in_the_form_they_were_given(run: Make) -> None:
     (rl / "inputs").mkdir()
     (rl / "inputs" / "prompts.txt").write_text("How now?\n")
     assert "(rl/prompts.txt)" in refused(rl, "how now?")
+
+
+def test_rl_prompts_are_seen_of_a_checkpoint_that_left_its_run(run: Make, tmp_path: Path) -> None:
+    path = lines(tmp_path / "asked", [{"prompt": "How now?"}])
+    rl = run("rl", {"sources": [{"prompts": str(path), "count": 1}]})
+    assert "(asked.jsonl)" in refused(rl, "how now?")
+    shipped = run("shipped", {"sources": [{"prompts": "red-team:train:20", "count": 20}]})
+    with prompts.find("red-team:train:20") as found:
+        assert "red-team" in refused(shipped, prompts.read(found).prompts[-1].messages[-1].content)
+    assert seen.of(str(shipped)).unknown == seen.of(str(rl)).unknown == []
+
+
+def test_rl_whose_card_names_no_prompts_is_not_known(run: Make) -> None:
+    base = run("base", {}, inputs__prompts=[{"messages": asked("Of the base?")}])
+    rl = run("rl", {}, base=str(base), method="rloo")
+    assert seen.of(str(rl)).unknown == ["the card of rl does not name the prompts of its RL"]
+    (rl / "inputs").mkdir()
+    (rl / "inputs" / "prompts.txt").write_text("How now?\n")
+    assert seen.of(str(rl)).unknown == []
+
+
+def test_helpful_prompts_are_seen_of_a_checkpoint_that_left_its_run(run: Make, tmp_path: Path) -> None:
+    path = lines(tmp_path / "helpful", [{"prompt": "How now?"}, {"prompt": "Not asked?"}])
+    sft = run("sft", {"sources": [{"helpful": str(path), "count": 1, "model": "bundled"}]})
+    assert "(helpful.jsonl)" in refused(sft, "how now?")
+    assert seen.require_heldout([str(sft)], [prompts.from_text("Not asked?")]) == []
 
 
 def test_a_list_that_is_long_is_cut_and_counted(run: Make) -> None:

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,6 +90,17 @@ def test_a_judge_that_shares_pairs_with_the_reward_is_refused(
     options = ["--pm", str(tmp_path / "pm"), "--judge", str(tmp_path / "judge"), "--prompts", "red-team"]
     told = said(["rl", *options, "--run", str(tmp_path / "run")], capsys)
     assert "shares 2 training pairs" in told
+
+
+def test_the_card_of_rl_names_its_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
+) -> None:
+    kept: list[Any] = []
+    monkeypatch.setattr("pipeline.train.rl.train", lambda *args: kept.append(args[-1]) or 0)
+    monkeypatch.setattr("pipeline.preference_model.PreferenceModel", lambda name: SimpleNamespace(score=None))
+    options = ["--prompts", "red-team:train:20", "--pm", str(tiny_model), "--model", str(tiny_model)]
+    assert main(["rl", *options, "--run", str(tmp_path / "run")]) == 0
+    assert kept[0]["sources"] == [{"prompts": "red-team:train:20", "count": 20}]
 
 
 def test_files_to_measure_on_that_have_one_name_go_by_their_folders_too(

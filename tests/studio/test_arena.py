@@ -111,16 +111,16 @@ def test_the_last_vote_is_taken_back_and_its_battle_takes_no_other(
     first, second = fight(), fight()
     arena_acts.vote(studio, first, "left", "ana")
     arena_acts.vote(studio, second, "tie", "ana")
-    assert arena_acts.take_back(studio, "ana") == second
+    assert arena_acts.take_back(studio, "ana", second) == second
     assert [made.id for made in kept(studio)] == [first]
     arena_acts.vote(studio, second, "left", "ana")  # pressed once more: nothing
     [[view, *_]] = pictures(studio, second)
     assert 'data-outcome="taken back"' in view
-    assert arena_acts.take_back(studio, "ana") == first
+    assert arena_acts.take_back(studio, "ana", first) == first
     assert kept(studio) == []
     for who in ("ana", "ben"):
         with pytest.raises(UserError, match="no vote of yours"):
-            arena_acts.take_back(studio, who)
+            arena_acts.take_back(studio, who, "")
 
 
 def test_a_second_press_of_undo_is_about_the_same_vote(studio: Studio, fight: Callable[..., str]) -> None:

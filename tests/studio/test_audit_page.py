@@ -439,7 +439,7 @@ def test_no_text_becomes_markup_wherever_it_is_shown() -> None:
     said = label("p", rationale_ab=HOSTILE, rationale_ba=HOSTILE)
     revealed = Revealed(shown, judgment, (Opinion(HOSTILE, 0.6, (said,), (HOSTILE,)),), (judgment,))
     query = Asking(who=HOSTILE, labeller=HOSTILE).query(HOSTILE)
-    html = pair_html(shown, "harmless", "judged", judgment, query, audit_reveal.judged_html(revealed))
+    html = pair_html(shown, "harmless", "judged", judgment, query, audit_reveal.judged_html(revealed), "")
     html += audit_reveal.last_html(revealed)
     assert "<img" not in html
     assert "<script" not in html

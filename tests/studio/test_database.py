@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UserError
 from studio.store import settings
-from studio.store.database import SessionBroken, SessionBusy, Store, clean
+from studio.store.database import SessionBroken, SessionBusy, Store, clean, moment
 
 HOLD = """
 import sys, pathlib
@@ -329,3 +330,11 @@ def test_any_text_can_be_stored(store: Store) -> None:
     for text, kept in texts.items():
         settings.put(store, "key " + text, text)
         assert settings.get(store, "key " + text) == (text if kept is None else kept)
+
+
+@pytest.mark.parametrize("said", ["0001-01-01 00:00:00+14", "9999-12-31 23:59:59-12"])
+def test_a_time_of_no_calendar_is_told_as_the_nearest_day(store: Store, said: str) -> None:
+    [[found]] = store.query("SELECT epoch_us(?::TIMESTAMPTZ)", [said])
+    assert moment(found).year == (1 if said.startswith("0") else 9999)
+    assert moment(found).astimezone(timezone(timedelta(hours=14)))
+    assert moment(found).astimezone(timezone(timedelta(hours=-12)))

@@ -36,8 +36,9 @@ from studio.components.elo_empty import FILTERED, NOTHING, empty_html
 from studio.components.elo_ratings import ratings_html, warnings_html
 from studio.components.elo_section import below_html
 from studio.context import Studio
-from studio.store import matchups
+from studio.store import matchups, runs
 from studio.store.matchups import Competitor
+from studio.store.runs import NewRun
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 RUN = "00000000-0000-7000-9000-0000000000aa"
@@ -259,8 +260,8 @@ def test_nothing_yet_teaches(studio: Studio) -> None:
     assert empty_html(elo_asked.read({}), 0, 5) == FILTERED
 
 
-def card(studio: Studio, place: str, **card: Any) -> str:
-    folder = studio.jobs.folder / RUN / place
+def card(studio: Studio, place: str, run: str = RUN, **card: Any) -> str:
+    folder = studio.jobs.folder / run / place
     folder.mkdir(parents=True)
     (folder / "checkpoint.json").write_text(json.dumps(card))
     return str(folder.parent if place == "checkpoint" else folder)
@@ -282,6 +283,36 @@ def test_an_rl_run_is_a_line_from_the_model_it_began_from(studio: Studio) -> Non
     assert figure is not None
     assert {x for trace in figure.data for x in trace.x} == {1_000}  # snapshots are no models of their own
     assert len(figure.data) == 4
+
+
+def test_two_rl_runs_of_one_name_are_two_lines(studio: Studio) -> None:
+    to = {"bundled": "bundled"}
+    for model, run in zip(MODELS[1:], (RUN, RUN.replace("aa", "bb")), strict=True):
+        new = NewRun(
+            id=run,
+            stage="rl",
+            name='RL "second" try',
+            config={},
+            constitution=None,
+            constitution_name=None,
+            total=1,
+            author="ann",
+        )
+        with studio.store.tx() as tx:
+            runs.add(tx, new, "done")
+        to[model] = card(studio, "checkpoint", run, method="rloo", base="bundled", step=9, parameters=9)
+    for seed, axis in enumerate(("harmless", "helpful")):
+        some = made(axis, "pm", "model", seed)
+        add(studio, [replace(m, model_a=to[m.model_a], model_b=to[m.model_b]) for m in some], "r")
+    figure = elo_courses.steps(drawn(studio)).figure
+    assert figure is not None
+    told = [(trace.name, trace.line.color) for trace in figure.data]
+    assert [name for name, _ in told[:2]] == [
+        'RL "second" try · RL (RLOO)',
+        'RL "second" try · RL (RLOO) (2)',
+    ]
+    assert told[:2] == told[2:]  # a run is itself in each panel
+    assert len(set(told)) == 2
 
 
 def test_one_model_under_two_names_is_one_and_other_weights_are_another() -> None:

@@ -229,6 +229,31 @@ def test_labels_are_calibrated_where_that_is_asked_and_a_calibration_is_kept(
     assert parse(Calibration, json.loads(kept.read_text())) == made
 
 
+def test_two_label_runs_of_one_name_are_not_calibrated_alike(store: Store, folder: Path) -> None:
+    config = {**as_json(Labelling()), "axis": "harmless"}
+    sharp = calibrate(np.tile([0.6, 0.7, 0.4], 20), np.tile([1.0, 1.0, 0.0], 20), np.arange(60))
+    blunt = calibrate(np.tile([0.9, 0.3, 0.4], 20), np.tile([1.0, 1.0, 0.0], 20), np.arange(60))
+    for id, constitution, kept in (("label-1", "c1", sharp), ("label-2", "c2", blunt)):
+        run = NewRun(
+            id=id,
+            stage="label",
+            name="logprob by m × 1",
+            config=config,
+            constitution=constitution,
+            constitution_name=constitution,
+            total=1,
+            author="ann",
+        )
+        with store.tx() as tx:
+            runs.add(tx, run, "done")
+        stored = runs.load(store, id)
+        assert stored is not None
+        calibrations.keep(store, *training.labelled_by(stored), kept)
+    choices = Choices(labels=["label-1", "label-2"], calibrated=True)
+    with pytest.raises(UserError, match="have calibrations of their own"):
+        training.prepare_choices(store, folder, stages.PM, choices, Preferring(), ("agrees", ""), {}, "ann")
+
+
 def test_rl_names_its_models(store: Store, folder: Path) -> None:
     asked = [prompts.from_text("One?")]
     config = Reinforcing(model="/x/sft", steps=3)

@@ -157,6 +157,39 @@ def test_names_are_no_markup_for_plotly() -> None:
     assert len({trace.line.color for trace in figure.data}) == 2
 
 
+def test_a_panel_compares_one_quantity_and_says_which() -> None:
+    bare = {"loss": CURVES["loss"]}
+    for others, title, drawn in (
+        ([CURVES, CURVES], "Loss, held-out pairs", [(2.5,), (2.5,)]),
+        ([CURVES, bare], "Loss, training", [(3.0, None, 2.0), (3.0, None, 2.0)]),
+        ([CURVES, {}], "Loss, held-out pairs", [(2.5,)]),
+    ):
+        first, _ = training_charts.panels(["loss", "eval_loss"])
+        figure = training_charts.several_runs([("a", others[0]), ("b", others[1])], first)
+        assert figure is not None
+        assert [note.text for note in figure.layout.annotations] == [title]
+        assert [tuple(trace.y) for trace in figure.data] == drawn
+
+
+def test_a_quote_in_a_name_is_one_in_a_plot() -> None:
+    first, _ = training_charts.panels(["loss"])
+    figure = training_charts.several_runs([('RL "second" & <b>', CURVES)], first)
+    assert figure is not None
+    assert figure.data[0].name == '1 · RL "second" &amp; &lt;b&gt;'
+
+
+def test_a_run_that_began_since_is_offered_and_what_was_chosen_stays(studio: Studio) -> None:
+    def offered(chosen: list[str]) -> tuple[list[str], list[str]]:
+        update = training_compare.offer(studio, "sft", chosen)
+        return [id for _, id in update["choices"]], update["value"]
+
+    with studio.store.tx() as tx:
+        for id in ("a", "b", "c"):
+            runs.add(tx, run(id, "sft"), "done")
+    assert offered([]) == (["c", "b", "a"], ["c", "b"])
+    assert offered(["a", "gone"]) == (["c", "b", "a"], ["a"])
+
+
 def test_figures_are_the_newest_that_are_numbers() -> None:
     html = figures_html(CURVES)
     assert "<dd>2</dd>" in html
