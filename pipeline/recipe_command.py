@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline import recipe
+from pipeline.configs import not_typed
 from pipeline.errors import UserError
 from pipeline.events import complete
 from pipeline.growing import Stop, say
 from pipeline.recipe import Recipe
-from pipeline.replay_command import command_of
+from pipeline.replay_command import command_of, parsed
 from pipeline.rundir import write_atomically
 from pipeline.terminal import shown
 
@@ -108,39 +109,24 @@ def plan(found: Recipe, files: list[str], folder: Path) -> dict[str, list[str]]:
 
 def _require_known(found: Recipe, commands: Mapping[str, list[str]]) -> None:
     """Raise UserError where a stage does not know its options: before the first one has run for hours."""
-    from pipeline.__main__ import options, parser
+    from pipeline.__main__ import options
 
-    reading, known = parser(), options()
+    known = options()
     for step in found.steps:
-        _parsed(reading, commands[step.name], step.name)
+        parsed(commands[step.name], step.name)
         # What is false or empty is no word of the command, and so argparse has not seen it.
         for option in map(recipe.option_of, step.options):
             if option not in known[step.stage]:
                 raise UserError(f"{step.name}: {option}: {step.stage} has no such option")
 
 
-def _parsed(reading: argparse.ArgumentParser, words: list[str], where: object) -> dict[str, Any]:
-    """What a command asks for, by option. Raises UserError for options that its stage does not know."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            asked = vars(reading.parse_args(words))
-    except SystemExit as error:
-        last = said.getvalue().strip().rpartition("error: ")[2]
-        raise UserError(f"{where}: {last}") from error
-    return {**asked, "stage": words[0]}
-
-
 def _require_same(planned: Plan, folder: Path) -> None:
     """Raise UserError where a stage that is complete was asked for otherwise."""
-    from pipeline.__main__ import parser
-
-    reading = parser()
     changed = [
         f"{name}: {difference}"
         for name in planned(folder)
         if complete(folder / name / "events.jsonl")
-        for difference in _differences(reading, planned, folder, name)
+        for difference in _differences(planned, folder, name)
     ]
     if changed:
         raise UserError(
@@ -149,13 +135,24 @@ def _require_same(planned: Plan, folder: Path) -> None:
         )
 
 
-def _differences(reading: argparse.ArgumentParser, planned: Plan, folder: Path, name: str) -> Iterator[str]:
-    old = _parsed(reading, _words_of(folder, name), folder / name)
+def _differences(planned: Plan, folder: Path, name: str) -> Iterator[str]:
+    words = _words_of(folder, name)
+    asked = parsed(words, folder / name)
     # As if in the folder of then, which its words name: it may have been moved since.
-    new = _parsed(reading, planned((old.get("run") or folder / name).parent)[name], name)
+    now = planned((getattr(asked, "run", None) or folder / name).parent)[name]
+    # What neither names is as it was, though a default has changed since.
+    kept = not_typed(asked.settings, asked, folder / name)
+    old, new = _whole(asked, words, kept), _whole(parsed(now, name), now, kept)
     for key in {**new, **old}:
-        if key != "run_command" and old.get(key) != new.get(key):
+        if old.get(key) != new.get(key):
             yield f"{key.replace('_', '-')}: {_told(old.get(key))} there, {_told(new.get(key))} now"
+
+
+def _whole(asked: argparse.Namespace, words: list[str], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What a command asks for, by option, with what it leaves out: as kept, else the default."""
+    defaults = {f.name: f.default for f in fields(asked.settings)}
+    typed = {name: value for name, value in vars(asked).items() if name not in ("run_command", "settings")}
+    return {"stage": words[0], **defaults, **kept, **typed}
 
 
 def _words_of(folder: Path, name: str) -> list[str]:
