@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import shlex
 import signal
 import subprocess
@@ -29,6 +30,8 @@ from pipeline.rundir import write_atomically
 from pipeline.terminal import shown
 
 COMMANDS = "commands.txt"
+QUOTED = "# Each line can be typed as it stands."
+"""The first line of the file; without it the words of the others are not quoted."""
 Plan = Callable[[Path], Mapping[str, list[str]]]
 """The words of each stage's command, by run name, were the runs below this folder."""
 
@@ -73,7 +76,8 @@ def follow(found: Recipe, planned: Plan, folder: Path, dry_run: bool = False) ->
         return 0
     _require_same(planned, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / COMMANDS, "".join(f"cai {shlex.join(w)}\n" for w in commands.values()))
+    lines = [QUOTED, *(f"cai {shlex.join(words)}" for words in commands.values()), ""]
+    write_atomically(folder / COMMANDS, "\n".join(lines))
     says = {step.name: step.says for step in found.steps}
     with Stop.on_signals() as stop:
         for number, (name, words) in enumerate(commands.items(), 1):
@@ -136,36 +140,58 @@ def _require_same(planned: Plan, folder: Path) -> None:
 
 
 def _differences(planned: Plan, folder: Path, name: str) -> Iterator[str]:
-    words = _words_of(folder, name)
+    known = _words_of(folder, name)
+    if known is None:
+        say(f"{name}: {COMMANDS} is of a version before, which quoted no words: is taken for this recipe's")
+        return
+    words, place = known
     asked = parsed(words, folder / name)
     # As if in the folder of then, which its words name: it may have been moved since.
-    now = planned((getattr(asked, "run", None) or folder / name).parent)[name]
+    now = planned((place / (getattr(asked, "run", None) or folder / name)).parent)[name]
+    if words[0] != now[0]:
+        yield f"stage: {words[0]} there, {now[0]} now"
+        return
     # What neither names is as it was, though a default has changed since.
     kept = not_typed(asked.settings, asked, folder / name)
-    old, new = _whole(asked, words, kept), _whole(parsed(now, name), now, kept)
-    for key in {**new, **old}:
-        if old.get(key) != new.get(key):
-            yield f"{key.replace('_', '-')}: {_told(old.get(key))} there, {_told(new.get(key))} now"
+    old, new = _whole(asked, kept), _whole(parsed(now, name), kept)
+    for key in new:
+        if not _same(old[key], new[key], place):
+            yield f"{key.replace('_', '-')}: {_told(old[key])} there, {_told(new[key])} now"
 
 
-def _whole(asked: argparse.Namespace, words: list[str], kept: Mapping[str, Any]) -> dict[str, Any]:
+def _whole(asked: argparse.Namespace, kept: Mapping[str, Any]) -> dict[str, Any]:
     """What a command asks for, by option, with what it leaves out: as kept, else the default."""
     defaults = {f.name: f.default for f in fields(asked.settings)}
-    typed = {name: value for name, value in vars(asked).items() if name not in ("run_command", "settings")}
-    return {"stage": words[0], **defaults, **kept, **typed}
+    return {**defaults, **kept, **vars(asked)}
 
 
-def _words_of(folder: Path, name: str) -> list[str]:
-    """The words that made a stage. Raises UserError where nothing says them."""
+def _same(old: Any, new: Any, place: Path) -> bool:
+    """Whether a value of then, of a command that was given in this place, is one of now: a file by its path."""
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_same(*pair, place) for pair in zip(old, new, strict=True))
+    if old == new or not (isinstance(old, Path | str) and isinstance(new, Path | str)):
+        return bool(old == new)
+    (kind, _, then), (other, _, now) = str(old).rpartition("="), str(new).rpartition("=")  # helpful=FILE
+    return kind == other and os.path.abspath(place / then) == os.path.abspath(now)
+
+
+def _words_of(folder: Path, name: str) -> tuple[list[str], Path] | None:
+    """The words that made a stage, and where they were given; None where they can't be told apart.
+
+    Raises UserError where nothing says them.
+    """
     try:
-        return command_of(folder / name)[0]
+        return command_of(folder / name)
     except UserError:
         # A kill may have come after a stage's end, and before it had kept its words.
         with contextlib.suppress(OSError, ValueError):
-            for line in (folder / COMMANDS).read_text("utf-8").split("\n"):
+            head, *lines = (folder / COMMANDS).read_text("utf-8").split("\n")
+            if head != QUOTED:
+                return None
+            for line in lines:
                 words = shlex.split(line)[1:]
                 if Path(*words[2:3]).name == name:
-                    return words
+                    return words, Path.cwd()
         raise
 
 
