@@ -166,7 +166,7 @@ def _whole(asked: argparse.Namespace, kept: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _same(old: Any, new: Any, place: Path) -> bool:
-    """Whether a value of then, of a command that was given in this place, is one of now: a file by its path."""
+    """Whether a value of a command that was given in this place is one of now; a file by its path."""
     if isinstance(old, list) and isinstance(new, list):
         return len(old) == len(new) and all(_same(*pair, place) for pair in zip(old, new, strict=True))
     if old == new or not (isinstance(old, Path | str) and isinstance(new, Path | str)):
