@@ -210,14 +210,21 @@ def add_arguments(parser: argparse.ArgumentParser, kind: type) -> None:
 def from_arguments(kind: type[C], args: argparse.Namespace) -> C:
     """The dataclass that a parsed command line describes. Raises UserError.
 
-    What was not typed is as the run's folder has it, where there is one; else the default.
+    What was not typed is as the run's folder has it, where there is one; else the default. Names of models
+    are not: the folder may be another's, and prompts would go to a server that nobody here named.
     """
     typed = {f.name: getattr(args, f.name) for f in fields(kind) if hasattr(args, f.name)}  # type: ignore[arg-type]
-    if before := not_typed(kind, args, getattr(args, "run", None)):
+    before = not_typed(kind, args, getattr(args, "run", None))
+    if before := {name: before[name] for name in before.keys() & unnamed(kind)}:
         # What can't stand together, or is of another stage, is refused by the run, which says what differs.
         with suppress(UserError, ValueError):
             return parse(kind, {**before, **typed})
     return kind(**typed)
+
+
+def unnamed(kind: type) -> set[str]:
+    """The settings that are numbers, switches and choices: whatever they say, they name nothing."""
+    return {f.name for f in fields(kind) if f.type != "str"}
 
 
 def not_typed(kind: type, args: argparse.Namespace, run: Path | None) -> dict[str, Any]:

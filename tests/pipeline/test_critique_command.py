@@ -164,6 +164,15 @@ def test_what_is_not_said_again_is_as_the_run_has_it(
     assert "stage: 'critique' there, 'pairs' now" in capsys.readouterr().err
 
 
+def test_a_model_that_a_folder_names_is_not_asked_unless_it_is_named_again(
+    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("stage: critique\ncritic: http://evil/v1#m\n")
+    assert main(command()) == 2
+    assert "critic: 'http://evil/v1#m' there, '' now" in capsys.readouterr().err
+
+
 def test_a_prompt_too_long_for_the_model_is_left_out_and_told(
     command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
