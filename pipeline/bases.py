@@ -19,6 +19,8 @@ CARD = "checkpoint.json"
 """Beside the weights of a model that was trained here: what it came from."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 """How the hub names a revision; a folder's is shorter."""
+DEEPEST = 16
+"""Folders above each other that a base's name may end in, where it is looked for elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,20 @@ class Base:
         return f"{self.name.partition('@')[0]}@{self.revision}" if self.of_hub else self.name
 
     def places(self, folder: Path) -> list[Path]:
-        """Where it may lie: as named, and beside the run of the `folder` that names it."""
+        """Where it may lie: as named, and beside the run of the `folder` that names it.
+
+        Where its revision is known, below that run's ancestors and here too: a project may have moved.
+        """
         path = Path(self.name).expanduser()
-        places = [path, run_of(folder).parent / path.name] if self.local else [path]
-        return [place for place in places if self.name and place.is_dir()]
+        places = [path]
+        if self.local:
+            places.append(run_of(folder).parent / path.relative_to(run_of(path).parent))
+        if self.local and self.revision:
+            parts = path.relative_to(path.anchor).parts[-DEEPEST:]
+            tails = [Path(*parts[at:]) for at in range(len(parts))]
+            above = [Path.cwd(), *run_of(folder.absolute()).parents]
+            places += [place / tail for tail in tails for place in above]
+        return [place for place in dict.fromkeys(places) if self.name and os.path.isdir(place)]
 
 
 def read(config: Path) -> Base:
@@ -78,6 +90,18 @@ def find(base: Base, config: Path, resolve: Callable[[str], ModelFiles]) -> Mode
         if refusal and not base.of_hub:
             raise UserError(refusal)
     return _checked(replace(resolve(base.pinned), name=base.name), base)
+
+
+def same_revision(one: object, other: object) -> bool:
+    """Whether two revisions, or two lists of them, are of the same weights.
+
+    A hub's adapter once had its own commit alone, and now has its base's revision in front.
+    """
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_revision, one, other))
+    if one == other or not (isinstance(one, str) and isinstance(other, str)):
+        return one == other
+    return any(COMMIT.fullmatch(a) and b.rpartition("+")[2] == a for a, b in ((one, other), (other, one)))
 
 
 def run_of(folder: Path) -> Path:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pipeline.bundled import CRITIC, FEEDBACK
 from pipeline.engines import Form
 from pipeline.errors import UserError
 from pipeline.models import bare, scores
-from pipeline.records import Method
+from pipeline.records import Method, parse
+from pipeline.rundir import read_config
 
 C = TypeVar("C")
 OWN = "the model's own"
@@ -22,10 +25,20 @@ METHOD = (
 
 
 def knob(
-    default: Any, help: str, *, low: float | None = None, high: float | None = None, empty: str = OWN
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    empty: str = OWN,
+    kept: bool = True,
 ) -> Any:
-    """A field with the words that explain it, the closed range that it may have, and what empty is called."""
-    return field(default=default, metadata={"help": help, "low": low, "high": high, "empty": empty})
+    """A field with the words that explain it, the closed range that it may have, and what empty is called.
+
+    `kept`: a run that goes on has it as it was; else the machine that it goes on with decides.
+    """
+    about = {"help": help, "low": low, "high": high, "empty": empty, "kept": kept}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -186,17 +199,45 @@ def check(config: Any) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser, kind: type) -> None:
-    """Give a parser one option per field."""
+    """Give a parser one option per field. What is not typed is no default, but absent: see `not_typed`."""
     hints = get_type_hints(kind)
     for f in fields(kind):
-        parser.add_argument(
-            f"--{f.name.replace('_', '-')}", help=_help(f), default=f.default, **_type(hints[f.name])
-        )
+        option = f"--{f.name.replace('_', '-')}"
+        parser.add_argument(option, help=_help(f), default=argparse.SUPPRESS, **_type(hints[f.name]))
+    parser.set_defaults(settings=kind)
 
 
 def from_arguments(kind: type[C], args: argparse.Namespace) -> C:
-    """The dataclass that a parsed command line describes. Raises UserError."""
-    return kind(**{f.name: getattr(args, f.name) for f in fields(kind)})  # type: ignore[arg-type]
+    """The dataclass that a parsed command line describes. Raises UserError.
+
+    What was not typed is as the run's folder has it, where there is one; else the default. Names of models
+    are not: the folder may be another's, and prompts would go to a server that nobody here named.
+    """
+    typed = {f.name: getattr(args, f.name) for f in fields(kind) if hasattr(args, f.name)}  # type: ignore[arg-type]
+    before = not_typed(kind, args, getattr(args, "run", None))
+    if before := {name: before[name] for name in before.keys() & unnamed(kind)}:
+        # What can't stand together, or is of another stage, is refused by the run, which says what differs.
+        with suppress(UserError, ValueError):
+            return parse(kind, {**before, **typed})
+    return kind(**typed)
+
+
+def unnamed(kind: type) -> set[str]:
+    """The settings that are numbers, switches and choices: whatever they say, they name nothing."""
+    return {f.name for f in fields(kind) if f.type != "str"}
+
+
+def not_typed(kind: type, args: argparse.Namespace, run: Path | None) -> dict[str, Any]:
+    """The settings that a command leaves out, as the run in this folder has them.
+
+    A default may have changed since the run began, and the run has not.
+    """
+    config = read_config(run) if run else {}
+    return {
+        f.name: config[f.name]
+        for f in fields(kind)
+        if f.name in config and f.metadata.get("kept", True) and not hasattr(args, f.name)
+    }
 
 
 def as_arguments(config: Any) -> list[str]:

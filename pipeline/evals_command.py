@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     report = evals.report(answers)
     left_out = len(found.problems) + (0 if status else len(found.questions) - len(answers))
     if args.json:
-        print(json.dumps(_plain(args, answers[0], report, left_out), indent=2))  # noqa: T201
+        print(json.dumps(_plain(args.file, measuring.model, answers[0], report, left_out), indent=2))  # noqa: T201
     else:
         for line in _lines(answers[0], report, left_out):
             print(line)  # noqa: T201
@@ -157,12 +157,12 @@ def _line(name: str, f: Figure) -> str:
     return f"{name:20} {f.value:.3f}  [{f.low:.3f}, {f.high:.3f}]  n = {f.n:,} of {f.clusters:,} prompts"
 
 
-def _plain(args: argparse.Namespace, of: Answer, report: evals.Report, left_out: int) -> dict[str, Any]:
+def _plain(file: Path, name: str, of: Answer, report: evals.Report, left_out: int) -> dict[str, Any]:
     plain = asdict(report)
     for name in ("accuracy", "first"):
         plain[name] = {k: None if math.isnan(v) else v for k, v in plain[name].items()}
-    model = {"model": args.model, "revision": of.revision, "form": of.form}
-    return {"file": str(args.file), **model, **plain, "left_out": left_out}
+    model = {"model": name, "revision": of.revision, "form": of.form}
+    return {"file": str(file), **model, **plain, "left_out": left_out}
 
 
 class _Bar:

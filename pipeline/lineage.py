@@ -14,10 +14,9 @@ from typing import Any, Literal
 
 from pipeline import bundled, prompts
 from pipeline import constitution as constitutions
-from pipeline.bases import COMMIT
-from pipeline.bases import run_of as run_of
+from pipeline.bases import CARD, COMMIT, run_of
 from pipeline.errors import UserError
-from pipeline.models import CARD, bare
+from pipeline.models import bare
 from pipeline.rundir import load_yaml
 from pipeline.terminal import shown
 from pipeline.train.saving import read_card

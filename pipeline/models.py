@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline import bases, bounded, bundled, heads, servers
-from pipeline.bases import CARD as CARD
 from pipeline.errors import UserError
 from pipeline.servers import ServerModel
 
@@ -71,7 +70,7 @@ class ModelFiles:
     def skills(self) -> tuple[str, ...]:
         """What of a critic's work it learnt without solved examples (`written.Skill`), as its card says."""
         try:
-            sources = bounded.json_of(self.own / CARD)["lineage"]["sources"]
+            sources = bounded.json_of(self.own / bases.CARD)["lineage"]["sources"]
             taught = [source["skills"] for source in sources if source.get("written") == "critic"]
             return tuple(sorted({str(skill) for skills in taught for skill in skills}))
         except (OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
+import os
 import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline import recipe
+from pipeline.configs import not_typed
 from pipeline.errors import UserError
 from pipeline.events import complete
 from pipeline.growing import Stop, say
 from pipeline.recipe import Recipe
-from pipeline.replay_command import command_of
+from pipeline.replay_command import command_of, parsed
 from pipeline.rundir import write_atomically
 from pipeline.terminal import shown
 
 COMMANDS = "commands.txt"
+QUOTED = "# Each line can be typed as it stands."
+"""The first line of the file; without it the words of the others are not quoted."""
 Plan = Callable[[Path], Mapping[str, list[str]]]
 """The words of each stage's command, by run name, were the runs below this folder."""
 
@@ -72,7 +76,8 @@ def follow(found: Recipe, planned: Plan, folder: Path, dry_run: bool = False) ->
         return 0
     _require_same(planned, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / COMMANDS, "".join(f"cai {shlex.join(w)}\n" for w in commands.values()))
+    lines = [QUOTED, *(f"cai {shlex.join(words)}" for words in commands.values()), ""]
+    write_atomically(folder / COMMANDS, "\n".join(lines))
     says = {step.name: step.says for step in found.steps}
     with Stop.on_signals() as stop:
         for number, (name, words) in enumerate(commands.items(), 1):
@@ -108,39 +113,24 @@ def plan(found: Recipe, files: list[str], folder: Path) -> dict[str, list[str]]:
 
 def _require_known(found: Recipe, commands: Mapping[str, list[str]]) -> None:
     """Raise UserError where a stage does not know its options: before the first one has run for hours."""
-    from pipeline.__main__ import options, parser
+    from pipeline.__main__ import options
 
-    reading, known = parser(), options()
+    known = options()
     for step in found.steps:
-        _parsed(reading, commands[step.name], step.name)
+        parsed(commands[step.name], step.name)
         # What is false or empty is no word of the command, and so argparse has not seen it.
         for option in map(recipe.option_of, step.options):
             if option not in known[step.stage]:
                 raise UserError(f"{step.name}: {option}: {step.stage} has no such option")
 
 
-def _parsed(reading: argparse.ArgumentParser, words: list[str], where: object) -> dict[str, Any]:
-    """What a command asks for, by option. Raises UserError for options that its stage does not know."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            asked = vars(reading.parse_args(words))
-    except SystemExit as error:
-        last = said.getvalue().strip().rpartition("error: ")[2]
-        raise UserError(f"{where}: {last}") from error
-    return {**asked, "stage": words[0]}
-
-
 def _require_same(planned: Plan, folder: Path) -> None:
     """Raise UserError where a stage that is complete was asked for otherwise."""
-    from pipeline.__main__ import parser
-
-    reading = parser()
     changed = [
         f"{name}: {difference}"
         for name in planned(folder)
         if complete(folder / name / "events.jsonl")
-        for difference in _differences(reading, planned, folder, name)
+        for difference in _differences(planned, folder, name)
     ]
     if changed:
         raise UserError(
@@ -149,26 +139,59 @@ def _require_same(planned: Plan, folder: Path) -> None:
         )
 
 
-def _differences(reading: argparse.ArgumentParser, planned: Plan, folder: Path, name: str) -> Iterator[str]:
-    old = _parsed(reading, _words_of(folder, name), folder / name)
+def _differences(planned: Plan, folder: Path, name: str) -> Iterator[str]:
+    known = _words_of(folder, name)
+    if known is None:
+        say(f"{name}: {COMMANDS} is of a version before, which quoted no words: is taken for this recipe's")
+        return
+    words, place = known
+    asked = parsed(words, folder / name)
     # As if in the folder of then, which its words name: it may have been moved since.
-    new = _parsed(reading, planned((old.get("run") or folder / name).parent)[name], name)
-    for key in {**new, **old}:
-        if key != "run_command" and old.get(key) != new.get(key):
-            yield f"{key.replace('_', '-')}: {_told(old.get(key))} there, {_told(new.get(key))} now"
+    now = planned((place / (getattr(asked, "run", None) or folder / name)).parent)[name]
+    if words[0] != now[0]:
+        yield f"stage: {words[0]} there, {now[0]} now"
+        return
+    # What neither names is as it was, though a default has changed since.
+    kept = not_typed(asked.settings, asked, folder / name)
+    old, new = _whole(asked, kept), _whole(parsed(now, name), kept)
+    for key in new:
+        if not _same(old[key], new[key], place):
+            yield f"{key.replace('_', '-')}: {_told(old[key])} there, {_told(new[key])} now"
 
 
-def _words_of(folder: Path, name: str) -> list[str]:
-    """The words that made a stage. Raises UserError where nothing says them."""
+def _whole(asked: argparse.Namespace, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What a command asks for, by option, with what it leaves out: as kept, else the default."""
+    defaults = {f.name: f.default for f in fields(asked.settings)}
+    return {**defaults, **kept, **vars(asked)}
+
+
+def _same(old: Any, new: Any, place: Path) -> bool:
+    """Whether a value of a command that was given in this place is one of now; a file by its path."""
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_same(*pair, place) for pair in zip(old, new, strict=True))
+    if old == new or not (isinstance(old, Path | str) and isinstance(new, Path | str)):
+        return bool(old == new)
+    (kind, _, then), (other, _, now) = str(old).rpartition("="), str(new).rpartition("=")  # helpful=FILE
+    return kind == other and os.path.abspath(place / then) == os.path.abspath(now)
+
+
+def _words_of(folder: Path, name: str) -> tuple[list[str], Path] | None:
+    """The words that made a stage, and where they were given; None where they can't be told apart.
+
+    Raises UserError where nothing says them.
+    """
     try:
-        return command_of(folder / name)[0]
+        return command_of(folder / name)
     except UserError:
         # A kill may have come after a stage's end, and before it had kept its words.
         with contextlib.suppress(OSError, ValueError):
-            for line in (folder / COMMANDS).read_text("utf-8").split("\n"):
+            head, *lines = (folder / COMMANDS).read_text("utf-8").split("\n")
+            if head != QUOTED:
+                return None
+            for line in lines:
                 words = shlex.split(line)[1:]
                 if Path(*words[2:3]).name == name:
-                    return words
+                    return words, Path.cwd()
         raise
 
 

@@ -7,17 +7,19 @@ figures of training are to be near.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.configs import not_typed
 from pipeline.errors import UserError
 from pipeline.events import complete, metrics
 from pipeline.growing import say
@@ -80,6 +82,19 @@ def command_of(run: Path) -> tuple[list[str], Path]:
     return words, folder if folder.is_dir() else Path.cwd()
 
 
+def parsed(words: Sequence[str], where: object) -> argparse.Namespace:
+    """What a command asks for. Raises UserError for options that its stage does not know."""
+    from pipeline.__main__ import parser
+
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return parser().parse_args(words)
+    except SystemExit as error:
+        last = said.getvalue().strip().rpartition("error: ")[2]
+        raise UserError(f"{where}: {last}") from error
+
+
 def run(args: argparse.Namespace) -> int:
     """Repeat and compare. Raises UserError; returns 1 where something differs."""
     if not complete(args.run / "events.jsonl"):
@@ -87,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     words, folder = command_of(args.run)
     with ExitStack() as stack:
         goal = args.keep or Path(stack.enter_context(tempfile.TemporaryDirectory())) / "again"
-        words = _elsewhere(words, args.run.absolute(), goal.absolute())
+        words = [*_elsewhere(words, args.run.absolute(), goal.absolute()), *_as_then(words, args.run)]
         say(f"again: cai {' '.join(words)}")
         done = subprocess.run([sys.executable, "-P", "-m", "pipeline", *words], cwd=folder, check=False)
         if done.returncode:
@@ -178,3 +193,13 @@ def _elsewhere(words: Sequence[str], run: Path, goal: Path) -> list[str]:
     if not moved:  # it would go on with the run itself
         raise UserError(f"{run}: its command names no --run that could be another: it can't be repeated")
     return found
+
+
+def _as_then(words: Sequence[str], run: Path) -> Iterator[str]:
+    """The options that a run's command left to defaults of then, which may have changed."""
+    with suppress(UserError):  # of words that can't be read, the repeated run says why
+        asked = parsed(words, run)
+        if settings := getattr(asked, "settings", None):
+            for name, value in not_typed(settings, asked, run).items():
+                if value not in (None, ""):
+                    yield f"--{name.replace('_', '-')}={value}"

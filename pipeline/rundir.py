@@ -16,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.bases import same_revision
 from pipeline.errors import InputError, UserError
 from pipeline.events import cut_torn_tail
 from pipeline.plain_yaml import MAX_BYTES, MAX_NUMBER, NUMBERS
@@ -85,7 +86,7 @@ class RunDir:
         changed = [
             f"{k}: {old.get(k)!r} there, {record.get(k)!r} now"
             for k in {**record, **old}  # what was said then and is not now is another run too
-            if k not in may_change and old.get(k) != record.get(k)
+            if k not in may_change and not same_revision(old.get(k), record.get(k))
         ]
         for name, source in inputs.items():
             kept = self.inputs / name

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import bundled, comparisons, lineage, models, prompts, written
+from pipeline.bases import run_of, same_revision
 from pipeline.errors import UserError
 from pipeline.lineage import Node
 from pipeline.prompt_rows import rows
@@ -68,7 +69,7 @@ def of(name: str) -> Seen:
             elif below.kind == "pm" and below.folder:
                 seen.rewards.append(below.folder)
             elif below.kind in _READERS and node.folder:
-                _source(seen, below, lineage.run_of(node.folder))
+                _source(seen, below, run_of(node.folder))
             elif below.missing and below.kind in ("base", "pm"):
                 seen.unknown.append(f"{below.kind} {below.title} is not here")
     if not seen.prompts and not seen.unknown:
@@ -113,7 +114,7 @@ def require_apart(names: Sequence[str], judge: str, scores: bool = True) -> list
     for name in names:
         seen = of(name)
         for reward in seen.rewards:
-            if models.resolve(str(reward)).revision == revision:
+            if same_revision(models.resolve(str(reward)).revision, revision):
                 raise UserError(f"{judge}: is what rewarded {name}, and so can't judge it: take another")
             preference.apart(str(reward), judge, own)
             if not preference.trained_on(str(reward)):
@@ -128,7 +129,7 @@ def require_apart(names: Sequence[str], judge: str, scores: bool = True) -> list
 
 def _run(seen: Seen, node: Node, sources: Sequence[Node]) -> None:
     """The prompts that lie in a training run itself: those of RL, and the helpful ones that SFT answered."""
-    run = lineage.run_of(node.folder or Path())
+    run = run_of(node.folder or Path())
     for path in _kept(run, "prompts"):
         _take(seen, path, _prompts)
     for path in _kept(run, "helpful"):

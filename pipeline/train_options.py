@@ -119,7 +119,7 @@ def pm(parser: argparse.ArgumentParser) -> None:
 
 def rl(parser: argparse.ArgumentParser) -> None:
     """The policy, the preference models and the prompts."""
-    parser.add_argument("--policy", dest="model", default="bundled", help="the same as --model")
+    parser.add_argument("--policy", dest="model", default=argparse.SUPPRESS, help="the same as --model")
     parser.add_argument("--pm", required=True, help="the preference model that rewards: a run of `cai pm`")
     parser.add_argument(
         "--judge", default="", help="another preference model that watches, and never rewards"

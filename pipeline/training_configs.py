@@ -36,7 +36,11 @@ class Training:
     )
     batch: int = knob(8, "examples to a step", low=1, high=4096)
     at_once: int = knob(
-        0, "of these, how many are in memory at once; 0: as many as fit and are of use", low=0, high=4096
+        0,
+        "of these, how many are in memory at once; 0: as many as fit and are of use",
+        low=0,
+        high=4096,
+        kept=False,
     )
     max_length: int = knob(
         1024, "the longest example in tokens; longer ones are left out, and counted", low=8, high=131072

@@ -11,9 +11,9 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline import bounded, heads, lineage, models
+from pipeline.bases import CARD
 from pipeline.errors import UserError
 from pipeline.growing import say
-from pipeline.models import CARD
 from pipeline.train import model_card
 from pipeline.train.loading import adapter_shape
 from pipeline.train.saving import read_card

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import bounded
+from pipeline.bases import CARD
 from pipeline.heads import AVERAGED
-from pipeline.models import CARD
 from pipeline.rundir import write_atomically
 from pipeline.train.loading import Loaded
 

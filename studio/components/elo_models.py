@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline import models
+from pipeline.bases import same_revision
 from pipeline.errors import UserError
 from pipeline.models import ModelFiles
 from studio.components.checkpoint_view import METHODS
@@ -179,7 +180,7 @@ def _began(
     base = card.get("base")
     if not isinstance(base, str) or not base:
         return False
-    if card.get("base_revision") and card["base_revision"] == revisions[one.code]:
+    if card.get("base_revision") and same_revision(card["base_revision"], revisions[one.code]):
         return True
     if one.checkpoint:
         return find(base, [one.checkpoint]) is not None

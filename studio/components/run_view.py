@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.bases import run_of
 from pipeline.errors import UserError
-from pipeline.lineage import run_of
 from studio.escaping import escape, exact, isolated
 from studio.jobs import queue, stages
 from studio.jobs.launcher import log_tail

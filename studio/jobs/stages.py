@@ -7,13 +7,22 @@ command's (`cai critique`) and stands in the run's config.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pipeline import recipe
-from pipeline.configs import Answering, Drawing, Evaluating, Labelling, Measuring, Scoring, as_arguments
+from pipeline.configs import (
+    Answering,
+    Drawing,
+    Evaluating,
+    Labelling,
+    Measuring,
+    Scoring,
+    as_arguments,
+    unnamed,
+)
 from pipeline.errors import UserError
 from pipeline.recipe import Step
 from pipeline.records import Axis, parse
@@ -163,7 +172,7 @@ def words(run: NewRun, folder: Path) -> list[str]:
     stage = of(run.stage)
     if known := run.config.get("recipe"):
         places = {name: str(folder.parent / id) for name, id in known["places"].items()}
-        return recipe.arguments(_step(known, stage.name), places, folder)
+        return recipe.arguments(_step(known, stage), places, folder)
     files = [word for option, name in stage.files.items() for word in (option, str(_input(folder, name)))]
     for option, name in stage.several.items():
         if found := sorted((folder / "inputs").glob(name)):
@@ -173,19 +182,24 @@ def words(run: NewRun, folder: Path) -> list[str]:
     return [stage.name, *files, "--run", str(folder), *extra, *as_arguments(stage.settings(run.config))]
 
 
-def _step(known: Mapping[str, Any], stage: str) -> Step:
-    """The step that a run says it is of. Raises UserError where no shipped recipe has it just so.
+def _step(known: Mapping[str, Any], stage: Stage[Any]) -> Step:
+    """The step that a run says it is of. Raises UserError where no shipped recipe has it so.
 
-    The run may have come with an archive, and its options could name any file of this machine.
+    The run may have come with an archive, and its options could name any file or server: those are the
+    shipped ones. Numbers, switches and choices are its own, as the recipe may have changed since.
     """
     step = next((one for one in _steps(str(known["name"])) if one.name == known["step"]), None)
-    if step is None or step.stage != stage:
+    if step is None or step.stage != stage.name:
         raise UserError(f"“{known['step']}” of the recipe “{known['name']}” is in no recipe of this studio")
-    if dict(step.options) != known["options"]:
+    options = dict(known["options"])
+    free = {key for key in (*options, *step.options) if key.replace("-", "_") in unnamed(stage.config)}
+    if any(options.get(key) != step.options.get(key) for key in {*options, *step.options} - free):
         raise UserError(
             f"“{step.name}” of the recipe “{known['name']}” is not as this studio has it: start it anew"
         )
-    return step
+    # Read by their types: a list in place of a number would be several words of the command.
+    stage.settings({k.replace("-", "_"): v if k in free else str(v) for k, v in options.items()})
+    return replace(step, options=options)
 
 
 @cache

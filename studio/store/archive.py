@@ -26,8 +26,8 @@ from typing import Any
 import duckdb
 import psutil
 
+from pipeline.bases import CARD
 from pipeline.errors import UserError
-from pipeline.models import CARD
 from studio.store.backups import snapshot, sync
 from studio.store.database import Store
 from studio.store.sessions import RESERVED

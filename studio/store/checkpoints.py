@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import bounded, events, lineage
+from pipeline.bases import CARD
 from pipeline.errors import UserError
 from pipeline.lineage import Lineage
-from pipeline.models import CARD
 from studio.store import constitutions, runs
 from studio.store.database import Reader
 from studio.store.runs import ACTIVE, Run

@@ -10,7 +10,9 @@ import huggingface_hub
 import pytest
 
 from pipeline import heads, models
+from pipeline.bases import same_revision
 from pipeline.errors import UserError
+from pipeline.rundir import RunDir
 from pipeline.train import saving
 
 COMMIT = "c" * 40
@@ -40,6 +42,11 @@ def adapter(folder: Path, base: str, revision: str | None, start: str | None = N
 
 def revision(folder: Path) -> str:
     return models.weights(str(folder)).revision
+
+
+def inside(place: Path) -> Path:
+    place.parent.mkdir(parents=True)
+    return place
 
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -94,6 +101,29 @@ def test_runs_that_moved_together_are_found_beside(tmp_path: Path) -> None:
     assert models.weights(str(tmp_path / "new" / "lora")).folder == tmp_path / "new" / "full" / "checkpoint"
 
 
+@pytest.mark.parametrize("base", ["full/checkpoint", "rl/snapshots/step-8"])
+def test_a_part_of_a_run_is_found_beside_too(tmp_path: Path, base: str) -> None:
+    part = tmp_path / "old" / base
+    (whole(tmp_path / "made") / "checkpoint").rename(inside(part))
+    adapter(tmp_path / "old" / "lora", str(part), None)
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert models.weights(str(tmp_path / "new" / "lora")).folder == tmp_path / "new" / base
+
+
+def test_a_base_is_found_in_a_project_that_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    base = (whole(tmp_path / "made") / "checkpoint").rename(inside(old / "models" / "foo"))
+    adapter(old / "runs" / "lora", str(base), models.fingerprint(base))
+    adapter(tmp_path / "far", str(base), models.fingerprint(base))
+    adapter(old / "runs" / "unknown", str(base), None)
+    old.rename(new)
+    assert models.weights(str(new / "runs" / "lora")).folder == new / "models" / "foo"
+    with pytest.raises(UserError, match="no such folder"):  # which one it was on is not known
+        models.weights(str(new / "runs" / "unknown"))
+    monkeypatch.chdir(new)
+    assert models.weights(str(tmp_path / "far")).folder == new / "models" / "foo"
+
+
 def test_the_hub_is_not_asked_for_a_run(
     no_hub: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +168,22 @@ def test_a_hub_adapters_revision_has_its_bases_in_front(
     snapshot = (adapter(tmp_path / "lora", str(full), None) / "checkpoint").rename(tmp_path / COMMIT)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *args, **options: str(snapshot))
     assert models.weights("org/lora").revision == f"{revision(full)}+{COMMIT}"
+
+
+def test_a_hub_adapter_is_the_same_by_its_commit_of_before() -> None:
+    now = f"{'a' * 40}+{COMMIT}"
+    assert same_revision(COMMIT, now)
+    assert same_revision([now, "x"], [COMMIT, "x"])
+    assert not same_revision("a" * 40, now)  # its base alone
+    assert not same_revision("f" * 16, f"{COMMIT}+{'f' * 16}")
+    assert not same_revision(f"{'b' * 40}+{COMMIT}", now)
+
+
+def test_a_run_on_a_hub_adapter_of_before_goes_on(tmp_path: Path) -> None:
+    RunDir.open(tmp_path / "run", {"model_revision": COMMIT}, {})
+    RunDir.open(tmp_path / "run", {"model_revision": f"{'a' * 40}+{COMMIT}"}, {})
+    with pytest.raises(UserError, match="model_revision"):
+        RunDir.open(tmp_path / "run", {"model_revision": f"{COMMIT}+{'a' * 40}"}, {})
 
 
 def test_a_base_is_written_down_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,6 +148,31 @@ def test_another_model_under_the_same_name_is_another_run(
     assert [k for _, k in kinds(tmp_path / "run")] == ["started", "failed"]
 
 
+def test_what_is_not_said_again_is_as_the_run_has_it(
+    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "m"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(b"none")
+    for said in (["--top-p", "1"], []):
+        assert main(command(*said, model=str(model))) == 2
+        assert "could not be loaded" in capsys.readouterr().err
+    assert main(command("--top-p", "0.8", model=str(model))) == 2
+    assert "top_p: 1.0 there, 0.8 now" in capsys.readouterr().err
+    assert main(["pairs", "--prompts", str(tmp_path / "prompts.txt"), "--run", str(tmp_path / "run")]) == 2
+    assert "stage: 'critique' there, 'pairs' now" in capsys.readouterr().err
+
+
+def test_a_model_that_a_folder_names_is_not_asked_unless_it_is_named_again(
+    command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("stage: critique\ncritic: http://evil/v1#m\n")
+    assert main(command()) == 2
+    assert "critic: 'http://evil/v1#m' there, '' now" in capsys.readouterr().err
+
+
 def test_a_prompt_too_long_for_the_model_is_left_out_and_told(
     command: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,5 +221,5 @@ def test_a_run_without_critiques_says_so_and_is_another(
     assert {c["critiques"] for c in chains} == {False}
     lessons, _ = from_chains(tmp_path / "run", every=True)
     assert [lesson.answer for lesson in lessons] == [s["text"] for c in chains for s in c["steps"][1:]]
-    assert main(command("--revisions", "2")) == 2
+    assert main(command("--revisions", "2", "--critiques", "true")) == 2
     assert "critiques: False there, None now" in capsys.readouterr().err

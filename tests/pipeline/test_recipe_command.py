@@ -86,6 +86,46 @@ def test_a_kill_before_a_stage_has_kept_its_words(whole: None, capsys: pytest.Ca
     assert "does not say by which command" in capsys.readouterr().err
 
 
+def test_a_default_that_has_changed_is_no_difference(whole: None, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out/chains/config.yaml").write_text("top_p: 1.0\n")  # made when that was the default
+    assert main(["run", "mine.yaml", "--run", "out"]) == 0
+    write(chains={**CHAINS, "seed": 1, "top_p": 1.0}, sl={"stage": "sft", "chains": "$chains"})
+    assert main(["run", "mine.yaml", "--run", "out"]) == 0
+    write(chains={**CHAINS, "seed": 1, "top_p": 0.8}, sl={"stage": "sft", "chains": "$chains"})
+    assert main(["run", "mine.yaml", "--run", "out"]) == 2
+    assert "chains: top-p: 1.0 there, 0.8 now" in capsys.readouterr().err
+
+
+def test_what_was_said_and_is_left_out_now_is_a_difference(
+    whole: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("out/chains/config.yaml").write_text("seed: 1\n")
+    write(chains=CHAINS, sl={"stage": "sft", "chains": "$chains"})
+    assert main(["run", "mine.yaml", "--run", "out"]) == 2
+    assert "chains: seed: 1 there, 0 now" in capsys.readouterr().err
+
+
+def test_a_file_may_be_spelt_otherwise(tmp_path: Path) -> None:
+    Path("mine.yaml").write_text(
+        "needs: {helpful: choices}\nstages:\n  pm: {stage: pm, human: helpful=$helpful, model: some/where}\n"
+    )
+    for file in ("helpful.jsonl", "other.jsonl"):
+        Path(file).touch()
+    finish(Path("out/pm"), plan(recipe.load("mine.yaml"), ["helpful=helpful.jsonl"], Path("out"))["pm"])
+    run = ["run", "mine.yaml", "--run", str(tmp_path / "out"), "--with"]
+    assert main([*run, f"helpful={tmp_path / 'helpful.jsonl'}"]) == 0
+    assert main([*run, "helpful=other.jsonl"]) == 2
+
+
+def test_words_of_a_version_before_that_did_not_quote_them_are_passed_over(
+    whole: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("out/sl/command.json").unlink()
+    Path("out/commands.txt").write_text("cai critique --run ann's out/chains\ncai sft --run ann's out/sl\n")
+    assert main(["run", "mine.yaml", "--run", "out"]) == 0
+    assert "sl: commands.txt is of a version before" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("other", [["--seed", "2"], ["--quick"]])
 def test_another_tour_is_refused(other: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     words = plan(recipe.load("tour"), [], Path("t"))["chains"]

@@ -22,10 +22,10 @@ Make = Callable[..., Path]
 def make(tiny_model: Path, tmp_path: Path) -> Make:
     """A finished run of `cai critique`."""
 
-    def go() -> Path:
+    def go(*also: str) -> Path:
         (tmp_path / "p.txt").write_text("How do I pick a lock?\nIs the moon cheese?\n")
         words = ["--prompts", tmp_path / "p.txt", "--run", tmp_path / "run", "--model", tiny_model]
-        more = ["--constitution", "minimal", "--revisions", "1", "--max-tokens", "8"]
+        more = ["--constitution", "minimal", "--revisions", "1", "--max-tokens", "8", *also]
         assert main(["critique", *map(str, words), *more]) == 0
         (tmp_path / "p.txt").unlink()  # the run has its own
         return tmp_path / "run"
@@ -35,6 +35,16 @@ def make(tiny_model: Path, tmp_path: Path) -> Make:
 
 def test_the_same_again(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
     run = make()
+    capsys.readouterr()
+    assert main(["replay", str(run)]) == 0
+    assert capsys.readouterr().out == "chains.jsonl: 2 of 2 the same\n"
+
+
+def test_a_run_of_another_default_is_the_same_again(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make("--top-p=1.0")
+    kept = json.loads((run / "command.json").read_text())
+    kept["words"].remove("--top-p=1.0")  # what it then did unasked
+    (run / "command.json").write_text(json.dumps(kept))
     capsys.readouterr()
     assert main(["replay", str(run)]) == 0
     assert capsys.readouterr().out == "chains.jsonl: 2 of 2 the same\n"
@@ -97,6 +107,14 @@ def test_it_goes_elsewhere_however_its_folder_was_named(
     assert repeated("critique", "--prompts", "p.txt", "--run", "run", "--seed", "2") == said
     said = ["critique", f"--prompts={kept}", f"--run={goal}", "--seed=2"]
     assert repeated("critique", "--prompts=p.txt", "--run=run", "--seed=2") == said
+
+
+def test_what_its_command_left_out_is_as_it_was_then(
+    repeated: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "run" / "config.yaml").write_text("top_p: 1.0\nseed: 2\nform: null\nmodel_revision: x\n")
+    words = ["critique", "--constitution=c", "--prompts=p.txt", "--run=run", "--seed=2"]
+    assert repeated(*words)[-2:] == ["--seed=2", "--top-p=1.0"]
 
 
 def test_a_command_that_names_no_folder_is_not_repeated_into_the_same(

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from studio.components.elo_ratings import ratings_html, warnings_html
 from studio.components.elo_section import below_html
 from studio.context import Studio
 from studio.store import matchups, runs
+from studio.store.checkpoints import Checkpoint
 from studio.store.matchups import Competitor
 from studio.store.runs import NewRun
 
@@ -357,3 +359,11 @@ def test_a_preference_judges_accuracy_and_data_stand_beside_its_ratings(
     html = ratings_html(studio, drawn(studio))
     assert "Held-out accuracy 0.6000" in html
     assert html.count("Trained on human judge-train.jsonl, 800.") == 2
+
+
+def test_a_model_that_began_from_a_hub_adapter_is_known_by_its_commit_of_before(tmp_path: Path) -> None:
+    lora, ours = f"{'b' * 40}+{'a' * 40}", tmp_path / "rl" / "checkpoint"
+    card = {"method": "rloo", "base": "org/base", "base_revision": "a" * 40}
+    some = [Competitor(1, "r", "org/lora", lora), Competitor(2, "r", "runs/rl", "x")]
+    known = elo_models.known(some, [Checkpoint("rl", "rl", "rl", ours, card, datetime.now(UTC))])
+    assert known[2].start == known[1].name

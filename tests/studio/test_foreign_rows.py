@@ -25,7 +25,7 @@ from studio.store import event_rows, runs
 from studio.store.archive import export_session
 from studio.store.database import Store
 from studio.store.lock import Holder
-from studio.store.runs import Event, NewRun, State
+from studio.store.runs import Event, NewRun, Run, State
 from studio.store.unpacking import import_session
 
 
@@ -146,6 +146,37 @@ def test_a_recipe_s_run_has_the_words_of_the_shipped_one_or_none(
     changed = {**run.config, "recipe": {**run.config["recipe"], **change}}
     with pytest.raises(UserError, match=why):
         stages.words(replace(run, config=changed), theirs.folder)
+
+
+def first_of_a_tour(store: Store) -> Run:
+    recipes.enqueue(store, store.folder / "runs", "tour-quick", "ann")
+    return recipes.queued(store)[0].runs[0]
+
+
+def with_options(run: Run, /, **change: Any) -> Run:
+    known = run.config["recipe"]
+    options = {name: value for name, value in {**known["options"], **change}.items() if value is not None}
+    return replace(run, config={**run.config, "recipe": {**known, "options": options}})
+
+
+def test_a_tour_of_before_its_recipe_was_edited_goes_on_with_its_own_numbers(theirs: Store) -> None:
+    run = first_of_a_tour(theirs)
+    words = stages.words(with_options(run, top_p=1.0, revisions=None, critiques=False), theirs.folder)
+    assert words[words.index("--top-p") + 1] == "1.0"
+    assert words[words.index("--critiques") + 1] == "false"
+    assert "--revisions" not in words
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"prompts": "/etc/passwd"}, {"model": "http://evil/v1#m"}, {"critic": "http://evil/v1#m"}),
+        *({"run": 5}, {"top_p": [1.0, "--run", "/x"]}, {"form": "other"}, {"prompts": None}),
+    ],
+)
+def test_nothing_else_of_a_recipe_s_run_is_its_own(theirs: Store, change: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        stages.words(with_options(first_of_a_tour(theirs), **change), theirs.folder)
 
 
 def test_no_value_of_a_setting_is_taken_for_an_option(theirs: Store) -> None:
