@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.errors import UserError
 from studio.jobs import queue, stages
 from studio.jobs.ingest import ingest
-from studio.jobs.launcher import CPU, Launcher, devices, log_tail
+from studio.jobs.launcher import CPU, Launcher, certain, log_tail
 from studio.jobs.recover import recover
 from studio.store import runs
 from studio.store.database import Store
@@ -136,7 +136,7 @@ class Jobs:
                 self._look_after(run)
         if queue.waiting(self._store):
             # Asked for only where it matters: to find a GPU takes a moment.
-            for run, device in queue.ready(self._store, devices()):
+            for run, device in queue.ready(self._store, certain()):
                 with self._alone(run):
                     self._begin(run, device)
 

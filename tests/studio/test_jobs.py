@@ -17,7 +17,7 @@ from pipeline import constitution, prompts
 from pipeline.configs import Answering, Drawing
 from pipeline.errors import UserError
 from studio.components import run_view
-from studio.jobs import batch, queue
+from studio.jobs import batch, launcher, queue
 from studio.jobs.jobs import Jobs
 from studio.store import chains, runs
 from studio.store.chains import ChainFilter
@@ -118,6 +118,15 @@ def test_one_at_a_time_in_an_order_that_can_be_changed(store: Store, jobs: Jobs,
     until(jobs, ended(store, third))
     began = store.query("SELECT run FROM run_states WHERE state = 'running' ORDER BY seq")
     assert [id for (id,) in began] == [first, third]
+
+
+def test_a_run_waits_while_the_gpus_can_not_be_asked_for(
+    store: Store, jobs: Jobs, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = start(1)
+    monkeypatch.setattr(launcher, "lately", lambda: None)
+    jobs.look()
+    assert state(store, id) == "waiting"
 
 
 def test_a_stop_keeps_what_is_finished_and_resume_draws_the_rest(
