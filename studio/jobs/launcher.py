@@ -102,11 +102,17 @@ class Launcher:
         """End a process, and what it has started, at once."""
         if not self.alive(holder):
             return
+        started = []
+        with contextlib.suppress(psutil.Error):  # before it goes: nobody knows whose they were then
+            started = psutil.Process(holder.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if sys.platform == "win32":
                 os.kill(holder.pid, signal.SIGTERM)
             else:
                 os.killpg(holder.pid, signal.SIGKILL)  # it leads a group of its own
+        for one in started:  # the workers of several devices have each a session of their own
+            with contextlib.suppress(psutil.Error):
+                one.kill()
 
 
 def together(device: str) -> list[str]:
