@@ -248,6 +248,35 @@ def test_a_run_that_stopped_by_itself_says_why(store: Store, jobs: Jobs, start: 
     assert why["reason"] in run_view.detail(store, run, jobs.folder)
 
 
+def test_one_that_fails_while_it_is_stopped_says_why(store: Store, jobs: Jobs, start: Start) -> None:
+    id = start(1)
+    with store.tx() as tx:
+        runs.set_state(tx, id, "stopping", ["waiting"])
+        runs.add_process(tx, id, Holder(2**30, 1.0), "")
+        runs.add_events(tx, id, [Event(1, 1, "failed", "2026-01-01T00:00:00+00:00", {"error": "disk full"})])
+    jobs.look()
+    run = runs.load(store, id)
+    assert run
+    assert (run.state, run.detail) == ("failed", "disk full")
+
+
+def test_one_that_had_to_be_killed_says_that_it_saved_nothing_more(
+    store: Store, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, id, alive = Jobs(store, store.folder / "runs", grace=0), start(1), [True]
+    with store.tx() as tx:
+        runs.set_state(tx, id, "stopping", ["waiting"])
+        runs.add_process(tx, id, Holder(2**30, 1.0), "")
+    monkeypatch.setattr(jobs._launcher, "alive", lambda holder: alive[0])
+    monkeypatch.setattr(jobs._launcher, "ask", lambda holder: False)
+    monkeypatch.setattr(jobs._launcher, "kill", lambda holder: alive.insert(0, False))
+    until(jobs, ended(store, id))
+    run = runs.load(store, id)
+    assert run
+    assert run.state == "stopped"
+    assert run.detail.startswith("It did not end in time and was killed: nothing is saved since the stop.")
+
+
 def test_the_next_studio_takes_over_a_live_run(store: Store, jobs: Jobs, start: Start) -> None:
     id = start(60, tokens=32)
     until(jobs, lambda: kept(store, id) > 0)
