@@ -194,9 +194,10 @@ def _table(file: IO[bytes], path: Path, done: Callable[[], float], wanted: Colum
     lines = _TableLines(text)
     head = next((line for line in iter(lines.read, "") if line.strip()), "")
     delimiter, columns = _header(head[:MAX_ROW], path, wanted)
+    lines.quotes = quotes = _Quotes(delimiter)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        line, lines.quotes = lines.number + 1, 0
+        line, quotes.open = lines.number + 1, False
         try:
             cells = next(reader)
             if not cells:
@@ -205,21 +206,24 @@ def _table(file: IO[bytes], path: Path, done: Callable[[], float], wanted: Colum
         except StopIteration:
             return
         except (ValueError, csv.Error) as error:
-            yield Row(line, done(), problem=reason(error))
             # csv stops in the midst of what is too large: the lines up to its closing quote are no rows.
-            while "field limit" in str(error) and lines.quotes % 2 and lines.read():
+            while "field limit" in str(error) and quotes.open and lines.read():
                 pass
+            many = lines.number - line + 1
+            over = f" {many:,} lines are passed over" if "field limit" in str(error) and many > 1 else ""
+            yield Row(line, done(), problem=reason(error) + over)
 
 
 class _TableLines:
     """The lines of a table; one that is too long is csv's error, and was never held.
 
-    `number` of them were read; `quotes` came in those since it was last set to 0.
+    `number` of them were read, and `quotes` has followed those since it was set.
     """
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
-        self.number = self.quotes = 0
+        self.number = 0
+        self.quotes: _Quotes | None = None
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -235,12 +239,32 @@ class _TableLines:
     def read(self) -> str:
         """The next line, and of one that is too long the start; empty at the end."""
         line = rest = self._text.readline(MAX_ROW + 1)
-        self.number += 1
-        self.quotes += line.count('"')
-        while _cut(rest):
-            rest = self._text.readline(MAX_ROW + 1)
-            self.quotes += rest.count('"')
+        self.number += bool(line)
+        while rest:
+            if self.quotes:
+                self.quotes.follow(rest)
+            rest = self._text.readline(MAX_ROW + 1) if _cut(rest) else ""
         return line
+
+
+class _Quotes:
+    """Whether a quoted field is open: as csv has it, a quote within a field that began without is text."""
+
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter
+        self._opens = True  # whether a quote at the next piece's start does
+        self.open = False
+
+    def follow(self, piece: str) -> None:
+        """Go on with a line, or with a piece of a long one."""
+        at, opens = 0, 0 if self._opens else -1
+        while at := piece.find('"', at) + 1:
+            if self.open:
+                # A quote right behind the closing one opens again: the two are one in the text.
+                self.open, opens = False, at
+            else:
+                self.open = at - 1 == opens or piece.endswith(self._delimiter, 0, at - 1)
+        self._opens = opens == len(piece) or piece.endswith((self._delimiter, "\n", "\r"))
 
 
 def _cut(line: str) -> bool:

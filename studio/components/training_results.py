@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studio.escaping import escape
-from studio.store import metrics, runs
+from studio.jobs.importing import RUNS
+from studio.store import checkpoints, metrics, runs
 from studio.store.database import Store
 from studio.store.metrics import Answer
 from studio.store.runs import Run
@@ -64,7 +65,7 @@ def _closed(store: Store, run: Run) -> str:
     use = "Choose it as the model of a run, or go on training from it."
     if run.stage == "pm":
         use = "Choose it as the reward of RL, or as its judge."
-        if run.config.get("constitution"):
+        if checkpoints.judges(store.folder / RUNS / run.id):
             use = "Name it as the model that labels, with the method pointwise."
     return f'<h3>Result</h3>{html}<p class="cai-muted">The checkpoint is in the run’s folder. {use}</p>'
 

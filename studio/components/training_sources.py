@@ -74,15 +74,13 @@ def model_options(studio: Studio) -> Options:
 
 
 def pm_options(studio: Studio) -> Options:
-    """The trained preference models; those trained under a constitution judge, and are none."""
-    every = [run for run in _finished(studio) if run.stage == PM.name and not run.config.get("constitution")]
-    return [(_named(run), run.id) for run in every]
+    """The trained preference models; feedback models judge, and are none."""
+    return [(_named(run), run.id) for run in _preferring(studio, judges=False)]
 
 
 def feedback_options(studio: Studio) -> Options:
     """What was trained to judge under a constitution."""
-    every = [run for run in _finished(studio) if run.stage == PM.name and run.config.get("constitution")]
-    return [(_named(run), str(studio.jobs.of(run.id))) for run in every]
+    return [(_named(run), str(studio.jobs.of(run.id))) for run in _preferring(studio, judges=True)]
 
 
 def import_of(value: str) -> tuple[str, Axis]:
@@ -187,6 +185,12 @@ def _constitutions(studio: Studio, versions: set[str]) -> list[str]:
 def _finished(studio: Studio) -> list[Run]:
     stages = [stage.name for stage in TRAINING]
     return [run for run in runs.listed(studio.store) if run.stage in stages and run.state == "done"]
+
+
+def _preferring(studio: Studio, judges: bool) -> list[Run]:
+    """The finished runs of preference models, or those of feedback models."""
+    every = [run for run in _finished(studio) if run.stage == PM.name]
+    return [run for run in every if checkpoints.judges(studio.jobs.of(run.id)) == judges]
 
 
 def _named(run: Run) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.errors import UserError
 from studio.jobs import queue, stages
 from studio.jobs.ingest import ingest
-from studio.jobs.launcher import CPU, Launcher, devices, log_tail
+from studio.jobs.launcher import CPU, Launcher, certain, log_tail
 from studio.jobs.recover import recover
 from studio.store import runs
 from studio.store.database import Store
@@ -46,6 +46,7 @@ class Jobs:
         self._grace = grace
         self._launcher = Launcher()
         self._asked: set[str] = set()
+        self._killed: set[str] = set()
         self._troubled: set[str] = set()
         self._wake, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
@@ -136,7 +137,7 @@ class Jobs:
                 self._look_after(run)
         if queue.waiting(self._store):
             # Asked for only where it matters: to find a GPU takes a moment.
-            for run, device in queue.ready(self._store, devices()):
+            for run, device in queue.ready(self._store, certain()):
                 with self._alone(run):
                     self._begin(run, device)
 
@@ -164,6 +165,7 @@ class Jobs:
                 runs.set_state(tx, run.id, "failed", ACTIVE, str(error))
             return
         self._asked.discard(run.id)
+        self._killed.discard(run.id)
         with self._store.tx() as tx:
             runs.add_process(tx, run.id, holder, device)
             # A stop that came in between stands, and the next round carries it out.
@@ -194,6 +196,7 @@ class Jobs:
             self._asked.add(run.id)
         elif (datetime.now(UTC) - run.since).total_seconds() > self._patience(run):
             self._launcher.kill(process.holder)
+            self._killed.add(run.id)
 
     def _patience(self, run: Run) -> float:
         return stages.of(run.stage).grace if self._grace is None else self._grace
@@ -205,12 +208,15 @@ class Jobs:
             if last.data.get("status") == "done":
                 return "done", ""
             return "stopped", str(last.data.get("reason") or "")
-        if run.state == "stopping":
-            return "stopped", ""
-        if not self.of(run.id).is_dir():
+        if run.state != "stopping" and not self.of(run.id).is_dir():
             return "failed", "its folder is gone: someone has deleted it"
         if last and last.kind == "failed":
             return "failed", str(last.data.get("error", ""))
+        if run.id in self._killed:
+            kept = stages.of(run.stage).kept
+            return "stopped", f"It did not end in time and was killed: nothing is saved since the stop. {kept}."
+        if run.state == "stopping":
+            return "stopped", ""
         status = self._launcher.status(process.holder) if process else None
         said = log_tail(self.of(run.id), 800).strip()
         if status is not None and status >= 0:

@@ -6,13 +6,16 @@ What `cai STAGE --run DIR` does in a terminal, a run of the studio does in the b
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from time import monotonic
 
 import psutil
 
@@ -23,8 +26,14 @@ from studio.store.lock import Holder
 
 LOG = "worker.log"
 ACCELERATE = "accelerate.commands.launch"
+PAUSE = 30.0
+"""Seconds until a silent nvidia-smi is asked again."""
+BUSY = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""Why no process can be started at the moment."""
 CPU = ""
 """The device of a machine without a GPU, as CUDA_VISIBLE_DEVICES says it."""
+
+log = logging.getLogger(__name__)
 
 
 class Launcher:
@@ -42,12 +51,12 @@ class Launcher:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # To a file, never a pipe: an undrained pipe stalls a worker, and breaks with the studio.
-            with (folder / LOG).open("ab") as log:
+            with (folder / LOG).open("ab") as said:
                 child = subprocess.Popen(
                     # -P: a `pipeline` in the current folder must not win.
                     [sys.executable, "-P", "-m", *together(device), "pipeline", *words],
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
+                    stdout=said,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # a Ctrl-C in the studio's terminal is not for it
                     env=environment(device),
@@ -93,11 +102,17 @@ class Launcher:
         """End a process, and what it has started, at once."""
         if not self.alive(holder):
             return
+        started = []
+        with contextlib.suppress(psutil.Error):  # before it goes: nobody knows whose they were then
+            started = psutil.Process(holder.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if sys.platform == "win32":
                 os.kill(holder.pid, signal.SIGTERM)
             else:
                 os.killpg(holder.pid, signal.SIGKILL)  # it leads a group of its own
+        for one in started:  # the workers of several devices have each a session of their own
+            with contextlib.suppress(psutil.Error):
+                one.kill()
 
 
 def together(device: str) -> list[str]:
@@ -145,23 +160,47 @@ def find(folder: Path) -> Holder | None:
 
 
 def devices() -> tuple[str, ...]:
-    """This machine's devices, one run at a time on each: its GPUs, or else the processor."""
+    """This machine's devices, one run at a time on each: its GPUs, or else the processor.
+
+    The processor, too, while nobody knows whether there is a GPU: see `certain`.
+    """
+    return certain() or (CPU,)
+
+
+def certain() -> tuple[str, ...]:
+    """The same, but none while nvidia-smi does not answer: a GPU may be there all the same."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is not None:
-        return tuple(name.strip() for name in allowed.split(",") if name.strip()) or (CPU,)
+    named = (name.strip() for name in (allowed or "").split(","))
+    found = lately() if allowed is None else tuple(filter(None, named))
+    return () if found is None else found or (CPU,)
+
+
+def lately() -> tuple[str, ...] | None:
+    """This machine's GPUs; None where nvidia-smi did not answer in this half minute."""
+    return _within(int(monotonic() // PAUSE))
+
+
+@lru_cache(maxsize=1)
+def _within(period: int) -> tuple[str, ...] | None:
+    # Each page and each round would wait for its silence anew.
     try:
-        return present() or (CPU,)
-    except (OSError, subprocess.SubprocessError):  # busy, it may say nothing for once: that is not kept
-        return (CPU,)
+        return present()
+    except (OSError, subprocess.SubprocessError) as error:
+        log.warning("the GPUs can't be asked for, so nothing is started meanwhile: %s", error)
+        return None
 
 
 @cache
 def present() -> tuple[str, ...]:
-    """This machine's NVIDIA GPUs. Raises OSError or SubprocessError where they can't be asked for."""
+    """This machine's NVIDIA GPUs. Raises OSError or SubprocessError where nobody can say just now."""
     try:
         return tuple(index for [index] in gpus.ask(("index",)))
-    except FileNotFoundError:  # no nvidia-smi
+    except subprocess.CalledProcessError:  # one without a driver, as in many images
         return ()
+    except OSError as error:
+        if error.errno in BUSY:
+            raise
+        return ()  # no nvidia-smi, or none that can be started
 
 
 def log_tail(folder: Path, size: int = 4000) -> str:

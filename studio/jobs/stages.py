@@ -89,7 +89,9 @@ class Stage(Generic[C]):
 
     def extras(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The options in a run's config besides the settings. Raises UserError for one that is none."""
-        return {name: _read(EXTRAS[name], config[name], name) for name in self.extra if name in config}
+        # `null` is what a headless run has for an option that it was not given.
+        given = {name: config[name] for name in self.extra if config.get(name) is not None}
+        return {name: _read(EXTRAS[name], value, name) for name, value in given.items()}
 
 
 CRITIQUE = Stage("critique", Drawing, "chain", "runs", {"--constitution": CONSTITUTION, "--prompts": PROMPTS})

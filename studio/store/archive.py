@@ -193,8 +193,11 @@ def _chunks(file: Path) -> Iterator[bytes]:
 
 def _run_files(folder: Path, checkpoints: bool) -> Iterator[tuple[str, Path]]:
     """The files of the runs that go into the archive, with their names in it."""
-    for file in sorted((folder / "runs").glob("*/**/*")):
+    # Not by a pattern that begins with the run: it would go into a run's folder that is a link.
+    for file in sorted((folder / "runs").rglob("*")):
         inside = file.relative_to(folder)
+        if len(inside.parts) < 3:  # beside the runs, and of none
+            continue
         card = file.name == CARD and WEIGHTS[1] not in inside.parts
         weights = not card and any(part in WEIGHTS for part in inside.parts[:-1])
         hidden = any(part.startswith(".") for part in inside.parts)

@@ -166,6 +166,11 @@ def card_in(path: Path) -> Mapping[str, Any]:
     return card if isinstance(card, dict) else {}
 
 
+def judges(run: Path) -> bool:
+    """Whether a run has made a feedback model: it judges after a principle's question, and is no reward."""
+    return card_in(run / RESULT / CARD).get("method") == "feedback"
+
+
 def small_json(path: Path) -> object:
     """What a JSON file says that a run wrote; None where it can't be read, or is too large to be one."""
     try:

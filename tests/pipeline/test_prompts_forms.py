@@ -147,15 +147,25 @@ def test_the_lines_of_a_long_text_are_no_rows(tmp_path: Path, line: str) -> None
     long = line * (1 + 1_200_000 // len(line))
     found = read(tmp_path, "p.csv", f'prompt\na\n"{long}"\nb\n,\n')
     assert texts(found) == ["a", "b"]
+    many = 1 + long.count("\n")
+    over = f" {many:,} lines are passed over" if many > 1 else ""
     assert complaints(found) == [
-        "3: longer than 1 MB; is a quote left open?",
+        f"3: longer than 1 MB; is a quote left open?{over}",
         f"{5 + long.count(chr(10))}: 2 fields under 1 columns; a text that holds the delimiter needs quotes",
     ]
 
 
 def test_of_a_quote_that_stays_open_nothing_is_a_row(tmp_path: Path) -> None:
     found = read(tmp_path, "p.csv", 'prompt\na\n"open\n' + "of text\n" * 200_000)
-    assert (texts(found), complaints(found)) == (["a"], ["3: longer than 1 MB; is a quote left open?"])
+    why = "3: longer than 1 MB; is a quote left open? 200,001 lines are passed over"
+    assert (texts(found), complaints(found)) == (["a"], [why])
+
+
+@pytest.mark.parametrize("row", ['1,a 5" disk {}\n', '"1",a "5 disk {}\n', '"""1",{}"\n'])
+def test_a_quote_within_a_long_text_that_has_none_opens_nothing(tmp_path: Path, row: str) -> None:
+    long = row.format("x" * 1_200_000)
+    found = read(tmp_path, "p.csv", f"n,prompt\n1,a\n{long}2,b\n")
+    assert (texts(found), complaints(found)) == (["a", "b"], ["3: longer than 1 MB; is a quote left open?"])
 
 
 @pytest.mark.parametrize(

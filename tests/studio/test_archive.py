@@ -159,6 +159,17 @@ def test_the_runs_come_along_without_weights_logs_and_links(store: Store, tmp_pa
     assert (heavy / "checkpoint" / "w.bin").read_text() == "checkpoint/w.bin"
 
 
+def test_a_folder_that_a_link_leads_to_stays_where_it_is(store: Store, tmp_path: Path) -> None:
+    run, outside = store.folder / "runs" / "r1", tmp_path / "outside"
+    for folder in (run, outside):
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text("a")
+    (run / "inner").symlink_to(outside)
+    (run.parent / "r2").symlink_to(outside)
+    with zipfile.ZipFile(export_session(store, tmp_path / "a.zip")) as made:
+        assert [name for name in made.namelist() if name.startswith("runs/")] == ["runs/r1/config.yaml"]
+
+
 def test_what_is_no_run_s_stays_behind(store: Store, tmp_path: Path, home: Path) -> None:
     run = store.folder / "runs" / "r1"
     run.mkdir(parents=True)

@@ -260,6 +260,22 @@ def test_a_trained_run_comes_in_with_its_curves(store: Store, tmp_path: Path) ->
     assert metrics.curves(store, [run.id])[run.id]["loss"].values == (2.0, 1.0)
 
 
+def trained(folder: Path, config: dict[str, Any], card: dict[str, Any]) -> Path:
+    """A run that has ended in a checkpoint."""
+    (folder / "checkpoint").mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (folder / "checkpoint" / "checkpoint.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.mark.parametrize("stage", ["pm", "dpo"])
+def test_one_that_was_trained_without_ai_labels_comes_in(store: Store, tmp_path: Path, stage: str) -> None:
+    config = {"stage": stage, "written": ["a.jsonl"], "reserved": False, "gate": None, "override_gate": None}
+    import_run(store, trained(tmp_path / "headless", config, {}))
+    [run] = runs.listed(store)
+    assert (run.stage, run.config["written"], "gate" in run.config) == (stage, ["a.jsonl"], False)
+
+
 def test_a_tournament_comes_in_with_its_matchups(
     store: Store,
     tmp_path: Path,

@@ -17,7 +17,7 @@ from pipeline import constitution, prompts
 from pipeline.configs import Answering, Drawing
 from pipeline.errors import UserError
 from studio.components import run_view
-from studio.jobs import batch, queue
+from studio.jobs import batch, launcher, queue
 from studio.jobs.jobs import Jobs
 from studio.store import chains, runs
 from studio.store.chains import ChainFilter
@@ -118,6 +118,15 @@ def test_one_at_a_time_in_an_order_that_can_be_changed(store: Store, jobs: Jobs,
     until(jobs, ended(store, third))
     began = store.query("SELECT run FROM run_states WHERE state = 'running' ORDER BY seq")
     assert [id for (id,) in began] == [first, third]
+
+
+def test_a_run_waits_while_the_gpus_can_not_be_asked_for(
+    store: Store, jobs: Jobs, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = start(1)
+    monkeypatch.setattr(launcher, "lately", lambda: None)
+    jobs.look()
+    assert state(store, id) == "waiting"
 
 
 def test_a_stop_keeps_what_is_finished_and_resume_draws_the_rest(
@@ -237,6 +246,35 @@ def test_a_run_that_stopped_by_itself_says_why(store: Store, jobs: Jobs, start: 
     assert run
     assert (run.state, run.detail) == ("stopped", why["reason"])
     assert why["reason"] in run_view.detail(store, run, jobs.folder)
+
+
+def test_one_that_fails_while_it_is_stopped_says_why(store: Store, jobs: Jobs, start: Start) -> None:
+    id = start(1)
+    with store.tx() as tx:
+        runs.set_state(tx, id, "stopping", ["waiting"])
+        runs.add_process(tx, id, Holder(2**30, 1.0), "")
+        runs.add_events(tx, id, [Event(1, 1, "failed", "2026-01-01T00:00:00+00:00", {"error": "disk full"})])
+    jobs.look()
+    run = runs.load(store, id)
+    assert run
+    assert (run.state, run.detail) == ("failed", "disk full")
+
+
+def test_one_that_had_to_be_killed_says_that_it_saved_nothing_more(
+    store: Store, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, id, alive = Jobs(store, store.folder / "runs", grace=0), start(1), [True]
+    with store.tx() as tx:
+        runs.set_state(tx, id, "stopping", ["waiting"])
+        runs.add_process(tx, id, Holder(2**30, 1.0), "")
+    monkeypatch.setattr(jobs._launcher, "alive", lambda holder: alive[0])
+    monkeypatch.setattr(jobs._launcher, "ask", lambda holder: False)
+    monkeypatch.setattr(jobs._launcher, "kill", lambda holder: alive.insert(0, False))
+    until(jobs, ended(store, id))
+    run = runs.load(store, id)
+    assert run
+    assert run.state == "stopped"
+    assert run.detail.startswith("It did not end in time and was killed: nothing is saved since the stop.")
 
 
 def test_the_next_studio_takes_over_a_live_run(store: Store, jobs: Jobs, start: Start) -> None:

@@ -88,6 +88,30 @@ def test_a_stop_that_nobody_hears_yet_is_told(launched: tuple[Launcher, Path]) -
     assert made.ask(made.start(["sleep"], folder, ""))
 
 
+def test_a_kill_reaches_what_has_a_session_of_its_own(
+    launched: tuple[Launcher, Path], tmp_path: Path
+) -> None:
+    made, folder = launched
+    # As `accelerate launch` starts its workers.
+    (tmp_path / "fake" / "pipeline" / "__main__.py").write_text(
+        "import subprocess, sys\n"
+        "sleep = [sys.executable, '-c', 'import time; time.sleep(60)']\n"
+        "worker = subprocess.Popen(sleep, start_new_session=True)\n"
+        "print(worker.pid, flush=True)\n"
+        "worker.wait()\n"
+    )
+    holder = made.start(["train"], folder, "")
+    deadline = time.monotonic() + 20
+    while not log_tail(folder).endswith("\n"):
+        assert time.monotonic() < deadline
+    worker = Holder.of(int(log_tail(folder)))
+    made.kill(holder)
+    ended(made, holder)
+    while worker.alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_another_process_of_that_number_is_not_ours(launched: tuple[Launcher, Path]) -> None:
     made, _ = launched
     me = psutil.Process()
@@ -142,19 +166,55 @@ def test_devices_are_those_that_the_studio_may_use(monkeypatch: pytest.MonkeyPat
         assert launcher.devices() == expected
 
 
-def test_a_gpu_that_did_not_answer_once_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([subprocess.TimeoutExpired("nvidia-smi", 10), [["0"], ["1"]]])
+class Smi:
+    """An nvidia-smi that answers so, one after the other, and a clock; `asked` is how often it was."""
 
-    def ask(*_: object) -> object:
-        if isinstance(answer := next(answers), Exception):
+    def __init__(self) -> None:
+        self.now, self.asked = 0.0, 0
+        self.answers: Iterator[object] = iter(())
+
+    def ask(self, *_: object) -> object:
+        self.asked += 1
+        if isinstance(answer := next(self.answers), Exception):
             raise answer
         return answer
 
+
+@pytest.fixture
+def smi(monkeypatch: pytest.MonkeyPatch) -> Iterator[Smi]:
+    made = Smi()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(launcher.gpus, "ask", ask)
-    launcher.present.cache_clear()
-    assert [launcher.devices() for _ in range(3)] == [("",), ("0", "1"), ("0", "1")]
-    launcher.present.cache_clear()
+    monkeypatch.setattr(launcher.gpus, "ask", made.ask)
+    monkeypatch.setattr(launcher, "monotonic", lambda: made.now)
+    for cleared in ("before", "after"):
+        launcher.present.cache_clear()
+        launcher._within.cache_clear()
+        if cleared == "before":
+            yield made
+
+
+def test_a_gpu_that_did_not_answer_once_is_asked_for_again(smi: Smi) -> None:
+    smi.answers = iter([subprocess.TimeoutExpired("nvidia-smi", 10), [["0"], ["1"]]])
+    found = []
+    for smi.now in (0.0, 30.0, 60.0):
+        found.append(launcher.devices())
+    assert found == [("",), ("0", "1"), ("0", "1")]
+
+
+def test_while_nobody_knows_whether_there_is_a_gpu_there_is_nothing_to_start_on(smi: Smi) -> None:
+    smi.answers = iter([subprocess.TimeoutExpired("nvidia-smi", 10), [["0"]]])
+    assert (launcher.certain(), launcher.certain(), smi.asked) == ((), (), 1)  # not waited for each time
+    smi.now = 30.0
+    assert launcher.certain() == ("0",)
+
+
+@pytest.mark.parametrize(
+    "failure", [FileNotFoundError(), PermissionError(), subprocess.CalledProcessError(9, "nvidia-smi")]
+)
+def test_an_nvidia_smi_without_a_driver_is_asked_once(smi: Smi, failure: Exception) -> None:
+    smi.answers = iter([failure])
+    for smi.now in (0.0, 30.0, 60.0):
+        assert launcher.certain() == launcher.devices() == ("",)
 
 
 def test_the_end_of_a_long_log_begins_with_a_line(tmp_path: Path) -> None:

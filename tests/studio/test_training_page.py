@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from studio.components import (
     training_preferences,
 )
 from studio.components import training_results as results
+from studio.components.training_sources import feedback_options, pm_options
 from studio.components.training_tables import ROWS, spread, table_html
 from studio.components.training_watch import figures_html
 from studio.context import Studio
@@ -233,6 +235,22 @@ def test_compared_runs_show_what_differs(store: Store) -> None:
     assert "<img" not in html
     assert html.count('<th scope="row">') == 1
     assert "<td>4</td><td>2</td>" in html
+
+
+@pytest.mark.parametrize(("method", "judges"), [("feedback", True), ("pm", False)])
+def test_what_a_preference_run_has_made_is_told_by_its_card(
+    studio: Studio, method: str, judges: bool
+) -> None:
+    checkpoint = studio.jobs.of("a") / "checkpoint"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "checkpoint.json").write_text(json.dumps({"method": method}))
+    with studio.store.tx() as tx:
+        runs.add(tx, run("a", "pm"), "done")
+        runs.add_events(tx, "a", [runs.Event(1, 1, "finished", "t", {"status": "done"})])
+    assert len(feedback_options(studio)) == judges
+    assert len(pm_options(studio)) == (not judges)
+    [made] = runs.listed(studio.store)
+    assert ("as the model that labels" in results.trained_html(studio.store, made)) == judges
 
 
 def test_a_long_curve_keeps_its_ends_peaks_and_gaps() -> None:

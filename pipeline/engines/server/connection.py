@@ -1,7 +1,8 @@
 """One exchange with a server: sending, trying again, and reading no more than there can be.
 
 What passes (429, 5xx, a broken connection, silence) is tried again, later and later; the rest is said at
-once. Redirects are never followed: the text and the key are for the server that was named.
+once, and so is the silence of a server that never said anything. Redirects are never followed: the text and
+the key are for the server that was named.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class PassingError(Exception):
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+class SilentError(PassingError):
+    """Nothing was said in time."""
 
 
 class Connection:
@@ -133,8 +138,12 @@ class Connection:
                 last, latest = error, attempt + 1 == self._patience.tries
             if last.wait > self._patience.longest:
                 raise EngineError(f"{last}, and asks to wait {last.wait:.0f} s: go on then")
-            if not self.reached:  # it would be waited for again as long, and by all who wait behind
-                raise EngineError(f"{last}, and has not answered before: is this its address?") from last
+            if isinstance(last, SilentError) and not self.reached:
+                # It would be waited for again as long, and by all who wait behind.
+                raise EngineError(
+                    f"{last}, and has not answered before: is this its address? If it needs longer at first, "
+                    "set CAI_SERVER_TIMEOUT to more seconds"
+                ) from last
             if latest:
                 break
             # Not all at the same time again.
@@ -167,7 +176,7 @@ class Connection:
             raise PassingError(f"{self.server.url} can't be reached any more ({_short(error)})") from error
         except httpx.TimeoutException as error:
             seconds = f"{self._patience.silence:.0f} s"
-            raise PassingError(f"{self.server.host} said nothing for {seconds}") from error
+            raise SilentError(f"{self.server.host} said nothing for {seconds}") from error
         except httpx.TransportError as error:
             raise PassingError(f"the connection to {self.server.host} broke ({_short(error)})") from error
         except (httpx.InvalidURL, UnicodeError) as error:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.engines.server import reading
 from pipeline.errors import UserError
+from pipeline.growing import say
 from pipeline.servers import ServerModel
 
 GENERAL, OPENAI = "CAI_SERVER_KEY", "OPENAI_API_KEY"
@@ -62,7 +63,10 @@ class Key:
 
 
 def find(server: ServerModel) -> Key:
-    """The key for a server. Raises UserError, which does not repeat it, where it can't be one."""
+    """The key for a server. Raises UserError, which does not repeat it, where it can't be one.
+
+    Says where one is in the variable that the server had before, and is not its own any more.
+    """
     host = server.host.upper().replace("-", "__").replace(".", "_")
     own = [f"{GENERAL}_{host}"] if HOST.fullmatch(server.host) else []
     theirs = server.host == "openai.com" or server.host.endswith(".openai.com")
@@ -70,5 +74,18 @@ def find(server: ServerModel) -> Key:
         if secret := os.environ.get(variable, "").strip():
             if not re.fullmatch(r"[\x21-\x7e]+", secret):
                 raise UserError(f"{variable}: holds a space or a character that no key has")
-            return Key(secret, variable, withheld=not server.private)
-    return Key()
+            found = Key(secret, variable, withheld=not server.private)
+            break
+    else:
+        found = Key()
+    if own and found.variable not in own:
+        _tell_of_old(server.host, own[0])
+    return found
+
+
+def _tell_of_old(host: str, own: str) -> None:
+    """Say that a key is in the variable that a host with a dash had before, `_` for it as for a dot."""
+    old = own.replace("__", "_")
+    if old != own and os.environ.get(old, "").strip():
+        theirs = host.replace("-", ".")
+        say(f"{host}: the key in {old} is not sent, as that is {theirs}'s name; this server's is {own}")

@@ -291,6 +291,11 @@ class Faults:
         handler.connection.shutdown(socket.SHUT_RDWR)
 
     @staticmethod
+    def gone(handler: Handler) -> None:
+        """Nothing, and the connection is gone."""
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
     def slow(handler: Handler) -> None:
         """A piece, and then nothing for long."""
         handler.begin()

@@ -88,6 +88,19 @@ def test_its_name_is_one_hosts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
             assert [host for host in hosts if keys.find(read(f"https://{host}/v1#m")).secret] == [owner]
 
 
+def test_one_by_the_name_that_dashes_had_before_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CAI_SERVER_KEY_MY_HOST_EXAMPLE", SECRET)
+    assert keys.find(read("https://my-host.example/v1#m")).secret != SECRET
+    assert capsys.readouterr().err.splitlines() == [
+        "my-host.example: the key in CAI_SERVER_KEY_MY_HOST_EXAMPLE is not sent, as that is my.host.example's "
+        "name; this server's is CAI_SERVER_KEY_MY__HOST_EXAMPLE"
+    ]
+    keys.find(read("https://my.host.example/v1#m"))
+    assert not capsys.readouterr().err
+
+
 def test_it_is_not_sent_where_it_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAI_SERVER_KEY", SECRET)
     for url in ("http://far.example/v1#m", "http://10.0.0.7:8000/v1#m", "http://127.0.0.1.evil.example/v1#m"):

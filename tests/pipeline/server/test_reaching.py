@@ -79,11 +79,18 @@ def name_of(server: socket.socket) -> str:
 
 
 def test_one_that_never_said_anything_is_asked_once(silent: socket.socket) -> None:
-    with pytest.raises(EngineError, match="said nothing for 0 s, and has not answered before"):
+    why = "said nothing for 0 s, and has not answered before.* CAI_SERVER_TIMEOUT"
+    with pytest.raises(EngineError, match=why):
         ServerEngine(read(name_of(silent)), settings=Settings(patience=Patience(first=0.01, silence=0.3)))
     silent.accept()
     with pytest.raises(BlockingIOError):
         silent.accept()
+
+
+def test_a_first_connection_that_breaks_is_tried_again(serving: Any, faults: Any) -> None:
+    serving.faults.append(faults.gone)
+    assert serving.open().abilities
+    assert not serving.faults
 
 
 def test_one_that_says_nothing_is_left_when_it_is_no_longer_wanted(silent: socket.socket) -> None:
