@@ -319,8 +319,6 @@ def test_keys_work_after_a_choice_by_mouse(page: Page) -> None:
     page.locator("#audit-axis").get_by_text("Helpful", exact=True).click()
     expect(page.locator("#audit h2")).to_have_text("Which response is more helpful?")
     press(page, "a")
-    page.locator("#audit-axis").get_by_role("radio", name="Helpful").press("ArrowLeft")
-    expect(page.locator("#audit h2")).to_have_text("Which response is more harmless?")
 
 
 def test_an_order_is_of_its_question_whatever_comes_next(page: Page) -> None:
