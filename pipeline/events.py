@@ -18,13 +18,8 @@ Kind = Literal[
 ]
 VERSION = 1
 FIELDS = frozenset(
-    # fmt: off
-    (
-        "v", "attempt", "seq", "time", "kind", "self", "status", "stage", "done", "total", "rows", "step",
-        "steps", "fixed", "tokens", "tokens_per_second", "labels_per_second", "eta_s", "noun", "part", "prompt",
-        "pair", "text", "values", "ratings",
-    )
-    # fmt: on
+    "v attempt seq time kind self status stage done total rows step steps fixed tokens "  # noqa: SIM905
+    "tokens_per_second labels_per_second eta_s noun part prompt pair text values ratings".split()
 )
 """What events say by these names is a count, a text or the like: no figure's own name may be one of them."""
 
