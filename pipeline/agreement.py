@@ -10,7 +10,7 @@ among themselves), `gate.py` and `calibration.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,7 +32,8 @@ class Compared:
 
     `p_a` is the AI's probability that response a is better, over all principles and both orders; `p_ab` and
     `p_ba` the same with a and with b shown first. `choice` is the human's: 1 for a, 0 for b, 0.5 for a tie.
-    `cluster` numbers the prompts. Lengths are in characters. A label that is not there is NaN.
+    `cluster` numbers the prompts. Lengths are in characters. A label that is not there is NaN. `alone`: each
+    response was judged by itself (method `pointwise`), so that there is no order.
     """
 
     p_a: Floats
@@ -44,9 +45,10 @@ class Compared:
     length_b: Ints
     refuses_a: Bools
     refuses_b: Bools
+    alone: bool = False
 
     def __post_init__(self) -> None:
-        lengths = {f.name: len(getattr(self, f.name)) for f in fields(self)}
+        lengths = {name: len(getattr(self, name)) for name in _arrays()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"arrays of unequal length: {lengths}")
 
@@ -55,7 +57,7 @@ class Compared:
 
     def take(self, rows: npt.NDArray[np.generic]) -> Compared:
         """The rows of a mask (bool[n]) or of an index (int[m])."""
-        return Compared(*(getattr(self, f.name)[rows] for f in fields(self)))
+        return replace(self, **{name: getattr(self, name)[rows] for name in _arrays()})
 
     def labelled(self) -> Compared:
         """The rows that have a label."""
@@ -86,6 +88,10 @@ class Compared:
     def human_ties(self) -> int:
         """How many judgments are ties."""
         return int((self.choice == 0.5).sum())
+
+
+def _arrays() -> list[str]:
+    return [f.name for f in fields(Compared) if f.name != "alone"]
 
 
 def sides(p: Floats) -> Floats:

@@ -98,6 +98,7 @@ def figures(judged: Judged, kind: str, threshold: float) -> dict[str, Any]:
         "letter_share": bias.letter_share(c),
         "exact_ties": bias.exact_ties(c),
         "order_flips": bias.order_flips(c),
+        "judged_alone": c.alone,
         "length": bias.length_bias(c),
         "with_ties": ties,
         "gate": judged.gate(kind, threshold),
@@ -120,7 +121,7 @@ def _lines(table: dict[str, Any]) -> Iterator[str]:
         yield f"human {side}: AI a {row[0]:,}, exact tie {row[1]:,}, b {row[2]:,}"
     yield _line("Brier score", table["brier"])
     yield _line("calibration error", table["ece"])
-    if table["order_flips"].defined:
+    if not table["judged_alone"]:
         yield _line("option (A) wins", table["letter_share"], "orders")
         yield _line("winner turns with order", table["order_flips"], "pairs")
     else:

@@ -18,18 +18,13 @@ def _orders(c: Compared) -> tuple[Floats, Ints]:
     return first[there], cluster[there]
 
 
-def alone(c: Compared) -> bool:
-    """Whether each response was judged by itself: both orders say the same, for there is none."""
-    return bool(len(c)) and np.array_equal(c.p_ab, c.p_ba, equal_nan=True)
-
-
 def letter_share(c: Compared) -> Figure:
     """The share of (pair, order) in which the option shown first, (A), wins; a half is unbiased.
 
     Exact ties are left out: see `exact_ties`. `n` counts orders, two a pair. Undefined where responses were
     judged `alone`.
     """
-    if alone(c):
+    if c.alone:
         return nothing(len(c))
     first, cluster = _orders(c)
     taken = first != 0.5
@@ -47,7 +42,7 @@ def position_bias(c: Compared) -> Figure:
 
     Undefined where responses were judged `alone`.
     """
-    if alone(c):
+    if c.alone:
         return nothing(len(c))
     first, cluster = _orders(c)
     return intervals.mean(first - 0.5, cluster, -0.5, 0.5)
@@ -58,7 +53,7 @@ def order_flips(c: Compared) -> Figure:
 
     Undefined where responses were judged `alone`.
     """
-    if alone(c):
+    if c.alone:
         return nothing(len(c))
     ab, ba = sides(c.p_ab), sides(c.p_ba)
     there = ~np.isnan(ab + ba)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -48,6 +48,7 @@ class Judged:
     labels: dict[str, tuple[float, float, float]]
     judgments: tuple[Judgment, ...]
     notes: tuple[str, ...]
+    alone: bool = False  # each response was judged by itself
 
     @property
     def kinds(self) -> list[AnnotatorKind]:
@@ -64,7 +65,8 @@ class Judged:
         pairs = [self.pairs[j.pair_id] for j in rows]
         p = np.array([self.labels[j.pair_id] for j in rows]).reshape(-1, 3)
         choice = np.array([_CHOICES[j.choice] for j in rows])
-        return beside(pairs, (p[:, 0], p[:, 1], p[:, 2]), choice, self._prompts(pairs))
+        found = beside(pairs, (p[:, 0], p[:, 1], p[:, 2]), choice, self._prompts(pairs))
+        return replace(found, alone=self.alone)
 
     def gate(self, kind: str, threshold: float = gates.THRESHOLD) -> Gate:
         """What the gate says of the labels by the judgments of this kind."""
@@ -119,7 +121,8 @@ def read(folder: Path, human: Path | None = None, axis: Axis | None = None) -> J
     labels_file, notes = _labels_file(folder)
     pairs = {pair.id: pair for pair in _records(folder / "inputs" / "pairs.jsonl", Pair)}
     weights = {p.id: p.weight for p in constitution.load(folder / "inputs" / "constitution.yaml").principles}
-    labels = aggregated(_records(labels_file, Label), weights)
+    made = _records(labels_file, Label)
+    labels, alone = aggregated(made, weights), all(label.method == "pointwise" for label in made)
     file = human or folder / "inputs" / "human.jsonl"
     if human is None and not file.is_file():
         raise UserError(f"{folder}: its pairs came without human choices: give judgments with --human FILE")
@@ -137,7 +140,7 @@ def read(folder: Path, human: Path | None = None, axis: Axis | None = None) -> J
         notes.append(f"left out, of pairs without a label: {len(unchosen) - len(known):,} judgments")
     if not known:
         raise UserError(f"{file}: no judgment on the axis {axis} is of a labelled pair of {folder}")
-    return Judged(axis, pairs, labels, tuple(known), tuple(notes))
+    return Judged(axis, pairs, labels, tuple(known), tuple(notes), alone)
 
 
 def aggregated(labels: Iterable[Label], weights: dict[str, float]) -> dict[str, tuple[float, float, float]]:

@@ -128,7 +128,7 @@ def bias_html(c: Compared, who: str) -> str:
 
 def _position(c: Compared) -> tuple[tuple[str, str, str, Figure, str], ...]:
     """What the order of the responses does; nothing where each was judged alone, and there is no order."""
-    if bias.alone(c):
+    if c.alone:
         return ()
     lead = bias.position_bias(c)
     return (

@@ -214,7 +214,10 @@ class Jobs:
             return "failed", str(last.data.get("error", ""))
         if run.id in self._killed:
             kept = stages.of(run.stage).kept
-            return "stopped", f"It did not end in time and was killed: nothing is saved since the stop. {kept}."
+            return (
+                "stopped",
+                f"It did not end in time and was killed: nothing is saved since the stop. {kept}.",
+            )
         if run.state == "stopping":
             return "stopped", ""
         status = self._launcher.status(process.holder) if process else None

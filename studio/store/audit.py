@@ -221,6 +221,7 @@ def compared(
         length_b=rows["length_b"][kept],
         refuses_a=rows["refuses_a"][kept],
         refuses_b=rows["refuses_b"][kept],
+        alone=labeller.method == "pointwise",
     )
     return aligned, rows["id"][kept].tolist()
 

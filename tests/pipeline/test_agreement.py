@@ -30,7 +30,7 @@ def made(p_a: Any, choice: Any, **arrays: Any) -> Compared:
     default: dict[str, Any] = {"p_ab": p, "p_ba": p, "cluster": np.arange(n)}
     default |= {name: np.ones(n, np.int64) for name in ("length_a", "length_b")}
     default |= {name: np.zeros(n, bool) for name in ("refuses_a", "refuses_b")}
-    default |= {name: np.asarray(value) for name, value in arrays.items()}
+    default |= {k: value if k == "alone" else np.asarray(value) for k, value in arrays.items()}
     return Compared(p_a=p, choice=np.asarray(choice, float), **default)
 
 
@@ -162,10 +162,17 @@ def test_position_is_told_by_letter_share_flips_and_ties() -> None:
 
 
 def test_responses_that_are_judged_alone_have_no_order() -> None:
-    c = made([0.9, 0.2, 0.6], [1, 0, 1])
+    c = made([0.9, 0.2, 0.6], [1, 0, 1], alone=True)
     for figure in (bias.letter_share, bias.position_bias, bias.order_flips):
         assert not figure(c).defined
+        assert not figure(c.decided().take(np.array([0]))).defined
     assert bias.order_flips(made([0.5], [1], p_ab=[0.6], p_ba=[0.55])).defined
+
+
+def test_a_judge_that_says_the_same_in_both_orders_has_no_bias_and_orders_all_the_same() -> None:
+    c = made([0.9, 0.2, 0.6], [1, 0, 1])
+    assert (bias.order_flips(c).value, bias.letter_share(c).value) == (0, 0.5)
+    assert bias.position_bias(c).value == pytest.approx(0)
 
 
 def test_length_bias_sets_the_ai_beside_humans() -> None:

@@ -79,6 +79,8 @@ def test_the_table_names_who_judged_and_gives_each_figure_its_n(
 def test_labels_of_responses_that_were_judged_alone_have_no_bias_by_order(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    alone = [replace(label(f"p{i}", 0.9), method="pointwise") for i in range(80)]
+    write(run / "outputs" / "labels.jsonl", alone)
     assert main(["agreement", "--labels", str(run)]) == 0
     told = capsys.readouterr().out
     assert "bias by order                  none: each response was judged alone" in told

@@ -94,8 +94,8 @@ def test_one_by_the_name_that_dashes_had_before_is_told_of(
     monkeypatch.setenv("CAI_SERVER_KEY_MY_HOST_EXAMPLE", SECRET)
     assert keys.find(read("https://my-host.example/v1#m")).secret != SECRET
     assert capsys.readouterr().err.splitlines() == [
-        "my-host.example: the key in CAI_SERVER_KEY_MY_HOST_EXAMPLE is not sent, as that is my.host.example's "
-        "name; this server's is CAI_SERVER_KEY_MY__HOST_EXAMPLE"
+        "my-host.example: the key in CAI_SERVER_KEY_MY_HOST_EXAMPLE is not sent, as that is my.host.example's"
+        " name; this server's is CAI_SERVER_KEY_MY__HOST_EXAMPLE"
     ]
     keys.find(read("https://my.host.example/v1#m"))
     assert not capsys.readouterr().err
