@@ -162,7 +162,8 @@ def _differences(planned: Plan, folder: Path, name: str) -> Iterator[str]:
 def _whole(asked: argparse.Namespace, kept: Mapping[str, Any]) -> dict[str, Any]:
     """What a command asks for, by option, with what it leaves out: as kept, else the default."""
     defaults = {f.name: f.default for f in fields(asked.settings)}
-    return {**defaults, **kept, **vars(asked)}
+    typed = {name: value for name, value in vars(asked).items() if name != "run_command"}
+    return {**defaults, **kept, **typed}
 
 
 def _same(old: Any, new: Any, place: Path) -> bool:

@@ -104,6 +104,7 @@ def _check(folder: Path, starts: set[str], steps: set[tuple[str, int]]) -> None:
         studio.close()
 
 
+@pytest.mark.timeout(600)  # beside much else: the target's own limits are more than a test's
 def test_nothing_committed_is_lost_or_doubled(tmp_path: Path) -> None:
     _, steps = survive(tmp_path / "s", rounds=3, seed=1)
     assert steps  # else the kills came before there was anything to lose

@@ -65,4 +65,4 @@ def test_rows_of_an_archive_are_taken_in_batches_of_few_bytes(
     monkeypatch.setattr(unpacking, "LINE", 100)
     file = tmp_path / "t.jsonl"
     file.write_text('{"a": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}\n' * 10)
-    assert [len(batch) for batch in unpacking._batches(file, ["a"])] == [3, 3, 3, 1]
+    assert [len(batch) for _, batch in unpacking._batches(file, "t", ["a"])] == [3, 3, 3, 1]

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from pipeline import constitution, prompts
 from pipeline.configs import Drawing
 from studio.context import Studio
@@ -48,6 +50,7 @@ def begin(folder: Path, model: Path) -> str:
     return id
 
 
+@pytest.mark.timeout(600)
 def test_a_run_outlives_two_studios_and_a_kill_of_its_own(tmp_path: Path, tiny_model: Path) -> None:
     folder = tmp_path / "session"
     id = begin(folder, tiny_model)
