@@ -372,9 +372,10 @@ def test_a_redrawn_step_has_a_seed_of_its_own(page: Page) -> None:
     page.add_init_script("localStorage.setItem('cai-notice', 'read')")
     page.goto(f"/chains?chain={ID.format(8)}")
     expect(page.locator("#heading")).to_contain_text("seed 8", timeout=SLOW)
+    before = max(1, page.locator("#family li").count())  # more where this test is run again
     page.get_by_role("button", name="Revision 1: redraw").dblclick()
     expect(page.locator("#heading")).to_contain_text("by local", timeout=SLOW)
     expect(page.locator("#heading")).to_contain_text("finished", timeout=SLOW)
     expect(page.locator("#heading")).not_to_contain_text("seed 8 ")
     expect(page.locator("#family")).to_contain_text("Revision 1 redrawn")
-    expect(page.locator("#family li")).to_have_count(2)
+    expect(page.locator("#family li")).to_have_count(before + 1)
