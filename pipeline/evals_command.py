@@ -157,12 +157,12 @@ def _line(name: str, f: Figure) -> str:
     return f"{name:20} {f.value:.3f}  [{f.low:.3f}, {f.high:.3f}]  n = {f.n:,} of {f.clusters:,} prompts"
 
 
-def _plain(file: Path, name: str, of: Answer, report: evals.Report, left_out: int) -> dict[str, Any]:
+def _plain(file: Path, model: str, of: Answer, report: evals.Report, left_out: int) -> dict[str, Any]:
     plain = asdict(report)
     for name in ("accuracy", "first"):
         plain[name] = {k: None if math.isnan(v) else v for k, v in plain[name].items()}
-    model = {"model": name, "revision": of.revision, "form": of.form}
-    return {"file": str(file), **model, **plain, "left_out": left_out}
+    named = {"model": model, "revision": of.revision, "form": of.form}
+    return {"file": str(file), **named, **plain, "left_out": left_out}
 
 
 class _Bar:

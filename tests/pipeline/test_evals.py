@@ -147,6 +147,7 @@ def test_the_command_prints_figures_and_json(
     found = json.loads(capsys.readouterr().out)
     assert found["kinds"] == {"letters": 1, "responses": 2}
     assert found["form"] == "plain"
+    assert found["model"] == str(tiny_model)
     assert found["accuracy"]["low"] <= found["accuracy"]["value"] <= found["accuracy"]["high"]
 
 
