@@ -18,6 +18,7 @@ from pipeline.records import Constitution, Principle
 # Comparing takes cubic time: of texts with more words and blanks lines are compared, and those with more are
 # shown as replaced. A thousand take half a second.
 MOST_PIECES = 1_000
+_WORD = re.compile(r"\s+|\S+")
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,17 @@ def _change_text(change: Change) -> str:
     return f"  {change.field}: {words}".replace("\n", "\n    ")
 
 
+def pieces(before: str, after: str, word: re.Pattern[str], most: int) -> tuple[list[str], list[str]]:
+    """What is compared of two texts: words; where those are more than `most`, lines; else each whole."""
+    old, new = word.findall(before), word.findall(after)
+    if len(old) + len(new) > most:
+        old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    return (old, new) if len(old) + len(new) <= most else ([before], [after])
+
+
 def word_diff(before: str, after: str) -> str:
     """Both texts as one, words marked as [-old-] and {+new+}; of long texts, whole lines."""
-    old, new = re.findall(r"\s+|\S+", before), re.findall(r"\s+|\S+", after)
-    if len(old) + len(new) > MOST_PIECES:
-        old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    if len(old) + len(new) > MOST_PIECES:
-        old, new = [before], [after]
+    old, new = pieces(before, after, _WORD, MOST_PIECES)
     matcher = SequenceMatcher(None, old, new, autojunk=False)
     parts = []
     for tag, i, j, k, m in matcher.get_opcodes():

@@ -6,6 +6,7 @@ import re
 from difflib import SequenceMatcher
 from functools import lru_cache
 
+from pipeline.constitution_diff import pieces
 from studio.escaping import exact
 
 MOST_PIECES = 4_000
@@ -24,11 +25,7 @@ def word_diff(before: str, after: str) -> str:
 
     Of long texts whole lines are marked.
     """
-    old, new = _WORD.findall(before), _WORD.findall(after)
-    if len(old) + len(new) > MOST_PIECES:
-        old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    if len(old) + len(new) > MOST_PIECES:
-        old, new = [before], [after]
+    old, new = pieces(before, after, _WORD, MOST_PIECES)
     # autojunk drops words that are everywhere, as in a model's loops: without it 1,800 of them take minutes.
     matcher = SequenceMatcher(a=old, b=new, autojunk=True)
     if matcher.ratio() < REWRITTEN:
