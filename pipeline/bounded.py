@@ -50,6 +50,15 @@ def require(path: Path, size: int) -> None:
         raise InputError([f"{path}: more than {MAX_BYTES // 1_000_000} MB of rows: split the file"])
 
 
+def number(text: str, most: int) -> int | None:
+    """The number that digits say; None for anything else, and for more than `most`.
+
+    `int` alone raises ValueError for some thousands of digits, and takes long for a few less.
+    """
+    said = int(text) if text.isdecimal() and len(text) <= 20 else most + 1
+    return said if said <= most else None
+
+
 def json_of(path: Path, most: int = MAX_JSON) -> Any:
     """What a JSON file says. Raises OSError; ValueError where it is none, too deep or beyond `most` bytes."""
     if path.stat().st_size > most:

@@ -9,6 +9,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
+from pipeline import bounded
 from pipeline.bundled import CRITIC, FEEDBACK
 from pipeline.engines import Form
 from pipeline.errors import UserError
@@ -119,8 +120,7 @@ class Labelling:
 
     def __post_init__(self) -> None:
         check(self)
-        number = self.principles.isdecimal() and len(self.principles) < 10 and int(self.principles) > 0
-        if self.principles != "all" and not number:
+        if self.principles != "all" and not bounded.number(self.principles, 10**9):
             raise UserError(f"principles: {self.principles[:40]!r} is neither a number from 1 nor `all`")
         alone = scores(self.model)
         if self.method is None:

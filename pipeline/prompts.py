@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from pipeline import bounded
 from pipeline.errors import InputError, UserError
 from pipeline.prompt_forms import from_messages, from_row
 from pipeline.prompt_rows import rows
@@ -143,9 +144,9 @@ def find(name_or_path: str | Path) -> Iterator[Path]:
         raise UserError(f"{name_or_path}: {name} has the splits {' and '.join(SPLITS)}, as {name}:heldout")
     some = [p for p in starter(SETS[name]) if p.split == split]
     if many:
-        if not many.isdecimal() or len(many) > 9 or not 0 < int(many) <= len(some):
+        if not (count := bounded.number(many, len(some))):
             raise UserError(f"{name_or_path}: {many!r} is no number from 1 to {len(some)}")
-        some = [some[i * len(some) // int(many)] for i in range(int(many))]
+        some = [some[i * len(some) // count] for i in range(count)]
     with tempfile.TemporaryDirectory(prefix="cai-") as folder:
         path = Path(folder) / f"{name}-{split}.jsonl"
         write(some, path)

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pipeline import bundled, comparisons, lineage, models, prompts, written
+from pipeline import bounded, bundled, comparisons, lineage, models, prompts, written
 from pipeline.bases import run_of, same_revision
 from pipeline.errors import UserError
 from pipeline.lineage import Node
@@ -203,11 +203,11 @@ def _prompts(path: Path) -> Iterator[tuple[Key, str]]:
 
 def _first(facts: Mapping[str, str]) -> Callable[[Path], Iterator[tuple[Key, str]]]:
     """A reader of as many prompts as were taken of a file; of all where its card does not say."""
-    said = facts.get("count", "").replace(",", "")
+    taken = bounded.number(facts.get("count", "").replace(",", ""), bounded.MAX_ROWS)
 
     def read(path: Path) -> Iterator[tuple[Key, str]]:
         with prompts.find(path) as file:
-            yield from islice(_prompts(file), int(said) if said.isdecimal() else None)
+            yield from islice(_prompts(file), taken)
 
     return read
 

@@ -15,6 +15,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from pipeline import bounded
 from pipeline.errors import UserError
 from pipeline.terminal import shown
 
@@ -65,9 +66,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
+    if (port := bounded.number(text, 65535)) is None:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return int(text)
+    return port
 
 
 def main(argv: Sequence[str] | None = None) -> int:

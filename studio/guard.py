@@ -18,6 +18,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline import bounded
+
 # Gradio evaluates its templates and styles inline; everything else comes from here or not at all.
 CONTENT_POLICY = "; ".join(
     (
@@ -160,7 +162,7 @@ async def _limited(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
         headers={"Connection": "close"},  # the rest of the body is not read
     )
     announced = Headers(scope=scope).get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 20 or int(announced) > BODY_LIMIT):
+    if announced.isdecimal() and bounded.number(announced, BODY_LIMIT) is None:
         await refusal(scope, receive, send)
         return
     size, begun, refused = 0, False, False

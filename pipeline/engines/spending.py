@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pipeline import bounded
 from pipeline.engines import SpentError
 from pipeline.errors import UserError
 from pipeline.events import cut_torn_tail
@@ -61,6 +62,6 @@ def whole_number(variable: str, default: Any, low: int = 1, high: int = 10**15) 
     said = os.environ.get(variable, "").strip()
     if not said:
         return default
-    if not said.isdecimal() or len(said) > 20 or not low <= int(said) <= high:
+    if (number := bounded.number(said, high)) is None or number < low:
         raise UserError(f"{variable}: {said!r} is not a number from {low:,} to {high:,}")
-    return int(said)
+    return number

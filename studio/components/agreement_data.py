@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import agreement, baselines
+from pipeline import agreement, baselines, bounded
 from pipeline.agreement import Compared
 from pipeline.errors import UserError
 from pipeline.records import Constitution
@@ -175,9 +175,8 @@ def behind(picture: Picture, what: str) -> tuple[str, Compared, Rows]:
             f"Judged {human}, AI {ai} over both orders",
             (c.choice == SIDE[human]) & (both == SIDE[ai]),
         )
-    if kind == "bin" and rest.isdecimal() and len(rest) < 10:
+    if kind == "bin" and (at := bounded.number(rest, BINS - 1)) is not None:
         edges = np.linspace(0, 1, BINS + 1)  # the same numbers as the diagram's, to the last bit
-        at = min(int(rest), BINS - 1)
         inside = ((c.p_a > edges[at]) | (at == 0)) & (c.p_a <= edges[at + 1])
         masks["bin"] = (f"AI says {edges[at]:.1f}–{edges[at + 1]:.1f} for a", decided & inside)
     title, mask = masks.get(kind, ("No such figure", np.zeros(len(c), dtype=bool)))

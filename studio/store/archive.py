@@ -26,6 +26,7 @@ from typing import Any
 import duckdb
 import psutil
 
+from pipeline import bounded
 from pipeline.bases import CARD
 from pipeline.errors import UserError
 from studio.store.backups import snapshot, sync
@@ -46,6 +47,7 @@ FILES = 100_000
 MANIFEST_LIMIT = 64 << 20  # bytes
 LINE = 64 << 20  # bytes of a row
 ROWS = 2000  # fetched at a time
+PIDS = 2**31 - 1  # what a system takes for one
 # JSON has these; of any other type the text goes in, which DuckDB reads back to the same value.
 PLAIN = frozenset({"VARCHAR", "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "DOUBLE", "FLOAT"})
 
@@ -112,8 +114,8 @@ def export_session(store: Store, out: Path, checkpoints: bool = False) -> Path:
 def _clear(out: Path) -> None:
     """Remove what killed exports to this file have left."""
     for part in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
-        pid = part.name.split(".")[-2]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+        pid = bounded.number(part.name.split(".")[-2], PIDS)
+        if pid and not psutil.pid_exists(pid):
             part.unlink(missing_ok=True)
 
 

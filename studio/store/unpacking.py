@@ -23,6 +23,7 @@ import duckdb
 import psutil
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline import bounded
 from pipeline.errors import UserError
 from studio.store import foreign_rows, migrate
 from studio.store.archive import (
@@ -32,6 +33,7 @@ from studio.store.archive import (
     LINE,
     MANIFEST,
     MANIFEST_LIMIT,
+    PIDS,
     VERSION,
     Manifest,
     Member,
@@ -252,8 +254,8 @@ def _move_sequences(con: Any) -> None:
 def _sweep(home: Path) -> None:
     """Remove what killed imports left."""
     for folder in home.glob(f"{ASIDE}*"):
-        pid = folder.name.removeprefix(ASIDE).partition("-")[0]
-        if not (pid.isdecimal() and psutil.pid_exists(int(pid))):
+        pid = bounded.number(folder.name.removeprefix(ASIDE).partition("-")[0], PIDS)
+        if not (pid and psutil.pid_exists(pid)):
             shutil.rmtree(folder, ignore_errors=True)
 
 

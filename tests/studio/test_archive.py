@@ -419,6 +419,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, home: Path, store: Store)
 
 def test_an_import_sweeps_what_a_killed_one_left(exported: Path, home: Path) -> None:
     (home / ".import-999999999-ab").mkdir()
+    (home / f".import-{'9' * 30}-ab").mkdir()
     (home / f".import-{os.getpid()}-ab").mkdir()  # of another thread, at work
     import_session(exported, home, "beta")
     assert [path.name for path in home.glob(".import*")] == [f".import-{os.getpid()}-ab"]

@@ -44,7 +44,10 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("arguments", ["['--help']", "['--port', 'x']", "['--port', '99999']", "['--what']"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["['--help']", "['--port', 'x']", "['--port', '99999']", "['--port', '9' * 5000]", "['--what']"],
+)
 def test_help_and_mistakes_answer_before_anything_heavy_is_imported(arguments: str) -> None:
     done = python(
         "import sys; from studio.__main__ import main\n"
