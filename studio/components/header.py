@@ -51,6 +51,7 @@ def header(blocks: gr.Blocks, studio: Studio, path: str, title: str, logout: boo
         elem_classes="cai-bar",
     )
     quiet = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    quiet |= {"preprocess": False, "postprocess": False}  # HTML comes and goes as it is, without more threads
     # The page is built once, so what it first shows may be old: the load event brings it up to date.
     blocks.load(refresh, bar, bar, **quiet)
     gr.Timer(REFRESH).tick(refresh, bar, bar, **quiet)

@@ -69,7 +69,8 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
     triggers = [task.input, axis.input, who.submit, who.blur, *(control.input for control in rest)]
     gr.on(triggers, change, controls, shown, **QUIET)
     for bar in bars:
-        bar.act(press, None, shown, trigger_mode="multiple", **QUIET)
+        # HTML goes out as it is: else Gradio asks a thread for each part of it.
+        bar.act(press, None, shown, trigger_mode="multiple", postprocess=False, **QUIET)
 
 
 def _item(asking: Asking, query: Mapping[str, str]) -> str | None:

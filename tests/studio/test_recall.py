@@ -11,7 +11,7 @@ import pytest
 
 from studio.store import settings
 from studio.store.database import Store
-from studio.store.recall import MOST
+from studio.store.recall import MOST, Once
 
 VALUES = "SELECT value FROM current_settings WHERE key = ? ORDER BY value"
 
@@ -103,3 +103,11 @@ def test_it_does_not_grow_without_end(store: Store) -> None:
     for n in range(MOST + 9):
         store.recall(VALUES, [str(n)], tuple)
     assert len(store._recall._answers) == MOST
+
+
+def test_what_is_asked_twice_for_one_answer_is_read_once_whatever_is_written(store: Store) -> None:
+    once = Once(store)
+    assert once.recall(VALUES, ["a"], tuple) == (("1",),)
+    settings.put(store, "a", "2")
+    assert once.recall(VALUES, ["a"], tuple) == (("1",),)
+    assert store.recall(VALUES, ["a"], tuple) == (("2",),)
