@@ -159,8 +159,9 @@ def _serve(
     os.environ["GRADIO_TEMP_DIR"] = uploads
 
     from studio.serving import open_browser, serve
-    from studio.startup import settle, without_stub_writing
+    from studio.startup import settle, without_matplotlib, without_stub_writing
 
+    without_matplotlib()
     with without_stub_writing():
         from studio.app import build
 

@@ -18,7 +18,8 @@ from studio.components.audit_picture import Asked
 from studio.components.problem import told
 from studio.escaping import exact
 from studio.store import judgments, pairs
-from studio.store.database import Store
+from studio.store.database import Reader, Store
+from studio.store.recall import Once
 
 LONGEST = 600.0  # seconds: whoever took longer was not reading
 CHOICES: tuple[Choice, ...] = ("a", "b", "tie", "skip")
@@ -70,14 +71,7 @@ def act(store: Store, asked: Asked, asking: Asking, told_: Mapping[str, Any]) ->
             return _show(store, asking, item)
         for choice in CHOICES:
             if action == choice:
-                answer = _judge(store, asked, asking, item, choice, state, note, _seconds(told_))
-                own = audit_picture.mine(store, asking).get(item)
-                kept = own is not None and own.note == note  # of two presses the first one's note counts
-                return (
-                    replace(answer, said=f"<span hidden{_kept(asking, item, note)}></span>")
-                    if kept
-                    else answer
-                )
+                return _judge(store, asked, asking, item, choice, state, note, _seconds(told_))
     return Answer(said=mistake.html)
 
 
@@ -98,7 +92,7 @@ def _judge(
     judged = own is not None and own.choice != "skip"
     again = judged and state == "judged"
     if (judged or (own and letter == "skip")) and not again:
-        return _go_on(store, asked, asking, stored.pair)  # pressed twice
+        return _go_on(store, asked, asking, stored.pair, note)  # pressed twice
     shown = audit_sides.shown(stored.pair, asking.who)
     judgment = Judgment(
         id,
@@ -116,12 +110,26 @@ def _judge(
         judgments.judge(store, judgment, instead_of=own)
     if again:
         words = "Changed; it is kept as not blind." if changed else "That is what you chose already."
-        return _stay(store, asking, id, words)
-    return _go_on(store, asked, asking, stored.pair)
+        now = Once(store)
+        return _with_note(now, asking, id, note, _stay(now, asking, id, words))
+    return _go_on(store, asked, asking, stored.pair, note)
 
 
-def _go_on(store: Store, asked: Asked, asking: Asking, pair: Pair) -> Answer:
+def _go_on(store: Store, asked: Asked, asking: Asking, pair: Pair, note: str) -> Answer:
     """After a judgment: the next pair, or the reveal first; the line below says what was just done."""
+    now = Once(store)
+    return _with_note(now, asking, pair.id, note, _after(now, asked, asking, pair))
+
+
+def _with_note(now: Reader, asking: Asking, id: str, note: str, answer: Answer) -> Answer:
+    """The answer, with word to the page that the note is kept: of two presses the first one's note counts."""
+    own = audit_picture.mine(now, asking).get(id)
+    if own is None or own.note != note:
+        return answer
+    return replace(answer, said=f"<span hidden{_kept(asking, id, note)}></span>")
+
+
+def _after(store: Reader, asked: Asked, asking: Asking, pair: Pair) -> Answer:
     own = audit_picture.mine(store, asking)
     judgment = own.get(pair.id)
     if judgment is None or judgment.choice == "skip":
@@ -137,7 +145,7 @@ def _go_on(store: Store, asked: Asked, asking: Asking, pair: Pair) -> Answer:
     return Answer(view, audit_picture.figures(store, asking), last)
 
 
-def _stay(store: Store, asking: Asking, id: str, words: str) -> Answer:
+def _stay(store: Reader, asking: Asking, id: str, words: str) -> Answer:
     """The pair again, as it stands now."""
     view = audit_picture.pair_picture(store, asking, id)
     return Answer(view, audit_picture.figures(store, asking), audit_reveal.last_html(None, _said(words)))

@@ -89,6 +89,8 @@ def serve(app: FastAPI, sock: socket.socket, on_ready: Callable[[], None], leave
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=3,
+        # Longer than pages look again, and than proxies keep theirs: who closes first cuts the other off.
+        timeout_keep_alive=75,
         # Only the local proxy may say who the client is.
         forwarded_allow_ips="127.0.0.1",
     )
@@ -104,7 +106,9 @@ def serve(app: FastAPI, sock: socket.socket, on_ready: Callable[[], None], leave
         await serving
         watching.cancel()
 
-    asyncio.run(run())
+    # uvicorn's choice of a loop: uvloop, where there is one, takes a quarter less of the processor.
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(run())
 
 
 async def _end_streams(server: Any, app: FastAPI, leave: threading.Event) -> None:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import gc
 import inspect
+import sys
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache, wraps
+from importlib.util import find_spec
 from typing import Any
+
+
+def without_matplotlib() -> None:
+    """Where it isn't installed, let that be found at once: Gradio looks through all folders at each event."""
+    if not find_spec("matplotlib"):
+        sys.modules["matplotlib"] = None  # type: ignore[assignment]
 
 
 def settle() -> None:

@@ -13,7 +13,7 @@ from studio.components.audit_reveal import Opinion, Revealed
 from studio.components.audit_view import Counts, State
 from studio.escaping import isolated
 from studio.store import audit, constitutions, judgments, labels, pairs
-from studio.store.database import Store
+from studio.store.database import Reader
 from studio.store.labels import Labeller
 
 TIMED = 20  # judgments that the pace is taken from: what somebody does now, not in all
@@ -26,7 +26,7 @@ class Asked:
     known: dict[tuple[str, Axis, str], PickedBy] = field(default_factory=dict)
     groups: set[tuple[str, Axis, str]] = field(default_factory=set)
 
-    def next(self, store: Store, asking: Asking) -> str | None:
+    def next(self, store: Reader, asking: Asking) -> str | None:
         """The next pair for this annotator; None when there is none."""
         picked = _next(store, asking)
         if picked is None:
@@ -34,20 +34,20 @@ class Asked:
         self.known[asking.who, asking.axis, picked.pair] = picked.picked_by
         return picked.pair
 
-    def why(self, store: Store, asking: Asking, pair: str) -> PickedBy:
+    def why(self, store: Reader, asking: Asking, pair: str) -> PickedBy:
         """Why this pair is before them; what was not asked next was opened by hand."""
         if (asking.who, asking.axis, pair) not in self.known:
             self.next(store, asking)  # the studio was started anew since: what is next is still the same
         return self.known.get((asking.who, asking.axis, pair), "chosen")
 
-    def next_group(self, store: Store, asking: Asking, after: str | None = None) -> str | None:
+    def next_group(self, store: Reader, asking: Asking, after: str | None = None) -> str | None:
         """The next group for this annotator, the one behind `after`; None when there is none."""
         group = audit.next_group(store, asking.who, asking.axis, after)
         if group is not None:
             self.groups.add((asking.who, asking.axis, group))
         return group
 
-    def why_group(self, store: Store, asking: Asking, group: str) -> PickedBy:
+    def why_group(self, store: Reader, asking: Asking, group: str) -> PickedBy:
         """Why this group is before them: in its turn, which is by a hash and so random, or opened by hand."""
         served = (asking.who, asking.axis, group) in self.groups
         # The studio may have been started anew since: what is next is still the same.
@@ -55,7 +55,7 @@ class Asked:
         return "random" if turn else "chosen"
 
 
-def labeller(store: Store, asking: Asking) -> Labeller | None:
+def labeller(store: Reader, asking: Asking) -> Labeller | None:
     """The labeller that was chosen; without a choice the newest."""
     rows = labels.labellers(store)
     chosen = [row.labeller for row in rows if row.labeller.key == asking.labeller]
@@ -63,13 +63,13 @@ def labeller(store: Store, asking: Asking) -> Labeller | None:
     return next(iter(chosen or newest), None)
 
 
-def mine(store: Store, asking: Asking) -> dict[str, Judgment]:
+def mine(store: Reader, asking: Asking) -> dict[str, Judgment]:
     """What the annotator has judged or skipped here, by pair, in the order of the first word on each."""
     return {one.pair_id: one for one in judgments.mine(store, asking.who, asking.axis)}
 
 
 def pair_picture(
-    store: Store, asking: Asking, id: str | None, peeked: bool = False, taken: Judgment | None = None
+    store: Reader, asking: Asking, id: str | None, peeked: bool = False, taken: Judgment | None = None
 ) -> str:
     """The pair as this annotator may see it now; without one, why there is none.
 
@@ -97,7 +97,7 @@ def pair_picture(
 
 
 def revealed(
-    store: Store, asking: Asking, pair: Pair, own: dict[str, Judgment], judgment: Judgment | None
+    store: Reader, asking: Asking, pair: Pair, own: dict[str, Judgment], judgment: Judgment | None
 ) -> Revealed:
     """What the store holds of a pair besides its texts."""
     of = labeller(store, asking) if asking.labeller else None
@@ -117,7 +117,7 @@ def revealed(
     )
 
 
-def opinions(store: Store, found: Sequence[Label]) -> list[Opinion]:
+def opinions(store: Reader, found: Sequence[Label]) -> list[Opinion]:
     """The labels of a pair by labeller, each with its principles' titles and the mean by their weights."""
     by_labeller: dict[Labeller, list[Label]] = {}
     for label in found:
@@ -126,12 +126,12 @@ def opinions(store: Store, found: Sequence[Label]) -> list[Opinion]:
     return [_opinion(store, who, of) for who, of in by_labeller.items()]
 
 
-def last(store: Store, asking: Asking) -> str:
+def last(store: Reader, asking: Asking) -> str:
     """What undo would take back, by its number: the annotator's newest act of this task."""
     return judgments.newest(store, asking.who, asking.axis, asking.task == "ranking")
 
 
-def figures(store: Store, asking: Asking) -> str:
+def figures(store: Reader, asking: Asking) -> str:
     """How far the annotator has come with the task."""
     if asking.task == "ranking":
         return audit_ranking.ranking_figures_html(
@@ -140,14 +140,14 @@ def figures(store: Store, asking: Asking) -> str:
     return audit_view.figures_html(counts(store, asking), asking.who)
 
 
-def counts(store: Store, asking: Asking) -> Counts:
+def counts(store: Reader, asking: Asking) -> Counts:
     """The annotator's figures on this axis."""
     judged, skipped, random, total = audit.counts(store, asking.who, asking.axis)
     timed = [one.seconds for one in mine(store, asking).values() if one.seconds and not one.ranking_id]
     return Counts(judged, skipped, random, total, tuple(timed[-TIMED:]))
 
 
-def group_picture(store: Store, asking: Asking, id: str | None) -> str:
+def group_picture(store: Reader, asking: Asking, id: str | None) -> str:
     """The responses of a group to rank; without one, why there is none."""
     newest, of = last(store, asking), pairs.group(store, id) if id else []
     if id is None or not of:
@@ -165,7 +165,7 @@ def lettered(of: Iterable[Pair], group: str, who: str) -> list[str]:
     return audit_sides.shuffled(list(responses), group, who)
 
 
-def compared(store: Store, asking: Asking, group: str, order: Sequence[Sequence[str]]) -> str:
+def compared(store: Reader, asking: Asking, group: str, order: Sequence[Sequence[str]]) -> str:
     """The ranking just kept, beside what the AI holds of its pairs and who wrote what."""
     of = pairs.group(store, group)
     letters = dict(zip(lettered(of, group, asking.who), audit_sides.LETTERS, strict=False))
@@ -177,20 +177,20 @@ def compared(store: Store, asking: Asking, group: str, order: Sequence[Sequence[
     return audit_ranking.last_html(order, letters, rows)
 
 
-def _next(store: Store, asking: Asking) -> audit.Picked | None:
+def _next(store: Reader, asking: Asking) -> audit.Picked | None:
     of = labeller(store, asking)
     # Without a label there is nothing to be unsure about: any pair will do.
     mode = asking.mode if of else "random"
     return audit.next_pair(store, asking.who, asking.axis, mode, of)
 
 
-def _no_pair(store: Store, asking: Asking, newest: str) -> str:
+def _no_pair(store: Reader, asking: Asking, newest: str) -> str:
     so_far = counts(store, asking)
     inside = audit_view.all_judged(so_far, asking.who) if so_far.total else audit_view.NO_PAIRS
     return audit_view.nothing_html(inside, "pairs", asking.query(), newest)
 
 
-def _sources_told(store: Store, pair: Pair, own: dict[str, Judgment]) -> bool:
+def _sources_told(store: Reader, pair: Pair, own: dict[str, Judgment]) -> bool:
     """Whether it may be said who wrote what: not while another pair of these responses is to be judged."""
     if pair.group is None:
         return True
@@ -198,7 +198,7 @@ def _sources_told(store: Store, pair: Pair, own: dict[str, Judgment]) -> bool:
     return all(id in own and own[id].choice != "skip" for id in waiting)
 
 
-def _opinion(store: Store, who: Labeller, of: Sequence[Label]) -> Opinion:
+def _opinion(store: Reader, who: Labeller, of: Sequence[Label]) -> Opinion:
     try:
         version = constitutions.load_version(store, who.constitution)
     except UserError:  # imported labels may name a version that this session lacks

@@ -73,12 +73,6 @@ WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND 
 """
 ACTS = f"{SELECT}, seq, undoes FROM judgments WHERE {OWN} ORDER BY seq"
 STATE = f"{SELECT} FROM standing_judgments WHERE {MINE} AND seq <> $taken ORDER BY seq DESC LIMIT 1"
-LAST = """
-SELECT seq, pair, ranking FROM standing_judgments
-WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought
-    AND ($ranked::BOOLEAN IS NULL OR (ranking IS NOT NULL) = $ranked)
-ORDER BY seq DESC LIMIT 1
-"""
 UNDONE = "SELECT pair FROM judgments WHERE undoes::VARCHAR = ? AND annotator = ?"
 ANNOTATORS = """
 SELECT annotator, annotator_kind, axis, count(*) FILTER (choice <> 'skip') FROM current_judgments
@@ -88,7 +82,25 @@ THERE = """
 SELECT pair, axis, annotator, annotator_kind, choice, blind FROM judgments
 WHERE pair IN (SELECT unnest(?::VARCHAR[]))
 """
-AXIS, CHOICE, PICKED_BY, BLIND = map(COLUMNS.index, ("axis", "choice", "picked_by", "blind"))
+AXIS, CHOICE, PICKED_BY, RANKING, BLIND = map(
+    COLUMNS.index, ("axis", "choice", "picked_by", "ranking", "blind")
+)
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a person holds here on an axis, in the order of the first word on each pair; and their newest
+    act, of single pairs and of rankings, each as its number, pair and ranking.
+    """
+
+    held: tuple[Judgment, ...]
+    single: tuple[int, str, str | None] | None
+    ranking: tuple[int, str, str | None] | None
+
+    def newest(self, ranked: bool | None) -> tuple[int, str, str | None] | None:
+        """The newest act of one kind, or of both."""
+        of = {None: (self.single, self.ranking), False: (self.single,), True: (self.ranking,)}[ranked]
+        return max((act for act in of if act), default=None)
 
 
 def judge(store: Store, judgment: Judgment, instead_of: Judgment | Literal["any"] | None = "any") -> None:
@@ -153,7 +165,7 @@ def implied(pair: Pair, place: Mapping[str, int]) -> Choice:
 
 def newest(store: Reader, annotator: str, axis: Axis, ranked: bool | None = None) -> str:
     """The number of the act that `undo` would take back; empty where there is none."""
-    return _number(store.query(LAST, {"annotator": annotator, "axis": axis, "ranked": ranked}))
+    return _number(_own(store, annotator, axis).newest(ranked))
 
 
 def undo(
@@ -166,7 +178,7 @@ def undo(
     tab what another has kept since. None if there is nothing of theirs to take back. Raises UserError.
     """
     with store.tx() as tx:
-        found = tx.query(LAST, {"annotator": annotator, "axis": axis, "ranked": ranked})
+        found = _own(tx, annotator, axis).newest(ranked)
         if last not in (None, _number(found)):
             undone = tx.query(UNDONE, [last, annotator])
             if not undone:
@@ -174,7 +186,7 @@ def undo(
             return str(undone[0][0])
         if not found:
             return None
-        [(seq, pair, ranking)] = found
+        seq, pair, ranking = found
         taken = [(seq, pair)]
         if ranking is not None:
             taken = tx.query(
@@ -248,7 +260,7 @@ def mine(store: Reader, annotator: str, axis: Axis) -> list[Judgment]:
 
     What came along under the same name is left out: it may be another person's.
     """
-    return list(store.recall(HERE, {"annotator": annotator, "axis": axis}, _newest))
+    return list(_own(store, annotator, axis).held)
 
 
 def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
@@ -262,9 +274,19 @@ def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
     return {"axis": axis, "kind": kind, "names": several, "blind": blind}
 
 
-def _number(found: Rows) -> str:
-    """The number of what LAST has found."""
-    return str(found[0][0]) if found else ""
+def _own(store: Reader, annotator: str, axis: Axis) -> Own:
+    return store.recall(HERE, {"annotator": annotator, "axis": axis}, _of_rows)
+
+
+def _of_rows(rows: Rows) -> Own:
+    standing = _standing(rows)
+    held = {row[0]: row for row in standing}
+    acts = {row[RANKING] is not None: (row[-2], row[0], row[RANKING]) for row in standing}
+    return Own(tuple(_judgment(row) for row in held.values()), acts.get(False), acts.get(True))
+
+
+def _number(act: tuple[int, str, str | None] | None) -> str:
+    return str(act[0]) if act else ""
 
 
 def _acts(tx: Tx, judgment: Judgment) -> Rows:
@@ -294,12 +316,6 @@ def _standing(rows: Rows) -> Rows:
     """Of all of somebody's rows on an axis, with `seq` and `undoes` last, those that stand."""
     undone = {undoes for *_, undoes in rows}
     return [row for row in rows if row[-1] is None and row[-2] not in undone]
-
-
-def _newest(rows: Rows) -> tuple[Judgment, ...]:
-    """What is held of each pair, in the order of the first word on it."""
-    held = {row[0]: row for row in _standing(rows)}
-    return tuple(_judgment(row) for row in held.values())
 
 
 def _revealed(acts: Rows) -> bool:

@@ -10,7 +10,14 @@ import re
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from studio.store.parameters import Params
+
+if TYPE_CHECKING:
+    from studio.store.database import Reader
+
+M = TypeVar("M")
 
 MOST = 512
 """Answers that are kept at a time; the one that was asked for longest ago goes."""
@@ -57,6 +64,26 @@ class Recall:
                 found = open.get_table_names(re.sub(r"\$\w+|\?", "NULL", sql))
             self._tables[sql] = tuple(sorted(found))
         return self._tables[sql]
+
+
+class Once:
+    """A reader for one answer: what is asked twice for it is read once, however much is written meanwhile."""
+
+    def __init__(self, store: Reader) -> None:
+        self._store = store
+        self._made: dict[object, Any] = {}
+
+    def query(self, sql: str, params: Params = ()) -> list[tuple[Any, ...]]:
+        """As the store's."""
+        return self._store.query(sql, params)
+
+    def recall(self, sql: str, params: Params, made: Callable[[list[tuple[Any, ...]]], M]) -> M:
+        """As the store's, and the same for as long as this lives."""
+        ask = (sql, made, repr(params))
+        if ask not in self._made:
+            self._made[ask] = self._store.recall(sql, params, made)
+        answer: M = self._made[ask]
+        return answer
 
 
 def written(sql: str) -> list[str]:

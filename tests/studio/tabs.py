@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+from studio.components.header import REFRESH
+
 
 class Page:
     """A page in somebody's tab."""
@@ -74,10 +76,18 @@ class Tab(Page):
         super().__init__(url, "audit", who)
         self.took: list[float] = []
         self.said: dict[str, str] = {}
-        self.view = ""
+        self.view = self.header = ""
+        self.due = 0.0
 
     def arrive(self) -> None:
         self.view = self.call("come", self.who)[0]
+
+    def look(self) -> None:
+        """What the header's clock does, when it is time."""
+        if time.monotonic() > self.due:
+            self.due = time.monotonic() + REFRESH
+            [header] = self.call("refresh", self.header)
+            self.header = header if isinstance(header, str) else self.header
 
     def judge(self) -> bool:
         """Judge the pair that is shown; False where there is none."""

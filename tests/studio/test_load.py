@@ -90,7 +90,7 @@ def test_twenty_tabs_judge_beside_two_chats_and_a_training_run(tmp_path: Path, t
         def work(tab: Tab) -> None:
             tab.arrive()
             while time.monotonic() < ends and tab.judge():
-                tab.call("refresh", "")  # the header's
+                tab.look()
                 time.sleep(tab.draw.uniform(0, 2))
 
         threads = [threading.Thread(target=work, args=(tab,)) for tab in tabs]
@@ -121,7 +121,7 @@ def test_twenty_tabs_judge_beside_two_chats_and_a_training_run(tmp_path: Path, t
     took = sorted(second for tab in tabs for second in tab.took)
     p95 = took[int(len(took) * 0.95)]
     tell(f"{len(took)} judgments of {TABS} tabs in {SECONDS:.0f} s; p95 {p95 * 1000:.0f} ms")
-    # Whatever else the machine does; the header's look, which each tab takes after a judgment, is in it.
+    # Whatever else the machine does; the header's look, which each tab takes every four seconds, is in it.
     tell(f"{worked / max(1, len(took) - halfway) * 1000:.0f} ms of the processor for each")
     tell(f"beside {sum(answers.values())} answers in chats, and {steps} steps of training")
     tell(f"memory grew by {grown / 1e6:.1f} MB, open files by {opened}")
