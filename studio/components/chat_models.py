@@ -9,6 +9,7 @@ from pipeline.models import bare
 from studio.components.checkpoint_view import METHODS
 from studio.components.training_sources import Options
 from studio.context import Studio
+from studio.escaping import isolated
 from studio.store import checkpoints
 
 SCORE = ("pm", "feedback")
@@ -23,7 +24,7 @@ def speakers(studio: Studio) -> Options:
     for one in checkpoints.listed(studio.store, studio.jobs.folder):
         method = str(one.card.get("method") or "")
         if method not in SCORE and one.card:
-            found.append((f"{one.name} · {METHODS.get(method, method)}", str(one.source)))
+            found.append((f"{isolated(one.name)} · {METHODS.get(method, method)}", str(one.source)))
     return found
 
 

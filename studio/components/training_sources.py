@@ -194,7 +194,7 @@ def _preferring(studio: Studio, judges: bool) -> list[Run]:
 
 
 def _named(run: Run) -> str:
-    return f"{run.name} · {run.stage} · {run.created:%b %d %H:%M}"
+    return f"{isolated(run.name)} · {run.stage} · {run.created:%b %d %H:%M}"
 
 
 def _line(facts: Sequence[str]) -> str:
