@@ -44,6 +44,9 @@ from studio.store.database import SessionReadOnly
 from studio.theme import studio_theme
 
 HERE = Path(__file__).parent
+WATCHING, ANSWERING = 120, 40
+"""Tabs that may watch a text being written at a time, and threads that are left to answer all others: each
+that watches holds a thread while it waits for the next words."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,8 @@ def _head() -> str:
 def _blocks(studio: Studio, logout: bool) -> gr.Blocks:
     with without_an_app_for_each_page():
         with Pages(title="CAI Studio", analytics_enabled=False) as blocks:
+            # As `launch` sets them, which nobody calls here.
+            blocks.max_threads, blocks._queue.max_thread_count = WATCHING + ANSWERING, WATCHING
             _page(blocks, studio, PAGES[0], logout)
             api.build(studio)
         for page in PAGES[1:]:
