@@ -154,6 +154,26 @@ def test_the_list_escapes_what_it_shows_and_says_when_there_is_more(studio: Stud
     )
 
 
+def test_the_list_is_read_again_once_something_was_said_and_only_then(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed() -> str:
+        return chat_list(studio.store, "", 9, "", [])[0]
+
+    assert "None yet" in listed()
+    query, asked = studio.store.query, list[str]()
+    monkeypatch.setattr(studio.store, "query", lambda sql, params=(): asked.append(sql) or query(sql, params))
+    listed()
+    assert asked == []
+    id = studio.chats.say("", "What is fire?", ASKED, "ana")
+    assert "What is fire?" in listed()
+    list(chat._watch(studio, id, ""))
+    conversations.rename(studio.store, id, "Fires", "ana")
+    assert "Fires" in listed()
+    conversations.delete(studio.store, id, "ana")
+    assert "None yet" in listed()
+
+
 def test_a_delete_says_that_it_takes_away_no_words() -> None:
     assert "Its words stay in the session’s file, its backups and exports" in SCRIPT
 
