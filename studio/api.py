@@ -10,12 +10,14 @@ that a page would show.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import wraps
+from inspect import signature
+from typing import Any, Literal, ParamSpec, TypeVar, get_type_hints
 
 import gradio as gr
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline import agreement, prompts
 from pipeline.configs import Drawing
@@ -31,9 +33,39 @@ from studio.store.judgments import Whose
 from studio.store.labels import Labeller
 from studio.store.runs import Figures, Run
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Row = dict[str, Any]
 CARD = ("method", "base", "step", "parameters", "figures")
 RATINGS = "outputs/ratings.json"
+
+
+def _endpoint(act: Callable[P, R]) -> Callable[P, R]:
+    """Hold the caller to the arguments' types, which Gradio does not, and tell what a person did wrong.
+
+    Of a bug they learn nothing.
+    """
+
+    @wraps(act)
+    def called(*args: P.args, **given: P.kwargs) -> R:
+        kinds = get_type_hints(act)
+        try:
+            for name, value in signature(act).bind(*args, **given).arguments.items():
+                if name not in ("self", "request"):
+                    _require(name, value, kinds[name])
+            return act(*args, **given)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    return called
+
+
+def _require(name: str, value: object, kind: Any) -> None:
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        [first, *_] = error.errors()
+        raise UserError(f"{name}: {first['msg'].replace('Input should', 'must')}") from error
 
 
 @dataclass(frozen=True)
@@ -42,22 +74,24 @@ class Api:
 
     studio: Studio
 
+    @_endpoint
     def list_runs(self) -> list[Row]:
         """All runs of the session, newest first: id, name, stage, state, how far, and why where it failed."""
         store = self.studio.store
         figures = runs.figures(store)
         return [_run(run, figures.get(run.id, Figures())) for run in runs.listed(store)]
 
+    @_endpoint
     def run_state(self, run: str) -> Row:
         """One run as it stands.
 
         Parameters:
             run: the run's id
         """
-        with _mistakes():
-            found = self._known(run)
-            return _run(found, runs.figures(self.studio.store).get(run, Figures()))
+        found = self._known(run)
+        return _run(found, runs.figures(self.studio.store).get(run, Figures()))
 
+    @_endpoint
     def start_critique(
         self,
         asked: list[str],
@@ -82,16 +116,16 @@ class Api:
             max_tokens: the longest that a step may get
             seed: the same seed draws the same principles and texts
         """
-        with _mistakes():
-            studio = self.studio
-            drawing = Drawing(model=model, revisions=revisions, max_tokens=max_tokens, seed=seed)
-            under = constitutions.load_version(studio.store, self._version(constitution))
-            every = _prompts(asked, prompt_set)
-            folder, who = studio.jobs.folder, author(request)
-            id = batch.prepare_critique(studio.store, folder, every, under, drawing, "", who)
-            studio.jobs.wake()
-            return id
+        studio = self.studio
+        drawing = Drawing(model=model, revisions=revisions, max_tokens=max_tokens, seed=seed)
+        under = constitutions.load_version(studio.store, self._version(constitution))
+        every = _prompts(asked, prompt_set)
+        folder, who = studio.jobs.folder, author(request)
+        id = batch.prepare_critique(studio.store, folder, every, under, drawing, "", who)
+        studio.jobs.wake()
+        return id
 
+    @_endpoint
     def stop_run(self, run: str) -> Row:
         """Stop a run, and keep what it has; one that waits leaves the queue. Returns how it stands then.
 
@@ -100,6 +134,7 @@ class Api:
         """
         return self._acted(run, self.studio.jobs.stop)
 
+    @_endpoint
     def resume_run(self, run: str) -> Row:
         """Put a run that ended early back in the queue: it goes on where it was. Returns how it stands then.
 
@@ -108,6 +143,7 @@ class Api:
         """
         return self._acted(run, self.studio.jobs.resume)
 
+    @_endpoint
     def list_labellers(self) -> list[Row]:
         """Who has labelled pairs: model, method, constitution, how many pairs and labels; `key` names one."""
         return [
@@ -124,6 +160,7 @@ class Api:
             for row in labels.labellers(self.studio.store)
         ]
 
+    @_endpoint
     def agreement(
         self,
         labeller: str,
@@ -137,19 +174,21 @@ class Api:
             axis: what the pairs were judged by
             annotators: whose judgments: never are two kinds counted together
         """
-        with _mistakes():
-            store, of = self.studio.store, Labeller.of(labeller)
-            c, _ = audit.compared(store, axis, of, Whose(annotators))
-            measures: dict[str, Callable[[agreement.Compared], Figure]] = {
-                "accuracy": agreement.accuracy,
-                "kappa": agreement.kappa,
-                "calibration_error": agreement.ece,
-                "brier": agreement.brier,
-            }
-            found: Row = {name: _figure(measure(c)) for name, measure in measures.items()}
-            gate = gates.gate_for(store, of, axis)
-            return {**found, "judgments": len(c), "gate": {"state": gate.state, "words": gate.words()}}
+        store, of = self.studio.store, Labeller.of(labeller)
+        if of not in [row.labeller for row in labels.labellers(store)]:
+            raise UserError("nobody of that name has labelled pairs here: list_labellers tells who has")
+        c, _ = audit.compared(store, axis, of, Whose(annotators))
+        measures: dict[str, Callable[[agreement.Compared], Figure]] = {
+            "accuracy": agreement.accuracy,
+            "kappa": agreement.kappa,
+            "calibration_error": agreement.ece,
+            "brier": agreement.brier,
+        }
+        found: Row = {name: _figure(measure(c)) for name, measure in measures.items()}
+        gate = gates.gate_for(store, of, axis)
+        return {**found, "judgments": len(c), "gate": {"state": gate.state, "words": gate.words()}}
 
+    @_endpoint
     def list_checkpoints(self) -> list[Row]:
         """What training left, snapshots too: id, name, method, base, step, figures; the newest run first."""
         return [
@@ -167,6 +206,7 @@ class Api:
             for one in checkpoints.listed(self.studio.store, self.studio.jobs.folder)
         ]
 
+    @_endpoint
     def elo_rows(self) -> list[Row]:
         """The ratings of the session's tournaments: run, axis, judge, model, elo, low, high, n."""
         rows: list[Row] = []
@@ -185,10 +225,9 @@ class Api:
         return found
 
     def _acted(self, id: str, act: Callable[[str], None]) -> Row:
-        with _mistakes():
-            self._known(id)
-            act(id)
-            return self.run_state(id)
+        self._known(id)
+        act(id)
+        return self.run_state(id)
 
     def _version(self, name: str) -> str:
         newest = next(iter(constitutions.versions(self.studio.store, name)), None)
@@ -210,15 +249,6 @@ def build(studio: Studio) -> None:
         api.elo_rows,
     ):
         gr.api(endpoint, api_name=endpoint.__name__, concurrency_limit=None)
-
-
-@contextmanager
-def _mistakes() -> Iterator[None]:
-    """Tell the caller what a person did wrong; of a bug they learn nothing."""
-    try:
-        yield
-    except UserError as error:
-        raise gr.Error(str(error), print_exception=False) from error
 
 
 def _prompts(asked: list[str], prompt_set: str) -> list[Prompt]:

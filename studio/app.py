@@ -12,12 +12,14 @@ import gradio as gr
 from fastapi import FastAPI, Request
 from starlette.routing import Mount
 
+from pipeline.errors import UserError
 from studio import api
 from studio.auth import Accounts, LoginWall
 from studio.components.about import about_html
 from studio.components.example_bar import example_bar
 from studio.components.header import header
 from studio.context import Studio
+from studio.escaping import escape
 from studio.guard import Guard, site
 from studio.page_state import PageStates
 from studio.pages import (
@@ -42,6 +44,9 @@ from studio.store.database import SessionReadOnly
 from studio.theme import studio_theme
 
 HERE = Path(__file__).parent
+WATCHING, ANSWERING = 120, 40
+"""Tabs that may watch a text being written at a time, and threads that are left to answer all others: each
+that watches holds a thread while it waits for the next words."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,9 @@ class Page:
 
 
 class Pages(gr.Blocks):  # type: ignore[misc]
-    """Gradio's app, which says that the example takes no change where no part of a page does.
+    """Gradio's app, which tells what a person can mend where no part of a page does.
 
-    Any act may meet it: on a page it is a toast then, to a script an error.
+    Any act may meet the example, or a full disk: on a page it is a toast then, to a script an error.
     """
 
     def get_config_file(self) -> Any:
@@ -67,11 +72,12 @@ class Pages(gr.Blocks):  # type: ignore[misc]
         return super().get_config_file() if self.head else {}
 
     async def process_api(self, *args: Any, **given: Any) -> dict[str, Any]:
-        """Run one event. Raises gr.Error where it would have written to the example."""
+        """Run one event. Raises gr.Error, whose message Gradio shows as HTML, for a UserError."""
         try:
             done: dict[str, Any] = await super().process_api(*args, **given)
-        except SessionReadOnly as error:
-            raise gr.Error(str(error), title="Read-only", print_exception=False) from error
+        except UserError as error:
+            title = "Read-only" if isinstance(error, SessionReadOnly) else "Error"
+            raise gr.Error(escape(str(error)), title=title, print_exception=False) from error
         return done
 
 
@@ -155,6 +161,8 @@ def _head() -> str:
 def _blocks(studio: Studio, logout: bool) -> gr.Blocks:
     with without_an_app_for_each_page():
         with Pages(title="CAI Studio", analytics_enabled=False) as blocks:
+            # As `launch` sets them, which nobody calls here.
+            blocks.max_threads, blocks._queue.max_thread_count = WATCHING + ANSWERING, WATCHING
             _page(blocks, studio, PAGES[0], logout)
             api.build(studio)
         for page in PAGES[1:]:

@@ -73,7 +73,7 @@ def revealed(
     studio: Studio, models: Sequence[str], texts: Sequence[str], messages: Sequence[Message]
 ) -> str | None:
     """The words by which one of the answers tells who wrote it, if one does."""
-    called = [name for model in models for name in names(studio, model)]
+    called = names(studio, models)
     prompt = "\n".join(message.content for message in messages)
     return next(filter(None, (reveals(text, called, prompt) for text in texts)), None)
 

@@ -75,31 +75,33 @@ def act(studio: Studio, asked: Mapping[str, Any], who: str, chosen: str | None) 
             run, _, id = waiting_acts.take_back(studio, who, str(asked.get("last") or "")).rpartition("/")
             return picture(studio, run, who, id, "Taken back: it counts no more. Vote anew, or go on.")
         if action == "skip":
-            return picture(studio, run, who, waiting.next_pair(studio.store, run, who, id))
+            return picture(studio, run, who, after=id)
         if action in get_args(battles.Vote):
             seconds = asked.get("seconds")
             timed = min(max(float(seconds), 0.0), LONGEST) if isinstance(seconds, int | float) else None
             held = waiting_acts.vote(studio, run, id, action, who, timed)  # type: ignore[arg-type]
-            next_ = waiting.next_pair(studio.store, run, who, id)
-            return picture(studio, run, who, next_, _kept(held, who))
+            return picture(studio, run, who, words=_kept(held, who), after=id)
         return picture(studio, chosen, who)
     return [gr.skip(), gr.skip(), mistake.html]
 
 
-def picture(studio: Studio, run: str | None, who: str, id: str | None = None, words: str = "") -> list[Any]:
+def picture(
+    studio: Studio, run: str | None, who: str, id: str | None = None, words: str = "", after: str = ""
+) -> list[Any]:
     """The view, the figures and what is said: of a pair, else of the next one that this person is asked."""
     queue = next((queue for queue in waiting.queues(studio.store, who) if queue.run == run), None)
     held = waiting.last_held(studio.store, who)
     last = held.item if held else ""
     if run is None or queue is None:
         return [_nothing(EMPTY, last), "", ""]
-    id = id or waiting.next_pair(studio.store, run, who)
+    # The next one is never one that they have judged.
+    now = waiting.held(studio.store, run, id, who) if id else None
+    id = id or waiting.next_pair(studio.store, run, who, after)
     pair = waiting.load(studio.store, run, id) if id else None
     said = f'<p class="cai-muted" role="status">{words}</p>' if words else ""
     if pair is None:
         inside = as_html("This tournament has no such pair.") if id else _done(queue)
         return [_nothing(inside, last), _figures(queue, who), said]
-    now = waiting.held(studio.store, run, pair.id, who)
     return [pair_html(pair, run, who, now, last), _figures(queue, who), said]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import bundled
@@ -9,6 +10,7 @@ from pipeline.models import bare
 from studio.components.checkpoint_view import METHODS
 from studio.components.training_sources import Options
 from studio.context import Studio
+from studio.escaping import isolated
 from studio.store import checkpoints
 
 SCORE = ("pm", "feedback")
@@ -23,7 +25,7 @@ def speakers(studio: Studio) -> Options:
     for one in checkpoints.listed(studio.store, studio.jobs.folder):
         method = str(one.card.get("method") or "")
         if method not in SCORE and one.card:
-            found.append((f"{one.name} · {METHODS.get(method, method)}", str(one.source)))
+            found.append((f"{isolated(one.name)} · {METHODS.get(method, method)}", str(one.source)))
     return found
 
 
@@ -33,17 +35,18 @@ def called(model: str, known: Options) -> str:
     return of.get(model) or (Path(model).name if model.startswith(("/", "~")) else model)
 
 
-def names(studio: Studio, model: str) -> list[str]:
-    """All that a model goes by in a session, and what it was made from, down to the first base."""
+def names(studio: Studio, models: Sequence[str]) -> list[str]:
+    """All that models go by in a session, and what they were made from, down to the first base."""
     of = {str(one.source): one for one in checkpoints.listed(studio.store, studio.jobs.folder)}
     found: list[str] = []
-    for _ in range(DEEPEST):
-        model = bare(model)
-        if model in bundled.NAMES:
-            found.append(bundled.GGUF.partition(".")[0])
-        found += [model, model.rpartition("#")[2] if "#" in model else Path(model).name]
-        if (one := of.get(model)) is None:
-            break
-        found.append(one.name)
-        model = str(one.card.get("base") or "")
+    for model in models:
+        for _ in range(DEEPEST):
+            model = bare(model)
+            if model in bundled.NAMES:
+                found.append(bundled.GGUF.partition(".")[0])
+            found += [model, model.rpartition("#")[2] if "#" in model else Path(model).name]
+            if (one := of.get(model)) is None:
+                break
+            found.append(one.name)
+            model = str(one.card.get("base") or "")
     return list(dict.fromkeys(found))

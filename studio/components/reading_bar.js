@@ -4,9 +4,11 @@ const KEYS = {
   a: "accept", r: "reject", s: "skip", n: "note", u: "undo", j: "next", k: "previous", "?": "help",
   ArrowRight: "next", ArrowLeft: "previous",
 };
+const UNREAD = 400; // ms: a press this soon was meant for the chain before
 const TYPING = "input, textarea, select, [contenteditable=true], [role=listbox], [role=combobox]";
 const box = () => document.querySelector("#reading .cai-note-input");
 const chain = () => document.querySelector("#reading [data-chain]")?.dataset.chain ?? "";
+let undone = -Infinity;
 
 // A note that was typed and not kept yet outlives a refresh, in this tab.
 const draft = {
@@ -27,9 +29,16 @@ const act = (action) => {
     element.querySelector("[data-act=help]").setAttribute("aria-expanded", String(!list.hidden));
   } else if (action === "note") {
     box()?.focus();
-  } else if (id || action === "undo") {
-    const note = action === "accept" || action === "reject" ? typed() : null;
-    trigger("act", { action, chain: id, note });
+  } else if (action === "undo") {
+    const last = document.querySelector("#figures [data-last]")?.dataset.last;
+    // The answer to the first press may have come: the second would take back the verdict before it, too.
+    if (last === undefined || performance.now() - undone < UNREAD) return;
+    undone = performance.now();
+    trigger("act", { action, chain: id, last, note: null });
+  } else if (id) {
+    const judges = action === "accept" || action === "reject";
+    if (judges && performance.now() - window.caiReadSince < UNREAD) return;
+    trigger("act", { action, chain: id, note: judges ? typed() : null });
   }
 };
 

@@ -21,7 +21,7 @@ ACTIONS = (
 
 
 def reading_bar() -> Any:
-    """Put the bar on the page. Its event `act` carries `action`, `chain` and, where one was typed, `note`."""
+    """Put the bar on the page. Its event `act` carries `action`, `chain`, and a typed `note` or `last`."""
     script = Path(__file__).with_name("reading_bar.js").read_text(encoding="utf-8")
     return gr.HTML(bar_html(), js_on_load=script, padding=False, elem_id="reading-bar")
 

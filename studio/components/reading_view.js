@@ -5,6 +5,7 @@ const arrived = () => {
   if (!here) return;
   history.replaceState(null, "", `${location.pathname}?${here.dataset.query}`);
   const other = shown !== null && shown !== here.dataset.chain;
+  if (shown !== here.dataset.chain) window.caiReadSince = performance.now();
   if (other) scrollTo(0, 0);
   shown = here.dataset.chain;
   const box = element.querySelector(".cai-note-input");

@@ -15,6 +15,7 @@ from studio.components.run_controls import REFRESH
 from studio.components.scoring_card import ScoringCard
 from studio.components.training_sources import Options
 from studio.context import Studio, author
+from studio.escaping import isolated
 from studio.jobs.stages import SCORE
 
 RUNS = "Runs that score"
@@ -56,7 +57,7 @@ def build(blocks: gr.Blocks, studio: Studio, tab: gr.Tab) -> None:
         every = revision_lines.picture(studio.store, studio.jobs.folder)
         names = list(every.panels)
         menu = gr.update(
-            choices=[("All, side by side", ""), *((name, name) for name in names)],
+            choices=[("All, side by side", ""), *((isolated(name), name) for name in names)],
             value=chosen if chosen in names else "",
             visible=len(names) > 1,
         )

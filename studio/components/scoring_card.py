@@ -15,12 +15,11 @@ import gradio as gr
 from pipeline.errors import UserError
 from studio.components.problem import as_html, told
 from studio.components.tournament_card import READING, named
-from studio.components.training_sources import Options, chain_options, pm_options
+from studio.components.training_sources import Options, chain_runs, pm_options
 from studio.context import Studio
 from studio.escaping import escape, exact
 from studio.jobs import scoring
 from studio.jobs.scoring import Asked
-from studio.jobs.training import EVERY
 from studio.progress import plural
 
 ABOUT = """<p class="cai-muted">The preference model scores each chain's first response and each revision.
@@ -70,10 +69,7 @@ def scoring_card(studio: Studio) -> ScoringCard:
 
 def offers(studio: Studio) -> dict[str, Options]:
     """The menus' options as the session has them now."""
-    return {
-        "chains": [option for option in chain_options(studio) if option[1] != EVERY],
-        "pm": pm_options(studio),
-    }
+    return {"chains": chain_runs(studio), "pm": pm_options(studio)}
 
 
 def start(studio: Studio, values: Values, who: str) -> str:

@@ -28,7 +28,7 @@ from studio.components.run_view import duration, found_html
 from studio.components.training_sources import Options, feedback_options, pm_options
 from studio.components.version_choice import version_choice
 from studio.context import Studio
-from studio.escaping import escape
+from studio.escaping import FIRST_STRONG, escape
 from studio.jobs import stages, tournaments
 from studio.jobs.stages import EVALUATE
 from studio.progress import plural
@@ -181,7 +181,9 @@ def asked(studio: Studio, values: Values) -> tuple[Tournament, Constitution | No
 def _model(studio: Studio, said: str) -> str:
     """The checkpoint that begins with what was typed, where it is one alone; else the name itself."""
     known = speakers(studio)
-    begun = [value for label, value in known if label.casefold().startswith(said.casefold())]
+    # A label may begin with the isolate that its name stands in, which nobody types.
+    labels = [(label.removeprefix(FIRST_STRONG).casefold(), value) for label, value in known]
+    begun = [value for label, value in labels if label.startswith(said.casefold())]
     return begun[0] if len(begun) == 1 and said not in [value for _, value in known] else said
 
 

@@ -12,7 +12,7 @@ from studio.components import training_tables
 from studio.components.run_view import STATES, model_name
 from studio.components.training_sources import Options
 from studio.context import Studio
-from studio.escaping import escape, exact
+from studio.escaping import escape, exact, isolated
 from studio.jobs.stages import TRAINING
 from studio.store import metrics, runs
 from studio.store.database import Store
@@ -104,7 +104,7 @@ def offer(studio: Studio, stage: str, chosen: Sequence[str]) -> Any:
 def options(studio: Studio, stage: str) -> Options:
     """The runs of a stage, those that have measured something first of all."""
     return [
-        (f"{run.name} · {STATES[run.state]} · {run.created:%b %d %H:%M}", run.id)
+        (f"{isolated(run.name)} · {STATES[run.state]} · {run.created:%b %d %H:%M}", run.id)
         for run in runs.listed(studio.store)
         if run.stage == stage and run.state not in ("waiting", "cancelled")
     ]

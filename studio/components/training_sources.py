@@ -40,13 +40,18 @@ class LabelRun:
 
 def chain_options(studio: Studio) -> Options:
     """The finished runs of chains, and all accepted chains where there are any."""
-    found = [
+    many = len(reading.queue(studio.store, ChainFilter(verdict="accepted")).shown)
+    every = [(f"every accepted chain, live ones too · {many:,}", EVERY)] if many else []
+    return [*every, *chain_runs(studio)]
+
+
+def chain_runs(studio: Studio) -> Options:
+    """The finished runs of chains."""
+    return [
         (f"{isolated(run.name)} · {run.created:%b %d %H:%M}", run.id)
         for run in runs.listed(studio.store)
         if run.stage == CRITIQUE.name and (studio.jobs.of(run.id) / CHAINS).is_file()
     ]
-    many = len(reading.queue(studio.store, ChainFilter(verdict="accepted")).shown)
-    return [*([(f"every accepted chain, live ones too · {many:,}", EVERY)] if many else []), *found]
 
 
 def label_options(studio: Studio) -> Options:
@@ -194,7 +199,7 @@ def _preferring(studio: Studio, judges: bool) -> list[Run]:
 
 
 def _named(run: Run) -> str:
-    return f"{run.name} · {run.stage} · {run.created:%b %d %H:%M}"
+    return f"{isolated(run.name)} · {run.stage} · {run.created:%b %d %H:%M}"
 
 
 def _line(facts: Sequence[str]) -> str:

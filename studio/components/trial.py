@@ -25,7 +25,7 @@ from studio.components.notice import content_notice
 from studio.components.principle_cards import looked_at
 from studio.components.problem import as_html, told
 from studio.context import Studio
-from studio.escaping import escape
+from studio.escaping import escape, isolated
 from studio.listening import on_change
 from studio.live import Moment, Writing
 from studio.store import constitutions
@@ -123,7 +123,9 @@ def trial(studio: Studio, editor: Any) -> None:
 
     def choices(shown: str, chosen: str) -> Any:
         state = draft_state.read(studio.store, looked_at(shown))
-        listed = [(p["title"] or p["id"], p["id"]) for p in (state.body or {}).get("principles", [])]
+        listed = [
+            (isolated(p["title"] or p["id"]), p["id"]) for p in (state.body or {}).get("principles", [])
+        ]
         known = {id for _, id in listed}
         return gr.update(choices=[DRAWN, *listed], value=chosen if chosen in known else "")
 

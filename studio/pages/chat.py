@@ -253,6 +253,11 @@ def _score(studio: Studio, id: str, pm: str) -> Iterator[list[Any]]:
         yield [gr.skip(), '<p class="cai-muted" role="status">The preference model reads…</p>']
         with told() as mistake:
             chat_sending.score(studio, there, pm, todo)
+        # Meanwhile somebody may have said more: what is being answered is watched, and scored after that.
+        there = conversations.load(studio.store, id)
+        if there is None or studio.chats.reply(id):
+            yield [gr.skip(), mistake.html]
+            return
         yield [chat_view.thread(there, _knowing(studio, there, pm)), mistake.html]
         return
     yield [chat_view.thread(there, _knowing(studio, there, pm)), gr.skip()]

@@ -65,13 +65,14 @@ def build(blocks: gr.Blocks, studio: Studio) -> None:
         wanted = chain_filters.asked(query, verdict="none")
         updates = chain_filters.updates(studio.store, wanted)
         typed = wanted.text or ""
-        return [_show(studio, query.get("chain"), wanted), _figures(studio, wanted), typed, *updates]
+        figures = _figures(studio, wanted, author(request))
+        return [_show(studio, query.get("chain"), wanted), figures, typed, *updates]
 
     def narrow(request: gr.Request, known: Offered, *values: str) -> list[Any]:
         wanted, shown = chain_filters.read(values), str(request.query_params.get("chain", ""))
         kept = shown if reading.queue(studio.store, wanted).position(shown) else None
         menus = chain_filters.menus(studio.store, wanted, known)
-        return [_show(studio, kept, wanted), _figures(studio, wanted), "", *menus]
+        return [_show(studio, kept, wanted), _figures(studio, wanted, author(request)), "", *menus]
 
     def search(before: str, request: gr.Request, known: Offered, *values: str) -> list[Any]:
         # A text that has just arrived with the address is a change too, and comes before the other filters.
@@ -107,7 +108,8 @@ def _act(studio: Studio, asked: Mapping[str, Any], who: str, wanted: ChainFilter
     action, id, note = str(asked.get("action")), str(asked.get("chain") or ""), asked.get("note")
     with told() as mistake:
         if action == "undo":
-            undone = verdicts.undo(studio.store, who)
+            last = asked.get("last")
+            undone = verdicts.undo(studio.store, who, last if isinstance(last, str) else None)
             if undone is None:
                 raise UserError("there is nothing of yours to undo")
             id = undone
@@ -122,12 +124,13 @@ def _act(studio: Studio, asked: Mapping[str, Any], who: str, wanted: ChainFilter
     kept = f' data-kept="{exact(id)}" data-note="{exact(note)}"' if isinstance(note, str) else ""
     say = f'<p class="cai-muted" role="status"{kept}>{SAID[action]}</p>' if action in SAID else ""
     if action == "note":
-        return [gr.skip(), gr.skip(), say]  # the chain stays as it is, and so does the cursor in it
+        # The chain stays as it is, and so does the cursor in it.
+        return [gr.skip(), _figures(studio, wanted, who, queue), say]
     goal = id if action == "undo" else _goal(queue, action, id)
     if goal is None and action in ("next", "previous"):
         end = "last" if action == "next" else "first"
         return [gr.skip(), gr.skip(), f'<p class="cai-muted" role="status">That was the {end} one.</p>']
-    return [_picture(studio, queue, goal, wanted), reading_view.figures_html(queue, _filtered(wanted)), say]
+    return [_picture(studio, queue, goal, wanted), _figures(studio, wanted, who, queue), say]
 
 
 def _goal(queue: Queue, action: str, id: str) -> str | None:
@@ -147,8 +150,11 @@ def _show(studio: Studio, id: str | None, wanted: ChainFilter) -> str:
     return _picture(studio, queue, known or queue.after(""), wanted)
 
 
-def _figures(studio: Studio, wanted: ChainFilter) -> str:
-    return reading_view.figures_html(reading.queue(studio.store, wanted), _filtered(wanted))
+def _figures(studio: Studio, wanted: ChainFilter, who: str, queue: Queue | None = None) -> str:
+    """How far the reading has come; with it, what undo would take back of this person."""
+    queue = queue or reading.queue(studio.store, wanted)
+    figures = reading_view.figures_html(queue, _filtered(wanted))
+    return f'<div data-last="{verdicts.newest(studio.store, who)}">{figures}</div>'
 
 
 def _filtered(wanted: ChainFilter) -> bool:

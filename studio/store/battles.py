@@ -94,7 +94,7 @@ def add(tx: Tx, id: str, prompt: Prompt, axis: Axis, seed: int, left: NewTurn, r
 
 def load(store: Reader, id: str) -> Battle | None:
     """A battle with its answers; None if there is none of that id."""
-    rows = store.query(LOAD, [id])
+    rows = store.recall(LOAD, [id], tuple)
     return _battle(rows[0], conversations.turns_of(store, id)) if rows else None
 
 

@@ -9,7 +9,9 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pipeline import bounded, events, lineage
@@ -162,8 +164,18 @@ def _step(folder: Path) -> int:
 
 def card_in(path: Path) -> Mapping[str, Any]:
     """What a checkpoint.json says; nothing where it can't be read."""
+    try:
+        at = path.stat()
+    except OSError:  # deleted meanwhile
+        return {}
+    return _card(path, (at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns))
+
+
+@lru_cache(maxsize=1024)
+def _card(path: Path, version: tuple[int, ...]) -> Mapping[str, Any]:
+    """Kept while its file is the same: menus and votes ask for all of a session's cards again and again."""
     card = small_json(path)
-    return card if isinstance(card, dict) else {}
+    return MappingProxyType(card if isinstance(card, dict) else {})
 
 
 def judges(run: Path) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from studio.store.conversations import first_words
-from studio.store.database import Reader, moment
+from studio.store.database import Reader, Rows, moment
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,11 @@ LEFT JOIN firsts w ON w.conversation = f.conversation ORDER BY f.newest DESC
 
 def listed(store: Reader, text: str = "", limit: int = 30) -> list[Listed]:
     """The conversations that hold a text, literally, whatever its case; what was said last comes first."""
-    return [
+    return list(store.recall(LIST, {"text": text, "limit": limit}, _listed))
+
+
+def _listed(rows: Rows) -> tuple[Listed, ...]:
+    return tuple(
         Listed(id, name or first_words(first or ""), author, turns, tuple(sorted(models or ())), moment(time))
-        for id, name, first, author, turns, models, time in store.query(LIST, {"text": text, "limit": limit})
-    ]
+        for id, name, first, author, turns, models, time in rows
+    )

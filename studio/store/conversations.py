@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pipeline.chat import Chatting
 from pipeline.errors import UserError
 from pipeline.records import Finish, parse
-from studio.store.database import Reader, Store, Tx, moment
+from studio.store.database import Reader, Rows, Store, Tx, moment
 
 Status = Literal["writing", "finished", "stopped", "failed", "interrupted"]
 Role = Literal["user", "assistant"]
@@ -192,7 +192,7 @@ def load(store: Reader, id: str) -> Conversation | None:
 
 def turns_of(store: Reader, id: str) -> tuple[Turn, ...]:
     """The turns of a conversation, or of a battle of the arena, the oldest first."""
-    return tuple(_turn(row) for row in store.query(TURNS, {"id": id}))
+    return store.recall(TURNS, {"id": id}, _turns)
 
 
 def rename(store: Store, id: str, name: str, author: str) -> None:
@@ -243,6 +243,10 @@ def first_words(text: str) -> str:
     """What a conversation without a name is called: the beginning of its first message, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= FIRST_WORDS else line[: FIRST_WORDS - 1] + "…"
+
+
+def _turns(rows: Rows) -> tuple[Turn, ...]:
+    return tuple(map(_turn, rows))
 
 
 def _turn(row: tuple[Any, ...]) -> Turn:

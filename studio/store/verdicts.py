@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.errors import UserError
-from studio.store.database import Reader, Store, Tx
+from studio.store.database import Reader, Rows, Store, Tx
 
 Judgement = Literal["accepted", "rejected", "none"]
 
@@ -26,6 +26,12 @@ class Verdict:
 
 # A row stands unless it is an undo or was undone.
 STANDING = "undoes IS NULL AND seq NOT IN (SELECT undoes FROM verdicts WHERE undoes IS NOT NULL)"
+
+NEWEST = f"SELECT seq, chain FROM verdicts WHERE author = ? AND {STANDING} ORDER BY seq DESC LIMIT 1"  # noqa: S608
+UNDONE = """
+SELECT chain FROM verdicts
+WHERE seq::VARCHAR = ? AND author = ? AND seq IN (SELECT undoes FROM verdicts WHERE undoes IS NOT NULL)
+"""
 
 
 def load(store: Reader, chain: str) -> Verdict:
@@ -55,20 +61,28 @@ def judge(
     return after
 
 
-def undo(store: Store, author: str) -> str | None:
+def newest(store: Reader, author: str) -> str:
+    """The number of the judgement that `undo` would take back; empty where there is none."""
+    return _number(store.query(NEWEST, [author]))
+
+
+def undo(store: Store, author: str, last: str | None = None) -> str | None:
     """Take back the author's newest judgement that stands; returns its chain, or None if there is none.
 
-    Raises UserError where somebody else has judged that chain since.
+    `last` is what `newest` was to whoever asks: where it is not any more nothing is taken back, since a
+    second press must not take the judgement before it. Raises UserError where the author has judged since,
+    or somebody else that chain.
     """
     with store.tx() as tx:
-        last = tx.query(
-            f"SELECT seq, chain FROM verdicts WHERE author = ? AND {STANDING} "  # noqa: S608
-            "ORDER BY seq DESC LIMIT 1",
-            [author],
-        )
-        if not last:
+        found = tx.query(NEWEST, [author])
+        if last not in (None, _number(found)):
+            undone = tx.query(UNDONE, [last, author])
+            if not undone:
+                raise UserError("you have judged since this was shown: reload the page to take that back")
+            return str(undone[0][0])
+        if not found:
             return None
-        [(seq, chain)] = last
+        [(seq, chain)] = found
         others = tx.query(
             f"SELECT author FROM verdicts WHERE chain = ? AND seq > ? AND {STANDING} LIMIT 1",  # noqa: S608
             [chain, seq],
@@ -82,6 +96,10 @@ def undo(store: Store, author: str) -> str | None:
         )
         _append(tx, chain, Verdict(*before[0]) if before else Verdict(author=author), seq)
     return str(chain)
+
+
+def _number(found: Rows) -> str:
+    return str(found[0][0]) if found else ""
 
 
 def _append(tx: Tx, chain: str, state: Verdict, undoes: int | None) -> None:

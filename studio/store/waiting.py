@@ -54,14 +54,16 @@ COLUMNS = (
 )
 LOAD = f"SELECT {', '.join(COLUMNS)} FROM waiting WHERE run = ? AND id = ?"  # noqa: S608 - of constants
 QUEUES = """
-SELECT w.run, any_value(r.name), any_value(w.axis), count(*),
-    count(*) FILTER (w.id IN (SELECT v.id FROM judged v WHERE v.run = w.run AND v.annotator = $annotator)),
-    count(*) FILTER (w.id IN (SELECT v.id FROM judged v WHERE v.run = w.run))
+SELECT w.run, any_value(r.name), any_value(w.axis), count(*)
 FROM waiting w JOIN runs r ON r.id = w.run
 WHERE w.run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')
 GROUP BY w.run ORDER BY max(r.created) DESC
 """
-JUDGED = "WITH judged AS (SELECT * FROM current_waiting_votes WHERE vote <> 'none') "
+JUDGED = """
+SELECT run, count(*) FILTER (mine), count(*) FROM (
+    SELECT run, id, bool_or(annotator = ?) AS mine FROM current_waiting_votes
+    WHERE vote <> 'none' GROUP BY run, id) GROUP BY run
+"""
 LEFT = """
 SELECT id FROM waiting WHERE run = $run AND id NOT IN (
     SELECT id FROM current_waiting_votes WHERE run = $run AND annotator = $annotator AND vote <> 'none')
@@ -83,12 +85,14 @@ def add(tx: Tx, some: Sequence[Waiting], run: str) -> None:
 
 def queues(store: Reader, annotator: str) -> list[Queue]:
     """The runs whose pairs wait for people, the newest first."""
-    return [Queue(*row) for row in store.query(JUDGED + QUEUES, {"annotator": annotator})]
+    judged = {run: counts for run, *counts in store.recall(JUDGED, [annotator], tuple)}
+    # A vote changes the one, and not the other.
+    return [Queue(*row, *judged.get(row[0], (0, 0))) for row in store.recall(QUEUES, [], tuple)]
 
 
 def load(store: Reader, run: str, id: str) -> Waiting | None:
     """A pair; None if there is none of that id in that run."""
-    rows = store.query(LOAD, [run, id])
+    rows = store.recall(LOAD, [run, id], tuple)
     if not rows:
         return None
     row = dict(zip(COLUMNS, rows[0], strict=True))

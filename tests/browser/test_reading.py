@@ -20,6 +20,7 @@ pytestmark = pytest.mark.browser
 CHAINS = 12
 RUN = "00000000-0000-7000-9000-000000000001"
 ID = "00000000-0000-7000-8000-{:012}"
+UNREAD = 450  # ms: the page takes no verdict on a chain that came just now
 SLOW = 120_000  # ms: the first branch loads the model
 
 
@@ -48,6 +49,8 @@ def chain(page: Page) -> str:
 def press(page: Page, key: str) -> None:
     """Press a key and wait for the next chain."""
     before = chain(page)
+    if key in "ar":
+        page.wait_for_timeout(UNREAD)
     page.keyboard.press(key)
     expect(page.locator("#reading [data-chain]")).not_to_have_attribute("data-chain", before)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
 import uvicorn
@@ -82,6 +83,36 @@ def test_a_mistake_comes_back_in_words(call: Callable[..., Any]) -> None:
         call("start_critique", ["?"], "", "minimal", "bundled", 99, 8, 0)
     with pytest.raises(AppError, match="names no labeller"):
         call("agreement", "x", "harmless", "person")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("asked", value) for value in ("Hello?", None, [1])),
+        *(("revisions", value) for value in ("2", 1.5, True, None)),
+        ("seed", "0"),
+        ("model", 3),
+    ],
+)
+def test_an_argument_of_another_type_is_told_and_starts_nothing(
+    studio: Studio, name: str, value: Any
+) -> None:
+    given = {"asked": ["?"], "prompt_set": "", "constitution": "minimal", "model": "bundled"}
+    given |= {"revisions": 1, "max_tokens": 8, "seed": 0, "request": gr.Request(username="ann")}
+    with pytest.raises(gr.Error, match=f"{name}: must be a valid"):
+        Api(studio).start_critique(**(given | {name: value}))
+    assert not runs.listed(studio.store)
+
+
+def test_a_labeller_an_axis_or_a_kind_that_is_none_is_told(studio: Studio) -> None:
+    key = Labeller("m", "choice", "v1").key
+    for given, told in (
+        ((key, "harmlss", "person"), "axis: must be 'harmless' or 'helpful'"),
+        ((key, "harmless", "persn"), "annotators: must be 'person'"),
+        ((key, "harmless", "person"), "nobody of that name has labelled pairs here: list_labellers"),
+    ):
+        with pytest.raises(gr.Error, match=told):
+            Api(studio).agreement(*given)
 
 
 def test_a_prompt_set_is_a_shipped_one_and_no_file_of_the_machine(

@@ -16,7 +16,7 @@ from studio import arena_acts, battling
 from studio.components import arena_battles, arena_view
 from studio.components.arena_bar import BATTLE, QUEUE
 from studio.context import Studio
-from studio.store import battles, matchups
+from studio.store import battles, conversations, matchups
 from studio.store.battles import Vote
 from studio.store.matchups import MatchupFilter
 
@@ -48,6 +48,23 @@ def pictures(studio: Studio, id: str, who: str = "ana") -> list[list[Any]]:
 
 def kept(studio: Studio) -> list[Matchup]:
     return [found.matchup for found in matchups.listed(studio.store, MatchupFilter(), 9)]
+
+
+def test_a_vote_reads_the_answers_only_as_it_is_kept(
+    studio: Studio, fight: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = fight()
+    pictures(studio, id)
+    query, asked = studio.store.query, list[str]()
+    monkeypatch.setattr(studio.store, "query", lambda sql, params=(): asked.append(sql) or query(sql, params))
+    arena_acts.vote(studio, id, "left", "ana")
+    [[view, *_]] = pictures(studio, id)
+    assert 'data-state="voted"' in view
+    assert conversations.TURNS not in asked  # but in the vote's own transaction
+    assert asked.count(battles.LOAD) == 1
+    arena_acts.take_back(studio, "ana", id)
+    [[view, *_]] = pictures(studio, id)
+    assert 'data-state="taken back"' in view
 
 
 def test_nothing_tells_who_wrote_what_before_the_vote_and_the_names_come_after(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from pipeline.chat import Chatting
+from pipeline.engines.rewarding import Rewards
+from studio import chat_sending
 from studio.chatting import Moment
 from studio.components import chat_view
 from studio.components.chat_list import SCRIPT, chat_list
@@ -100,6 +104,28 @@ def test_the_page_streams_then_shows_the_whole(studio: Studio) -> None:
     assert "no conversation &lt;gone&gt;" in missing
 
 
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_was_said_while_the_preference_model_read_is_not_covered_up(
+    studio: Studio, scripted: Any, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    id, gate = studio.chats.say("", "Hi", ASKED, "ana"), threading.Event()
+    list(chat._watch(studio, id, ""))
+    monkeypatch.setattr(studio.live, "load", lambda *_: gate.wait() and scripted("four"))
+
+    def meanwhile(*_: Any) -> Rewards:
+        studio.chats.say(id, "And then?", ASKED, "ana")
+        if answered:
+            gate.set()
+            list(chat._watch(studio, id, ""))
+        return Rewards("r7", (0.25,))
+
+    monkeypatch.setattr(chat_sending, "rewards", meanwhile)
+    _, (thread, said) = chat._score(studio, id, "pm")
+    gate.set()
+    assert said == ""
+    assert ("And then?" in thread) if answered else thread == gr.skip()
+
+
 def test_the_controls_come_back_as_the_conversations_last_reply_was_asked_for(studio: Studio) -> None:
     typed = ("scripted", "Be brief.", 64, 0.5, 0.9, 7, "")
     chatting = chat._chatting(studio, "", typed)
@@ -126,6 +152,26 @@ def test_the_list_escapes_what_it_shows_and_says_when_there_is_more(studio: Stud
         '<p class="cai-muted">No conversation matches.</p>',
         False,
     )
+
+
+def test_the_list_is_read_again_once_something_was_said_and_only_then(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed() -> str:
+        return chat_list(studio.store, "", 9, "", [])[0]
+
+    assert "None yet" in listed()
+    query, asked = studio.store.query, list[str]()
+    monkeypatch.setattr(studio.store, "query", lambda sql, params=(): asked.append(sql) or query(sql, params))
+    listed()
+    assert asked == []
+    id = studio.chats.say("", "What is fire?", ASKED, "ana")
+    assert "What is fire?" in listed()
+    list(chat._watch(studio, id, ""))
+    conversations.rename(studio.store, id, "Fires", "ana")
+    assert "Fires" in listed()
+    conversations.delete(studio.store, id, "ana")
+    assert "None yet" in listed()
 
 
 def test_a_delete_says_that_it_takes_away_no_words() -> None:

@@ -67,6 +67,29 @@ def test_results_and_snapshots_are_listed_with_the_names_of_their_runs(studio: S
     assert at.index(seeding.RL) < at.index(f"{seeding.RL}/step-40") < at.index(f"{seeding.RL}/step-20")
 
 
+def test_a_card_is_read_again_once_its_file_has_changed_and_only_then(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> object:
+        read.append(path)
+        return small_json(path)
+
+    small_json = checkpoints.small_json
+    monkeypatch.setattr(checkpoints, "small_json", counted)
+    every(studio)
+    read.clear()
+    every(studio)
+    assert not read
+    card = studio.jobs.folder / seeding.PM / "checkpoint" / "checkpoint.json"
+    after = card.read_text().replace('"pm"', '"mp"')  # as long as before
+    card.write_text(after)
+    assert every(studio)[seeding.PM].card == json.loads(after)
+    assert read == [card]
+    assert json.loads(after)["method"] == "mp"
+
+
 def test_links_torn_cards_and_hidden_folders_lead_nowhere(studio: Studio, tmp_path: Path) -> None:
     folder = studio.jobs.folder
     (folder / "link").symlink_to(folder / seeding.PM)

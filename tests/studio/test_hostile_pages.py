@@ -22,7 +22,9 @@ from gradio.helpers import special_args
 from starlette.requests import Request
 
 from studio import app
+from studio.components import tournament_card
 from studio.context import Studio
+from studio.escaping import isolated
 
 SEEDING = Path(__file__).parents[1] / "browser" / "seeding_hostile.py"
 QUERIES = {
@@ -140,9 +142,9 @@ class Frontend:
         """What a person is shown of a result; the values of controls are not."""
         update = isinstance(made, dict) and made.get("__type__") == "update"
         for choice in (made.get("choices") or []) if update else []:
-            label = choice[0] if isinstance(choice, (list, tuple)) else choice
+            label, value = choice if isinstance(choice, (list, tuple)) else (choice, choice)
             # A label that is only a name fills its line.
-            if TURNED.search(label, 1 if label.startswith("\u202e") else 0):
+            if TURNED.search(label, 1 if label == value else 0):
                 self.faults.append(f"{where}: turns its line: {label!a}")
         value = made.get("value") if update else made
         if isinstance(component, gr.HTML) and isinstance(value, str):
@@ -173,3 +175,11 @@ def test_no_text_becomes_markup_or_turns_its_line(studio: Studio) -> None:
     blocks = app._blocks(studio, logout=True)
     faults = [fault for page in app.PAGES for fault in Frontend(blocks, page.path).look()]
     assert not faults, f"{len(faults)}\n" + "\n".join(dict.fromkeys(faults))
+
+
+def test_a_model_whose_name_is_isolated_is_found_by_what_is_typed_of_it(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [("bundled", "bundled"), (f"{isolated('שלום')} · RL (RLOO)", "/runs/1")]
+    monkeypatch.setattr(tournament_card, "speakers", lambda _: known)
+    assert tournament_card._model(studio, "שלום") == "/runs/1"

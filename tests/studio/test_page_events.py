@@ -94,7 +94,7 @@ CHOSEN = ("", "", "other", "", "", "")
 def test_the_filters_offer_what_came_since_and_keep_what_was_chosen(event: Of) -> None:
     for page, name, given in (
         (chains, "render", ("before", 30, "", {}, *CHOSEN)),
-        (reading, "narrow", (SimpleNamespace(query_params={}), {}, *CHOSEN)),
+        (reading, "narrow", (SimpleNamespace(query_params={}, username="a"), {}, *CHOSEN)),
         (
             reading,
             "act",

@@ -99,6 +99,22 @@ def test_undo_shows_the_chain_again(studio: Studio) -> None:
     assert "nothing of yours" in press(studio, "undo", "c1")[2]
 
 
+def test_undo_pressed_twice_takes_back_one(studio: Studio) -> None:
+    def last(answer: Any) -> str:
+        found = re.search(r'data-last="([^"]*)"', answer[1])
+        assert found
+        return found[1]
+
+    before = last([None, reading._figures(studio, UNJUDGED, "ana")])
+    noted = last(press(studio, "note", "c1", note="hm"))
+    judged = last(press(studio, "accept", "c1"))
+    assert len({before, noted, judged}) == 3
+    answers = [press(studio, "undo", "c2", last=judged) for _ in range(2)]
+    assert [shown(answer) for answer in answers] == ["c1", "c1"]
+    assert verdicts.load(studio.store, "c1") == Verdict("none", "hm", "ana")
+    assert last(answers[1]) == noted
+
+
 def test_a_note_leaves_the_page_as_it_is(studio: Studio) -> None:
     view, _, said = press(studio, "note", "c1", note="hm")
     assert not isinstance(view, str)

@@ -93,6 +93,20 @@ def test_undo_never_takes_back_what_another_judged_since(store: Store) -> None:
     assert load(store, "c1").verdict == "none"
 
 
+def test_two_undos_of_the_same_verdict_take_back_one(store: Store) -> None:
+    judge(store, "c1", "ana", "accepted")
+    assert verdicts.newest(store, "ben") == ""
+    early = verdicts.newest(store, "ana")
+    judge(store, "c2", "ana", "accepted")
+    last = verdicts.newest(store, "ana")
+    with pytest.raises(UserError, match="judged since this was shown"):
+        undo(store, "ana", early)
+    assert undo(store, "ana", last) == undo(store, "ana", last) == "c2"
+    assert [load(store, id).verdict for id in ("c1", "c2")] == ["accepted", "none"]
+    assert undo(store, "ana", early) == "c1"
+    assert undo(store, "ana", "") is None
+
+
 def test_nothing_is_ever_changed_or_deleted(store: Store) -> None:
     judge(store, "c1", "ana", "accepted")
     rows = store.query("SELECT * EXCLUDE time FROM verdicts")

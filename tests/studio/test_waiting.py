@@ -77,6 +77,20 @@ def test_a_pair_is_asked_of_a_person_once_and_everybody_gets_the_same_order(stud
     assert len(kept(studio)) == 6
 
 
+def test_a_vote_reads_what_it_changed_and_the_next_pair(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arena_queue.picture(studio, "r", "ana")
+    act(studio, "left", "r/1")
+    query, asked = studio.store.query, list[str]()
+    monkeypatch.setattr(studio.store, "query", lambda sql, params=(): asked.append(sql) or query(sql, params))
+    assert 'data-item="r/3"' in act(studio, "left", "r/2")[0]
+    assert [asked.count(sql) for sql in (waiting.LOAD, waiting.LEFT, waiting.JUDGED)] == [1, 1, 1]
+    assert waiting.QUEUES not in asked
+    # Whether the pair is judged already, and which vote undo would take back; the next one is judged by none.
+    assert sum(sql.startswith(waiting.HELD) for sql in asked) == 2
+
+
 @pytest.mark.parametrize("who", ["ana", "ben", "cem", "dai"])
 def test_a_vote_is_a_matchup_of_the_runs_models_in_the_pairs_own_sides(studio: Studio, who: str) -> None:
     for _ in range(2):  # pressed twice
