@@ -115,6 +115,16 @@ def test_two_backups_at_once_are_both_whole(store: Store) -> None:
     assert [values(copy) for copy in made] == [[("a", "1")]] * 4
 
 
+def test_a_folder_of_backups_that_takes_no_file_is_told_plainly(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)  # so that no file can be made in it
+    with pytest.raises(UserError, match=r"Can't write a copy of the session to .*backups"):
+        back_up(store)
+    monkeypatch.undo()
+    assert values(back_up(store)) == [("a", "1")]
+
+
 def test_the_newest_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backups, "KEEP", 3)
     made = [back_up(store) for _ in range(5)]
