@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,12 +71,23 @@ def list_sessions(home: Path) -> list[str]:
 def describe(home: Path, name: str) -> SessionInfo:
     """What can be known without opening the session."""
     folder = existing(home, name)
-    files = [file.stat() for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
-    database = [file.stat() for file in folder.glob(f"{FILE}*")]  # its log too: it is what grows
-    used = datetime.fromtimestamp(max(stat.st_mtime for stat in database), UTC)
+    files = dict(_files(folder))
+    # Its log too: it is what grows.
+    database = [one.st_mtime for file, one in files.items() if file.startswith(str(folder / FILE))]
     holder = lock.read(folder / LOCK)
     pid = holder.pid if holder and holder.alive() else None
-    return SessionInfo(name, sum(stat.st_size for stat in files), used, pid)
+    size = sum(one.st_size for one in files.values())
+    return SessionInfo(name, size, datetime.fromtimestamp(max(database, default=0), UTC), pid)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """The plain files below a folder; what a run at work removes meanwhile is passed over."""
+    for at, _, names in os.walk(folder):
+        for file in (os.path.join(at, name) for name in names):
+            with suppress(OSError):
+                found = os.lstat(file)
+                if stat.S_ISREG(found.st_mode):
+                    yield file, found
 
 
 def existing(home: Path, name: str) -> Path:

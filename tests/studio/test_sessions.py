@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import pytest
@@ -114,6 +116,27 @@ def test_a_session_is_not_renamed_under_runs_that_name_its_folder(tmp_path: Path
         runs.set_state(tx, "r1", "done", ["stopped"])
     store.close()
     assert sessions.rename_session(tmp_path, "alpha", "beta") == tmp_path / "beta"
+
+
+def test_a_folder_that_goes_while_sizes_are_summed_is_of_no_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions.create_session(tmp_path, "alpha")
+    small = sessions.describe(tmp_path, "alpha").size
+    for name in ("snapshot-1", "snapshot-2"):
+        (tmp_path / "alpha" / "runs" / name).mkdir(parents=True)
+        (tmp_path / "alpha" / "runs" / name / "weights").write_bytes(b"123")
+    assert sessions.describe(tmp_path, "alpha").size == small + 6
+    scandir = os.scandir
+
+    def gone(path: str) -> Any:
+        """A trainer removes an old snapshot right after it was listed."""
+        if str(path).endswith("snapshot-1"):
+            shutil.rmtree(path, ignore_errors=True)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert sessions.describe(tmp_path, "alpha").size == small + 3
 
 
 @pytest.mark.parametrize(("old", "new"), [("alpha", "beta"), ("alpha", "../x"), ("gone", "x"), ("..", "x")])
