@@ -15,6 +15,8 @@ import duckdb
 import pytest
 
 from pipeline.errors import UserError
+from studio.context import Studio
+from studio.pages.sessions import _copies
 from studio.store import backups, settings
 from studio.store.backups import back_up, find_backup, list_backups, restore_backup
 from studio.store.database import SessionBusy, Store
@@ -148,6 +150,19 @@ def test_a_restore_brings_back_and_keeps_what_it_replaced(folder: Path) -> None:
     again = Store.open(folder)
     assert settings.get(again, "a") == "new"
     again.close()
+
+
+def test_what_is_chosen_to_be_restored_is_a_backup_and_not_what_the_last_restore_replaced(
+    studio: Studio,
+) -> None:
+    copy = back_up(studio.store)
+    studio.close()
+    aside = restore_backup(studio.folder, copy)
+    chosen, press = _copies(studio, studio.session)
+    assert [name for _, name in chosen["choices"]] == [aside.name, copy.name]
+    assert (chosen["value"], press["interactive"]) == (copy.name, True)
+    copy.unlink()
+    assert _copies(studio, studio.session)[0]["value"] is None
 
 
 def test_a_restore_mends_a_broken_session(folder: Path) -> None:
