@@ -27,6 +27,9 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 # Windows keeps these for devices, with any suffix and in any case.
 RESERVED = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?", re.IGNORECASE)
 
+LEFT = (f"{FILE}.new", f"{FILE}.new.wal", LOCK)
+"""What a kill or a full disk leaves of a session that was being made."""
+
 
 def home() -> Path:
     """The folder of all sessions: `$CAI_HOME/sessions`, else the checkout's, else the user's data folder."""
@@ -111,8 +114,19 @@ def free(home: Path, name: str) -> Path:
 
 def _unborn(entry: Path) -> bool:
     """Whether this is only what a kill or a full disk left of a session that was being made."""
-    left = {LOCK, f"{FILE}.new", f"{FILE}.new.wal"}
-    return entry.is_dir() and {file.name for file in entry.iterdir()} <= left
+    return entry.is_dir() and {file.name for file in entry.iterdir()} <= {*LEFT}
+
+
+def make_way(folder: Path) -> None:
+    """Remove what is left of an unborn session: no other can be moved to where anything is.
+
+    The caller has the folder from `free`. Raises SessionBusy while a studio is making the session.
+    """
+    if folder.is_dir():
+        lock.take(folder / LOCK, folder.name)
+        for name in LEFT:
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def create_session(home: Path, name: str) -> Path:
@@ -138,6 +152,7 @@ def rename_session(home: Path, old: str, new: str) -> Path:
                 "Let them come to their end, or delete them."
             )
         try:
+            make_way(goal)
             os.rename(folder, goal)
         except OSError as error:
             raise UserError(f"Can't rename {folder}: {error.strerror or error}") from error

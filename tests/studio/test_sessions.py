@@ -11,7 +11,7 @@ import platformdirs
 import pytest
 
 from pipeline.errors import UserError
-from studio.store import runs, sessions, settings
+from studio.store import archive, lock, runs, sessions, settings, unpacking
 from studio.store.database import SessionBusy, Store
 from studio.store.runs import NewRun
 
@@ -78,6 +78,27 @@ def test_what_a_kill_left_of_a_new_session_takes_no_name(tmp_path: Path) -> None
         (tmp_path / "alpha" / name).write_bytes(b"half")
     sessions.create_session(tmp_path, "alpha")
     assert sessions.list_sessions(tmp_path) == ["alpha"]
+
+
+def test_a_name_that_a_kill_left_half_made_may_be_given_to_another(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "alpha")
+    archive.export_session(store, tmp_path / "a.zip")
+    store.close()
+    for name in ("beta", "gamma", "delta"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "session.duckdb.new").write_bytes(b"half")
+        (tmp_path / name / "studio.lock").write_text('{"pid": 99999999, "started": 1.0}')
+    unpacking.import_session(tmp_path / "a.zip", tmp_path, "beta")
+    sessions.rename_session(tmp_path, "alpha", "gamma")
+    assert sessions.list_sessions(tmp_path) == ["beta", "gamma"]
+    assert not (tmp_path / "gamma" / "session.duckdb.new").exists()
+    lock.take(tmp_path / "delta" / "studio.lock", "delta")  # a studio makes it right now
+    with pytest.raises(SessionBusy, match="delta"):
+        unpacking.import_session(tmp_path / "a.zip", tmp_path, "delta")
+    with pytest.raises(SessionBusy, match="delta"):
+        sessions.rename_session(tmp_path, "gamma", "delta")
+    assert (tmp_path / "delta" / "session.duckdb.new").exists()
+    assert sessions.list_sessions(tmp_path) == ["beta", "gamma"]
 
 
 def test_a_renamed_session_keeps_its_rows_and_opens(tmp_path: Path) -> None:
