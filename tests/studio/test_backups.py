@@ -133,6 +133,22 @@ def test_the_newest_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
     assert [copy.file for copy in list_backups(store.folder)] == made[:1:-1]
 
 
+def test_where_the_clock_went_back_what_is_new_is_kept_all_the_same(store: Store) -> None:
+    first = back_up(store)
+    for number in range(backups.KEEP):
+        for why in ("", "-replaced"):
+            first.with_name(f"session-99981231T23595999999{number}{why}.duckdb").write_bytes(
+                first.read_bytes()
+            )
+    first.unlink()
+    new = [back_up(store), back_up(store)]
+    assert [copy.file for copy in list_backups(store.folder) if copy.file in new] == new[::-1]
+    assert newest_backup(store.folder) == new[1]
+    store.close()
+    aside = restore_backup(store.folder, new[1])
+    assert list_backups(store.folder)[0].file == aside
+
+
 def test_a_restore_brings_back_and_keeps_what_it_replaced(folder: Path) -> None:
     store = Store.open(folder)
     settings.put(store, "a", "old")
