@@ -74,7 +74,7 @@ def list_sessions(home: Path) -> list[str]:
 def describe(home: Path, name: str) -> SessionInfo:
     """What can be known without opening the session."""
     folder = existing(home, name)
-    files = dict(_files(folder))
+    files = dict(plain_files(folder))
     # Its log too: it is what grows.
     database = [one.st_mtime for file, one in files.items() if file.startswith(str(folder / FILE))]
     holder = lock.read(folder / LOCK)
@@ -83,7 +83,7 @@ def describe(home: Path, name: str) -> SessionInfo:
     return SessionInfo(name, size, datetime.fromtimestamp(max(database, default=0), UTC), pid)
 
 
-def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+def plain_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     """The plain files below a folder; what a run at work removes meanwhile is passed over."""
     for at, _, names in os.walk(folder):
         for file in (os.path.join(at, name) for name in names):
