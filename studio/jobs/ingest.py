@@ -65,7 +65,7 @@ class Answered(Answers):
 
 def ingest(store: Store, run: NewRun, folder: Path) -> bool:
     """Read all that is new in a run's folder; whether there was anything."""
-    news = [_read(store, run, folder, file) for file in files(run.stage)]  # all of them, in this order
+    news = [read(store, run, folder, file) for file in files(run.stage)]  # all of them, in this order
     return any(news)
 
 
@@ -79,7 +79,8 @@ def outputs(stage: str) -> tuple[str, ...]:
     return tuple(rows.file for rows in READ.get(stage, ()) if rows.file.startswith("outputs/"))
 
 
-def _read(store: Store, run: NewRun, folder: Path, file: str) -> bool:
+def read(store: Store, run: NewRun, folder: Path, file: str) -> bool:
+    """Read all that is new in one file of a run's folder; whether there was anything."""
     any_new = False
     while True:
         at = runs.offset(store, run.id, file)

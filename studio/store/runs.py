@@ -112,12 +112,12 @@ EVENTS = "SELECT seq, attempt, kind, time, data FROM run_events WHERE run = $run
 LAST = f"{EVENTS} AND ($kind::VARCHAR IS NULL OR kind = $kind) AND seq > $after ORDER BY seq DESC LIMIT 1"
 
 
-def add(tx: Tx, run: NewRun, state: State) -> None:
+def add(tx: Tx, run: NewRun, state: State, detail: str = "") -> None:
     """Add a run. The caller has seen that its id is free."""
     values = [json.dumps(run.config) if column == "config" else getattr(run, column) for column in COLUMNS]
     marks = ", ".join("?" for _ in COLUMNS)
     tx.query(f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
-    _add_state(tx, run.id, state, "")
+    _add_state(tx, run.id, state, detail)
 
 
 def set_state(tx: Tx, run: str, state: State, of: Iterable[State], detail: str = "") -> bool:
