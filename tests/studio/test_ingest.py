@@ -176,6 +176,39 @@ def test_a_file_that_has_shrunk_is_read_anew_and_nothing_doubles(store: Store, t
     assert [e for (e,) in store.query("SELECT seq FROM run_events WHERE run = ?", [run.id])] == [1, 2, 3]
 
 
+def test_what_a_run_says_after_a_crash_that_cut_its_log_comes_after_what_was_lost(
+    store: Store, tmp_path: Path
+) -> None:
+    run = a_run()
+    path = tmp_path / EVENTS
+    path.write_bytes(b"".join(map(event, range(1, 11))))
+    ingest(store, run, tmp_path)
+    cut = b"".join(map(event, range(1, 6)))
+    path.write_bytes(cut)  # the machine went down before the rest was on its disk
+    ingest(store, run, tmp_path)
+    row = {"v": 1, "attempt": 2, "time": "2026-01-01T01:00:00+00:00"}
+    later = [
+        {**row, "seq": 6, "kind": "started", "done": 5},
+        *(
+            {**row, "seq": seq, "kind": "metric", "step": seq, "values": {"loss": seq}}
+            for seq in range(7, 13)
+        ),
+        {**row, "seq": 13, "kind": "finished", "status": "done"},
+    ]
+    said = [json.dumps(one).encode() + b"\n" for one in later]
+    for many in (3, 8):
+        path.write_bytes(cut + b"".join(said[:many]))
+        ingest(store, run, tmp_path)
+        ingesting.take(store, run, EVENTS, 0, path.read_bytes())  # read twice, by whoever
+    seqs = store.query("SELECT seq, kind FROM run_events WHERE run = ? ORDER BY seq", [run.id])
+    assert seqs == list(enumerate(["progress"] * 10 + ["started", *["metric"] * 6, "finished"], 1))
+    last = runs.last_event(store, run.id, after=10)
+    assert last
+    assert (last.kind, last.data) == ("finished", {"status": "done"})
+    steps = store.query("SELECT step FROM metrics WHERE run = ? ORDER BY seq", [run.id])
+    assert steps == [(step,) for step in range(7, 13)]
+
+
 def test_what_is_no_row_is_passed_over(store: Store, tmp_path: Path) -> None:
     run = a_run()
     (tmp_path / "outputs").mkdir()
