@@ -92,7 +92,7 @@ def _stranded(con: Any, title: str) -> Iterator[Finding]:
 
 
 def _last_backup(folder: Path) -> str:
-    copies = backups.list_backups(folder)
+    copies = [one for one in backups.list_backups(folder) if one.why != backups.WHY["-replaced"]]
     if not copies:
         return "no backup"
     days = (datetime.now(UTC) - copies[0].made).days

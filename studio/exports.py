@@ -17,12 +17,15 @@ import duckdb
 from pipeline.critique import as_row
 from pipeline.records import Chain, Constitution, Principle, as_json
 from pipeline.templates import ROLES
+from studio.store.bulk import insert
 from studio.store.chains import StoredChain
+from studio.store.database import Tx
 from studio.store.verdicts import Verdict
 
 Form = Literal["messages", "cai", "chains"]
 Row = Mapping[str, Any]
 
+ROWS = 2000  # of a statement
 MESSAGES = {
     "messages": "STRUCT(role VARCHAR, content VARCHAR)[]",
     "chain_id": "VARCHAR",
@@ -133,13 +136,11 @@ def write_jsonl(path: Path, rows: Iterable[Row]) -> None:
 
 def write_parquet(path: Path, rows: Sequence[Row], columns: Mapping[str, str]) -> None:
     """Write rows under typed columns (name → DuckDB type)."""
-    marks = ", ".join("?" for _ in columns)
     target = str(path).replace("'", "''")
     with duckdb.connect() as con:
         con.execute(f"CREATE TABLE export ({', '.join(f'{name} {kind}' for name, kind in columns.items())})")
-        if rows:
-            values = [[row[name] for name in columns] for row in rows]
-            con.executemany(f"INSERT INTO export VALUES ({marks})", values)  # noqa: S608
+        for at in range(0, len(rows), ROWS):
+            insert(Tx(con), "export", rows[at : at + ROWS])
         con.execute(f"COPY export TO '{target}' (FORMAT parquet)")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pipeline.errors import UserError
 from pipeline.records import Constitution, as_json
 from pipeline.rundir import load_yaml
 from studio.jobs import stages
-from studio.jobs.ingest import EVENTS, files, ingest, outputs
+from studio.jobs.ingest import EVENTS, files, ingest, outputs, read
 from studio.jobs.stages import Stage
 from studio.progress import plural
 from studio.store import runs
@@ -26,6 +27,9 @@ from studio.store.runs import Figures, NewRun, State
 RUNS = "runs"
 LINE = 64 << 20
 """The most bytes of a line: rows are taken in whole lines."""
+BEGUN = "it is being imported; if its import was broken off, import its folder again"
+ONE = threading.Lock()
+"""One import at a time: a second press of the button would take the same run in, over the first's folder."""
 
 
 @dataclass(frozen=True)
@@ -54,33 +58,38 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
     folder = folder.expanduser().absolute()
     stage, config, constitution = _read(store, folder)
     content = content_of(folder, stage.name)
-    known = runs.of_content(store, content)
-    if known:
-        return Imported(known.id, known.name, _made(store, known.id, stage), stage.noun, new=False)
-    # From the content: an import that was killed half way is done over by the next.
-    id = f"imported-{content}"
-    run = NewRun(
-        id=id,
-        stage=stage.name,
-        name=f"{folder.name} (imported)",
-        config=config,
-        constitution=constitution.version if constitution else None,
-        constitution_name=constitution.name if constitution else None,
-        total=0,
-        author=author,
-        origin="imported",
-        content=content,
-    )
-    _copy(folder, store.folder / RUNS / id)
-    if constitution:
-        keep_version(store, constitution, f"Imported with the run {folder.name}", author)
-    ingest(store, run, store.folder / RUNS / id)
-    with store.tx() as tx:
-        # One that was deleted comes back as itself: what it has made stayed, and says that it is its own.
-        if not runs.set_state(tx, id, _state(store, run), ["deleted"]):
-            runs.add(tx, replace(run, total=_total(store, id, stage)), _state(store, run))
-    back = runs.load(store, id)
-    return Imported(id, back.name if back else run.name, _made(store, id, stage), stage.noun, new=True)
+    with ONE:
+        known = runs.of_content(store, content)
+        if known and known.detail != BEGUN:
+            return Imported(known.id, known.name, _made(store, known.id, stage), stage.noun, new=False)
+        # From the content: an import that was killed half way is done over by the next.
+        id = f"imported-{content}"
+        run = NewRun(
+            id=id,
+            stage=stage.name,
+            name=f"{folder.name} (imported)",
+            config=config,
+            constitution=constitution.version if constitution else None,
+            constitution_name=constitution.name if constitution else None,
+            total=0,
+            author=author,
+            origin="imported",
+            content=content,
+        )
+        _copy(folder, store.folder / RUNS / id)
+        if constitution:
+            keep_version(store, constitution, f"Imported with the run {folder.name}", author)
+        read(store, run, store.folder / RUNS / id, EVENTS)  # that say how many rows it was to make
+        with store.tx() as tx:
+            # Before its rows: those of an import that is killed would count, and be of no run.
+            # One that was deleted comes back as itself: what it has made stayed, and says that it is its own.
+            if not runs.set_state(tx, id, "stopped", ["deleted", "stopped"], BEGUN):
+                runs.add(tx, replace(run, total=_total(store, id)), "stopped", BEGUN)
+        ingest(store, run, store.folder / RUNS / id)
+        with store.tx() as tx:
+            runs.set_state(tx, id, _state(store, run), ["stopped"])
+        back = runs.load(store, id)
+        return Imported(id, back.name if back else run.name, _made(store, id, stage), stage.noun, new=True)
 
 
 def content_of(folder: Path, stage: str) -> str:
@@ -148,11 +157,11 @@ def _require_lines(path: Path) -> None:
                 raise UserError(f"{path}:{number}: a line of more than {LINE >> 20} MB")
 
 
-def _total(store: Store, id: str, stage: Stage[Any]) -> int:
-    """How many rows the run was to make: what it said when it started, but no fewer than it has."""
+def _total(store: Store, id: str) -> int:
+    """How many rows the run was to make, as it said when it started; 0 where it did not."""
     said = runs.last_event(store, id, "started")
     total = said.data.get("total") if said else None
-    return max(total if isinstance(total, int) else 0, _made(store, id, stage))
+    return total if isinstance(total, int) else 0
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from pipeline.evals import Answer
 from pipeline.matchups import WAITING, Matchup, Waiting
 from pipeline.pairs import Answers
@@ -39,6 +41,9 @@ from studio.store.runs import NewRun
 EVENTS = "events.jsonl"
 CHUNK = 1 << 18  # bytes: as much as goes into one transaction, which others wait for
 
+REFUSED = (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException)
+"""What DuckDB says to a row that no table holds, as of a number out of a column's range."""
+
 log = logging.getLogger(__name__)
 
 
@@ -60,7 +65,7 @@ class Answered(Answers):
 
 def ingest(store: Store, run: NewRun, folder: Path) -> bool:
     """Read all that is new in a run's folder; whether there was anything."""
-    news = [_read(store, run, folder, file) for file in files(run.stage)]  # all of them, in this order
+    news = [read(store, run, folder, file) for file in files(run.stage)]  # all of them, in this order
     return any(news)
 
 
@@ -74,7 +79,8 @@ def outputs(stage: str) -> tuple[str, ...]:
     return tuple(rows.file for rows in READ.get(stage, ()) if rows.file.startswith("outputs/"))
 
 
-def _read(store: Store, run: NewRun, folder: Path, file: str) -> bool:
+def read(store: Store, run: NewRun, folder: Path, file: str) -> bool:
+    """Read all that is new in one file of a run's folder; whether there was anything."""
     any_new = False
     while True:
         at = runs.offset(store, run.id, file)
@@ -110,13 +116,32 @@ def take(store: Store, run: NewRun, file: str, at: int, data: bytes) -> None:
     """Store whole lines that were read at byte `at`. Twice is harmless."""
     rows = _rows(run, file, data)
     known = next((known for known in READ.get(run.stage, ()) if known.file == file), None)
-    with store.tx() as tx:
-        if file == EVENTS:
-            new = runs.add_events(tx, run.id, [event for row in rows if (event := event_rows.event(row))])
-            metrics.add(tx, run.id, new)
-        elif known:
-            known.add(tx, run, [made for row in rows if (made := _record(run, known.record, row))])
-        runs.set_offset(tx, run.id, file, at + len(data))
+    made = [made for row in rows if (made := _record(run, known.record, row))] if known else []
+    try:
+        with store.tx() as tx:
+            if file == EVENTS:
+                new = runs.add_events(tx, run.id, [event for row in rows if (event := event_rows.event(row))])
+                metrics.add(tx, run.id, new)
+            elif known:
+                known.add(tx, run, made)
+            runs.set_offset(tx, run.id, file, at + len(data))
+    except REFUSED:
+        if not known:
+            raise
+        _one_by_one(store, run, known, made)
+        with store.tx() as tx:
+            runs.set_offset(tx, run.id, file, at + len(data))
+
+
+def _one_by_one(store: Store, run: NewRun, known: Rows, made: Sequence[Any]) -> None:
+    """Store rows of which one is none for the tables: it must not stand in the way of the others."""
+    for one in made:
+        try:
+            with store.tx() as tx:
+                known.add(tx, run, [one])
+        except REFUSED as error:
+            why = str(error).partition("\n")[0][:200]
+            log.warning("run %s: a row of %s can't be kept: %s", run.id, known.file, why)
 
 
 def _rows(run: NewRun, file: str, data: bytes) -> list[dict[str, Any]]:

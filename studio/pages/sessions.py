@@ -20,7 +20,7 @@ from studio.components.problem import told
 from studio.context import Studio
 from studio.escaping import escape
 from studio.moving import Move
-from studio.store import archive, backups, sessions, unpacking
+from studio.store import archive, backups, migrate, sessions, unpacking
 from studio.store.database import Store
 
 QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -223,13 +223,15 @@ def _with_store(studio: Studio, name: str, work: Callable[[Store], Path]) -> Pat
 
 def _copies(studio: Studio, name: str) -> list[Any]:
     """The dropdown of backups, the newest chosen, and whether Restore can be pressed."""
-    found = backups.list_backups(studio.folder.parent / name)
+    folder = studio.folder.parent / name
     choices = [
         (f"{b.made.astimezone():%Y-%m-%d %H:%M:%S} · {backups.size_text(b.size)} · {b.why}", b.file.name)
-        for b in found
+        for b in backups.list_backups(folder)
     ]
-    chosen = choices[0][1] if choices else None
-    return [gr.update(choices=choices, value=chosen), gr.update(interactive=bool(choices))]
+    # Not what a restore replaced: one more press would undo it.
+    newest = migrate.newest_backup(folder)
+    chosen = gr.update(choices=choices, value=newest.name if newest else None)
+    return [chosen, gr.update(interactive=bool(choices))]
 
 
 def _download_folder() -> Path:

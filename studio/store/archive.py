@@ -17,6 +17,7 @@ import math
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -31,7 +32,7 @@ from pipeline.bases import CARD
 from pipeline.errors import UserError
 from studio.store.backups import snapshot, sync
 from studio.store.database import Store
-from studio.store.sessions import RESERVED
+from studio.store.sessions import RESERVED, plain_files
 
 FORMAT = "cai-session"
 VERSION = 1
@@ -126,13 +127,14 @@ def _fill(archive: zipfile.ZipFile, copy: Path, folder: Path, checkpoints: bool)
         _require_importable([name for name, _ in _run_files(folder, checkpoints)], len(every) + 1)
         tables = [_add_table(archive, con, table, columns) for table, columns in every.items()]
     # After the rows: a run that goes on has in its files at least what the rows say of it.
-    files = [_add(archive, name, _chunks(file)) for name, file in _run_files(folder, checkpoints)]
+    files = _add_files(archive, folder, checkpoints)
+    _require_importable(list(files), len(every) + 1)
     return Manifest(
         session=folder.name,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         studio=_studio_version(),
         migrations=tuple(Applied(*row) for row in applied),
-        members=(*tables, *files),
+        members=(*tables, *files.values()),
     )
 
 
@@ -187,25 +189,38 @@ def _add(archive: zipfile.ZipFile, name: str, chunks: Iterable[bytes]) -> Member
     return Member(name, size, digest.hexdigest())
 
 
-def _chunks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as source:
-        while chunk := source.read(CHUNK):
-            yield chunk
+def _add_files(archive: zipfile.ZipFile, folder: Path, checkpoints: bool) -> dict[str, Member]:
+    """Pack the files of runs, by their names; also those of a run that ends meanwhile, under their last ones.
+
+    Weights come once, and last: they take long, and a training makes new ones as long as it goes on.
+    """
+    packed: dict[str, Member] = {}
+    while True:
+        before = len(packed)
+        for name, file in _run_files(folder, checkpoints and not packed):
+            # One that goes meanwhile has got another name, and is found under that.
+            with suppress(FileNotFoundError):
+                if name not in packed:
+                    with file.open("rb") as source:
+                        packed[name] = _add(archive, name, iter(lambda: source.read(CHUNK), b""))
+        if len(packed) == before:
+            return packed
 
 
-def _run_files(folder: Path, checkpoints: bool) -> Iterator[tuple[str, Path]]:
-    """The files of the runs that go into the archive, with their names in it."""
-    # Not by a pattern that begins with the run: it would go into a run's folder that is a link.
-    for file in sorted((folder / "runs").rglob("*")):
+def _run_files(folder: Path, checkpoints: bool) -> list[tuple[str, Path]]:
+    """The files of the runs that go into the archive, with their names in it: weights last."""
+    found = []
+    for path, _ in plain_files(folder / "runs"):
+        file = Path(path)
         inside = file.relative_to(folder)
         if len(inside.parts) < 3:  # beside the runs, and of none
             continue
         card = file.name == CARD and WEIGHTS[1] not in inside.parts
         weights = not card and any(part in WEIGHTS for part in inside.parts[:-1])
         hidden = any(part.startswith(".") for part in inside.parts)
-        ours = not file.is_symlink() and file.is_file() and not hidden
-        if ours and file.suffix not in LOGS and (checkpoints or not weights):
-            yield inside.as_posix(), file
+        if not hidden and file.suffix not in LOGS and (checkpoints or not weights):
+            found.append((weights, inside.as_posix(), file))
+    return [(name, file) for _, name, file in sorted(found)]
 
 
 def _require_importable(names: Sequence[str], besides: int) -> None:

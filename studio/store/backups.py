@@ -1,13 +1,12 @@
 """Copies of a session: made on request, listed, and put back. Those before a migration are `migrate`'s.
 
 `backups/session-STAMP.duckdb` was asked for, `-before-NNN` came before a migration, `-replaced` is what
-a restore put aside. The stamp is UTC, to the microsecond.
+a restore put aside.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +20,9 @@ import psutil
 from pipeline.errors import UserError
 from studio.store import lock, migrate
 from studio.store.database import LOCK, Store, require_writable
-from studio.store.migrate import BACKUPS, FILE
+from studio.store.migrate import BACKUPS, COPY, FILE, STAMP
 
 KEEP = 10  # copies asked for; and as many that restores put aside
-STAMP = "%Y%m%dT%H%M%S%f"
-COPY = re.compile(r"session-(?P<stamp>\d{8}T\d{12})(?P<why>-before-\d+|-replaced)?\.duckdb")
 WHY = {"": "asked for", "-replaced": "replaced"}
 
 
@@ -46,7 +43,7 @@ def back_up(store: Store) -> Path:
     """
     store.require_writable()
     folder = store.folder / BACKUPS
-    file = folder / f"session-{datetime.now(UTC).strftime(STAMP)}.duckdb"
+    file = folder / f"session-{migrate.stamp(store.folder)}.duckdb"
     part = snapshot(store)
     try:
         sync(part)
@@ -115,7 +112,7 @@ def restore_backup(folder: Path, backup: Path) -> Path:
     with held(folder):
         require_idle(folder)
         new = folder / f"{FILE}.new"
-        aside = folder / BACKUPS / f"session-{datetime.now(UTC).strftime(STAMP)}-replaced.duckdb"
+        aside = folder / BACKUPS / f"session-{migrate.stamp(folder)}-replaced.duckdb"
         try:
             shutil.copyfile(backup, new)
             sync(new)

@@ -204,20 +204,21 @@ class Store:
         inside = str(file).replace("'", "''")
         with self._cursor() as cursor:
             ((name,),) = cursor.execute("SELECT current_database()").fetchall()
-            cursor.execute(f"ATTACH '{inside}' AS {alias}")
             try:
-                cursor.execute("BEGIN")
+                cursor.execute(f"ATTACH '{inside}' AS {alias}")
                 try:
-                    cursor.execute(f'COPY FROM DATABASE "{name}" TO {alias}')
-                    cursor.execute("COMMIT")
-                except BaseException:
-                    with suppress(duckdb.Error):
-                        cursor.execute("ROLLBACK")
-                    raise
+                    cursor.execute("BEGIN")
+                    try:
+                        cursor.execute(f'COPY FROM DATABASE "{name}" TO {alias}')
+                        cursor.execute("COMMIT")
+                    except BaseException:
+                        with suppress(duckdb.Error):
+                            cursor.execute("ROLLBACK")
+                        raise
+                finally:
+                    cursor.execute(f"DETACH {alias}")  # folds its log into the file
             except duckdb.Error as error:
                 raise UserError(f"Can't write a copy of the session to {file}: {error}") from error
-            finally:
-                cursor.execute(f"DETACH {alias}")  # folds its log into the file
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:

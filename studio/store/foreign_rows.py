@@ -27,6 +27,11 @@ STATES = f"""
 INSERT INTO run_states (run, state, detail)
 SELECT run, 'cancelled', '{RESUMED}' FROM run_status WHERE state IN {BEGUN} ORDER BY seq
 """  # noqa: S608 - made of constants
+# A session may have taken in one headless run twice, where that was asked twice at once.
+TWINS = """
+DELETE FROM runs WHERE origin = 'imported'
+AND seq NOT IN (SELECT min(seq) FROM runs GROUP BY id, stage, config, content)
+"""
 # Of the machine that they were made on: a process's number, and a place in its queue.
 ELSEWHERE = ("run_processes", "run_places")
 
@@ -64,6 +69,7 @@ def wanted(table: str, row: Row) -> bool:
 
 def settle(con: Any) -> None:
     """Once all rows are there: nothing waits or works, as what was begun elsewhere is not begun here."""
+    con.execute(TWINS)
     if con.execute("SELECT count(*) <> count(DISTINCT id) FROM runs").fetchone()[0]:
         raise UserError("This archive is damaged: two runs in it have one id.")
     for table in ELSEWHERE:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from studio.store.errors import MigrationFailed, SessionBroken, SessionNewer
 FILE = "session.duckdb"
 BACKUPS = "backups"
 KEEP = 5
+STAMP = "%Y%m%dT%H%M%S%f"  # UTC, to the microsecond
+COPY = re.compile(r"session-(?P<stamp>\d{8}T\d{12})(?P<why>-before-\d+|-replaced)?\.duckdb")
 
 LEDGER = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -119,8 +122,7 @@ def back_up(folder: Path, before: int) -> Path:
     The database must be checkpointed and closed: closing any handle on the file, as a copy does, drops
     the lock that DuckDB holds on it in this process (POSIX). Raises UserError where it can't be written.
     """
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    copy = folder / BACKUPS / f"session-{stamp}-before-{before:03}.duckdb"
+    copy = folder / BACKUPS / f"session-{stamp(folder)}-before-{before:03}.duckdb"
     part = folder / BACKUPS / "session.part"  # one name: what a kill leaves is written over next time
     try:
         part.parent.mkdir(exist_ok=True)
@@ -136,6 +138,16 @@ def back_up(folder: Path, before: int) -> Path:
     for old in _backups(folder)[:-KEEP]:
         old.unlink()
     return copy
+
+
+def stamp(folder: Path) -> str:
+    """What the name of a copy says of when it is made: now, but later than all that are there.
+
+    By the stamp the oldest are removed. Where the clock went back, that would be each new one.
+    """
+    found = [parts["stamp"] for file in (folder / BACKUPS).glob("*") if (parts := COPY.fullmatch(file.name))]
+    last = [datetime.strptime(one, STAMP).replace(tzinfo=UTC) + timedelta(microseconds=1) for one in found]
+    return max([datetime.now(UTC), *last]).strftime(STAMP)
 
 
 def newest_backup(folder: Path) -> Path | None:

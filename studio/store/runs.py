@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -112,12 +112,12 @@ EVENTS = "SELECT seq, attempt, kind, time, data FROM run_events WHERE run = $run
 LAST = f"{EVENTS} AND ($kind::VARCHAR IS NULL OR kind = $kind) AND seq > $after ORDER BY seq DESC LIMIT 1"
 
 
-def add(tx: Tx, run: NewRun, state: State) -> None:
+def add(tx: Tx, run: NewRun, state: State, detail: str = "") -> None:
     """Add a run. The caller has seen that its id is free."""
     values = [json.dumps(run.config) if column == "config" else getattr(run, column) for column in COLUMNS]
     marks = ", ".join("?" for _ in COLUMNS)
     tx.query(f"INSERT INTO runs ({', '.join(COLUMNS)}) VALUES ({marks})", values)  # noqa: S608
-    _add_state(tx, run.id, state, "")
+    _add_state(tx, run.id, state, detail)
 
 
 def set_state(tx: Tx, run: str, state: State, of: Iterable[State], detail: str = "") -> bool:
@@ -182,13 +182,21 @@ def set_offset(tx: Tx, run: str, file: str, bytes_: int) -> None:
 
 
 def add_events(tx: Tx, run: str, events: Iterable[Event]) -> list[Event]:
-    """Add what a run said; what is there already stays as it is. Returns what was new."""
+    """Add what a run said; what is there already stays as it is. Returns what was new.
+
+    Where a crash of the machine cut its log, the run counts on from there: of what it says then the numbers
+    may be taken, and it comes after them.
+    """
     told = {event.seq: event for event in reversed(list(events))}  # of two of a number, the first
-    for (seq,) in tx.query(
-        "SELECT seq FROM run_events WHERE run = ? AND seq IN (SELECT unnest(?::BIGINT[]))", [run, list(told)]
-    ):
-        told.pop(seq)
-    new = sorted(told.values(), key=lambda event: event.seq)
+    asked = "SELECT seq, attempt, kind, time, data FROM run_events WHERE run = ? AND seq >= ?"
+    there = {seq: tuple(what) for seq, *what in tx.query(asked, [run, min(told, default=0)])}
+    known, taken, last = {*there.values()}, {*there}, max(there, default=0)
+    new = []
+    for seq, event in sorted(told.items()):
+        if (event.attempt, event.kind, event.time, json.dumps(event.data)) not in known:
+            new.append(replace(event, seq=last + 1 if seq in taken else seq))
+            taken.add(new[-1].seq)
+            last = max(last, new[-1].seq)
     insert(tx, "run_events", [{"run": run, **vars(e), "data": json.dumps(e.data)} for e in new])
     return new
 

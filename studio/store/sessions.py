@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +26,9 @@ from studio.store.runs import RESUMABLE
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 # Windows keeps these for devices, with any suffix and in any case.
 RESERVED = re.compile(r"(CON|PRN|AUX|NUL|COM[0-9]|LPT[0-9])(\..*)?", re.IGNORECASE)
+
+LEFT = (f"{FILE}.new", f"{FILE}.new.wal", LOCK)
+"""What a kill or a full disk leaves of a session that was being made."""
 
 
 def home() -> Path:
@@ -68,12 +74,23 @@ def list_sessions(home: Path) -> list[str]:
 def describe(home: Path, name: str) -> SessionInfo:
     """What can be known without opening the session."""
     folder = existing(home, name)
-    files = [file.stat() for file in folder.rglob("*") if file.is_file() and not file.is_symlink()]
-    database = [file.stat() for file in folder.glob(f"{FILE}*")]  # its log too: it is what grows
-    used = datetime.fromtimestamp(max(stat.st_mtime for stat in database), UTC)
+    files = dict(plain_files(folder))
+    # Its log too: it is what grows.
+    database = [one.st_mtime for file, one in files.items() if file.startswith(str(folder / FILE))]
     holder = lock.read(folder / LOCK)
     pid = holder.pid if holder and holder.alive() else None
-    return SessionInfo(name, sum(stat.st_size for stat in files), used, pid)
+    size = sum(one.st_size for one in files.values())
+    return SessionInfo(name, size, datetime.fromtimestamp(max(database, default=0), UTC), pid)
+
+
+def plain_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """The plain files below a folder; what a run at work removes meanwhile is passed over."""
+    for at, _, names in os.walk(folder):
+        for file in (os.path.join(at, name) for name in names):
+            with suppress(OSError):
+                found = os.lstat(file)
+                if stat.S_ISREG(found.st_mode):
+                    yield file, found
 
 
 def existing(home: Path, name: str) -> Path:
@@ -97,8 +114,19 @@ def free(home: Path, name: str) -> Path:
 
 def _unborn(entry: Path) -> bool:
     """Whether this is only what a kill or a full disk left of a session that was being made."""
-    left = {LOCK, f"{FILE}.new", f"{FILE}.new.wal"}
-    return entry.is_dir() and {file.name for file in entry.iterdir()} <= left
+    return entry.is_dir() and {file.name for file in entry.iterdir()} <= {*LEFT}
+
+
+def make_way(folder: Path) -> None:
+    """Remove what is left of an unborn session: no other can be moved to where anything is.
+
+    The caller has the folder from `free`. Raises SessionBusy while a studio is making the session.
+    """
+    if folder.is_dir():
+        lock.take(folder / LOCK, folder.name)
+        for name in LEFT:
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def create_session(home: Path, name: str) -> Path:
@@ -124,6 +152,7 @@ def rename_session(home: Path, old: str, new: str) -> Path:
                 "Let them come to their end, or delete them."
             )
         try:
+            make_way(goal)
             os.rename(folder, goal)
         except OSError as error:
             raise UserError(f"Can't rename {folder}: {error.strerror or error}") from error

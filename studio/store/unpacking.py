@@ -42,7 +42,7 @@ from studio.store.archive import (
 )
 from studio.store.backups import sync
 from studio.store.opening import CONFIG
-from studio.store.sessions import free
+from studio.store.sessions import free, make_way
 
 ASIDE = ".import-"
 BATCH = 5000  # rows
@@ -67,7 +67,8 @@ def import_session(archive: Path, home: Path, name: str | None = None, limit: in
             aside.mkdir()
             try:
                 _build(source, manifest, aside)
-                os.rename(aside, free(home, goal.name))
+                make_way(free(home, goal.name))
+                os.rename(aside, goal)
                 sync(home)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)

@@ -159,6 +159,38 @@ def test_the_runs_come_along_without_weights_logs_and_links(store: Store, tmp_pa
     assert (heavy / "checkpoint" / "w.bin").read_text() == "checkpoint/w.bin"
 
 
+def test_a_run_that_ends_while_the_weights_are_packed_has_its_outputs_in_the_archive(
+    store: Store, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = store.folder / "runs" / "a", store.folder / "runs" / "b"
+    for folder in (first / "checkpoint", first / "outputs", second / "outputs", second / "snapshots" / "1"):
+        folder.mkdir(parents=True)
+    (first / "checkpoint" / "w.bin").write_text("w")
+    (first / "outputs" / "chains.jsonl").write_text("whole")
+    (second / "outputs" / "pairs.jsonl.part").write_text("rows")
+    (second / "snapshots" / "1" / "w.bin").write_text("w")
+    add, packed = archive._add, []
+
+    def meanwhile(zip: zipfile.ZipFile, name: str, chunks: Any) -> archive.Member:
+        """The second run ends while the first file is packed; old snapshots go, and a new one comes."""
+        if name == "runs/a/outputs/chains.jsonl":
+            (second / "outputs" / "pairs.jsonl.part").rename(second / "outputs" / "pairs.jsonl")
+            (second / "events.jsonl").write_text("ended")
+            (second / "snapshots" / "1").rename(second / "snapshots" / "2")
+        packed.append(name)
+        return add(zip, name, chunks)
+
+    monkeypatch.setattr(archive, "_add", meanwhile)
+    with zipfile.ZipFile(export_session(store, tmp_path / "a.zip", checkpoints=True)) as made:
+        assert made.read("runs/b/outputs/pairs.jsonl") == b"rows"
+        assert made.read("runs/b/events.jsonl") == b"ended"
+    # What is small first, as it is what changes. No new weights: a training makes them for ever.
+    assert [name.removeprefix("runs/") for name in packed if name.startswith("runs/")] == [
+        *("a/outputs/chains.jsonl", "a/checkpoint/w.bin", "b/events.jsonl", "b/outputs/pairs.jsonl")
+    ]
+    import_session(tmp_path / "a.zip", home, "copy")
+
+
 def test_a_folder_that_a_link_leads_to_stays_where_it_is(store: Store, tmp_path: Path) -> None:
     run, outside = store.folder / "runs" / "r1", tmp_path / "outside"
     for folder in (run, outside):

@@ -15,6 +15,8 @@ import duckdb
 import pytest
 
 from pipeline.errors import UserError
+from studio.context import Studio
+from studio.pages.sessions import _copies
 from studio.store import backups, settings
 from studio.store.backups import back_up, find_backup, list_backups, restore_backup
 from studio.store.database import SessionBusy, Store
@@ -115,10 +117,36 @@ def test_two_backups_at_once_are_both_whole(store: Store) -> None:
     assert [values(copy) for copy in made] == [[("a", "1")]] * 4
 
 
+def test_a_folder_of_backups_that_takes_no_file_is_told_plainly(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)  # so that no file can be made in it
+    with pytest.raises(UserError, match=r"Can't write a copy of the session to .*backups"):
+        back_up(store)
+    monkeypatch.undo()
+    assert values(back_up(store)) == [("a", "1")]
+
+
 def test_the_newest_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backups, "KEEP", 3)
     made = [back_up(store) for _ in range(5)]
     assert [copy.file for copy in list_backups(store.folder)] == made[:1:-1]
+
+
+def test_where_the_clock_went_back_what_is_new_is_kept_all_the_same(store: Store) -> None:
+    first = back_up(store)
+    for number in range(backups.KEEP):
+        for why in ("", "-replaced"):
+            first.with_name(f"session-99981231T23595999999{number}{why}.duckdb").write_bytes(
+                first.read_bytes()
+            )
+    first.unlink()
+    new = [back_up(store), back_up(store)]
+    assert [copy.file for copy in list_backups(store.folder) if copy.file in new] == new[::-1]
+    assert newest_backup(store.folder) == new[1]
+    store.close()
+    aside = restore_backup(store.folder, new[1])
+    assert list_backups(store.folder)[0].file == aside
 
 
 def test_a_restore_brings_back_and_keeps_what_it_replaced(folder: Path) -> None:
@@ -138,6 +166,19 @@ def test_a_restore_brings_back_and_keeps_what_it_replaced(folder: Path) -> None:
     again = Store.open(folder)
     assert settings.get(again, "a") == "new"
     again.close()
+
+
+def test_what_is_chosen_to_be_restored_is_a_backup_and_not_what_the_last_restore_replaced(
+    studio: Studio,
+) -> None:
+    copy = back_up(studio.store)
+    studio.close()
+    aside = restore_backup(studio.folder, copy)
+    chosen, press = _copies(studio, studio.session)
+    assert [name for _, name in chosen["choices"]] == [aside.name, copy.name]
+    assert (chosen["value"], press["interactive"]) == (copy.name, True)
+    copy.unlink()
+    assert _copies(studio, studio.session)[0]["value"] is None
 
 
 def test_a_restore_mends_a_broken_session(folder: Path) -> None:

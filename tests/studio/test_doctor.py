@@ -58,6 +58,15 @@ def test_a_session_that_is_well(home: Path, look: Look) -> None:
     assert sorted((home / "a").rglob("*")) == before
 
 
+def test_what_a_restore_put_aside_is_no_backup(home: Path, look: Look) -> None:
+    store = Store.open(home / "a")
+    copy = backups.back_up(store)
+    store.close()
+    backups.restore_backup(home / "a", copy)
+    copy.unlink()
+    assert look()[0]["told"].endswith("no backup, opens")
+
+
 def test_one_that_is_open_is_not_looked_into(home: Path, look: Look) -> None:
     store = Store.open(home / "a")
     [found] = look()

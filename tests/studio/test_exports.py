@@ -117,6 +117,23 @@ def test_jsonl_and_parquet_hold_the_same_rows(tmp_path: Path, form: exports.Form
     assert from_parquet(path)[1] == wanted
 
 
+@pytest.mark.parametrize("form", ["messages", "cai"])
+def test_many_chains_take_a_statement_for_many_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: exports.Form
+) -> None:
+    monkeypatch.setattr(exports, "ROWS", 2)
+    bare = item("b", note="", steps=(Step("response", "c"),))  # without a principle: of a column no type
+    items = [bare, bare, item("d"), bare, bare]
+    asked: list[int] = []
+    together = exports.insert
+    monkeypatch.setattr(
+        exports, "insert", lambda tx, table, some: (asked.append(len(some)), together(tx, table, some))
+    )
+    path = write(tmp_path, "s", items, form, parquet=True)
+    assert from_parquet(path)[1] == exports.rows(items, form)
+    assert asked == [2, 2, 1]
+
+
 def test_nothing_accepted_is_still_a_file_with_its_columns(tmp_path: Path) -> None:
     path = write(tmp_path, "s", [], "messages", parquet=True)
     assert from_parquet(path) == (list(exports.MESSAGES), [])

@@ -196,6 +196,20 @@ def test_a_run_that_is_there_twice_is_refused(theirs: Store, home: Path) -> None
     refused(theirs, home, "two runs")
 
 
+def test_a_run_that_was_imported_twice_at_once_comes_once(theirs: Store, home: Path) -> None:
+    put(theirs, "done")
+    put(theirs, "done")
+    with theirs.tx() as tx:
+        tx.query("UPDATE runs SET origin = 'imported', content = 'c'")
+    store = Store.open(taken(theirs, home))
+    assert store.query("SELECT id FROM runs") == [("r1",)]
+    store.close()
+    with theirs.tx() as tx:
+        tx.query("UPDATE runs SET config = replace(config, '}', ' }') WHERE seq = 1")
+    with pytest.raises(UserError, match="two runs"):
+        import_session(export_session(theirs, home.parent / "a.cai.zip"), home, "other")
+
+
 def test_rows_of_a_run_that_leads_elsewhere_are_refused(theirs: Store, home: Path) -> None:
     with theirs.tx() as tx:
         runs.add_events(tx, "../up", [Event(1, 1, "started", "t", {})])

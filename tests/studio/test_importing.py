@@ -6,7 +6,9 @@ import errno
 import fcntl
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,15 @@ from pipeline import critique_command, evaluate_command
 from pipeline.__main__ import main
 from pipeline.critique import Engines
 from pipeline.errors import UserError
-from studio.jobs import stages
+from studio.jobs import importing, stages
+from studio.jobs import ingest as ingesting
 from studio.jobs.importing import import_run
 from studio.store import chains, constitutions, matchups, runs
+from studio.store.archive import export_session
 from studio.store.chains import ChainFilter
 from studio.store.database import Store
 from studio.store.matchups import MatchupFilter
+from studio.store.unpacking import import_session
 
 
 @pytest.fixture
@@ -61,6 +66,55 @@ def test_an_import_that_was_killed_is_done_over(store: Store, headless: Path) ->
     assert len(store.query("SELECT 1 FROM chains")) == 2
 
 
+def test_one_that_is_imported_twice_at_once_comes_in_once(
+    store: Store, headless: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, done = threading.Barrier(2), []
+    content_of = importing.content_of
+
+    def together(folder: Path, stage: str) -> str:
+        ready.wait(timeout=30)
+        return content_of(folder, stage)
+
+    monkeypatch.setattr(importing, "content_of", together)
+    threads = [threading.Thread(target=lambda: done.append(import_run(store, headless))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(one.new for one in done) == [False, True]
+    assert [one.made for one in done] == [2, 2]
+    assert store.query("SELECT count(*) FROM runs") == [(1,)]
+    assert (store.folder / "runs" / done[0].id / "outputs" / "chains.jsonl").is_file()
+    export_session(store, tmp_path / "a.zip")
+    assert import_session(tmp_path / "a.zip", tmp_path, "copy").is_dir()
+
+
+@pytest.mark.parametrize("at", ["add_events", "set_offset", "set_state", "_add_chains", "kept"])
+def test_an_import_that_dies_half_way_leaves_no_row_without_its_run_and_is_done_over(
+    store: Store, headless: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def died(*_: Any) -> None:
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        if at == "_add_chains":
+            part, whole = ingesting.READ["critique"]
+            rows = (replace(part, add=died), replace(whole, add=died))
+            patch.setattr(ingesting, "READ", {"critique": rows})
+        else:
+            patch.setattr(runs, at, died)
+        with pytest.raises(OSError, match="the disk is gone"):
+            import_run(store, headless)
+    assert store.query("SELECT 1 FROM chains WHERE run NOT IN (SELECT id FROM runs)") == []
+    assert all(run.state == "done" or "import its folder again" in run.detail for run in runs.listed(store))
+    assert import_run(store, headless).made == 2
+    [run] = runs.listed(store)
+    assert (run.state, run.detail, run.total) == ("done", "", 2)
+    assert len(store.query("SELECT 1 FROM chains")) == 2
+    assert (store.folder / "runs" / run.id / "outputs" / "chains.jsonl").is_file()
+
+
 def test_one_that_was_deleted_may_come_again(store: Store, headless: Path) -> None:
     first = import_run(store, headless)
     with store.tx() as tx:
@@ -74,8 +128,6 @@ def test_one_that_was_deleted_may_come_again(store: Store, headless: Path) -> No
 
 
 def test_the_constitution_in_force_stays_in_force(store: Store, headless: Path) -> None:
-    from dataclasses import replace
-
     from pipeline import constitution
 
     mine = replace(constitution.load(constitution.shipped()["minimal"]), description="mine")

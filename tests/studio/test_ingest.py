@@ -137,6 +137,10 @@ def test_any_split_of_the_bytes_any_death_and_any_repeat_gives_each_row_once(
 def check(store: Store, run: NewRun, count: int) -> None:
     seqs = store.query("SELECT seq FROM run_events WHERE run = ? ORDER BY seq", [run.id])
     assert [seq for (seq,) in seqs] == list(range(1, count + 1))
+    check_chains(store, run, count)
+
+
+def check_chains(store: Store, run: NewRun, count: int) -> None:
     ids = [id for (id,) in store.query("SELECT id FROM chains WHERE run = ? ORDER BY seq", [run.id])]
     assert ids == [f"{run.id}-{i}" for i in range(count)]
     steps = store.query(
@@ -172,6 +176,39 @@ def test_a_file_that_has_shrunk_is_read_anew_and_nothing_doubles(store: Store, t
     assert [e for (e,) in store.query("SELECT seq FROM run_events WHERE run = ?", [run.id])] == [1, 2, 3]
 
 
+def test_what_a_run_says_after_a_crash_that_cut_its_log_comes_after_what_was_lost(
+    store: Store, tmp_path: Path
+) -> None:
+    run = a_run()
+    path = tmp_path / EVENTS
+    path.write_bytes(b"".join(map(event, range(1, 11))))
+    ingest(store, run, tmp_path)
+    cut = b"".join(map(event, range(1, 6)))
+    path.write_bytes(cut)  # the machine went down before the rest was on its disk
+    ingest(store, run, tmp_path)
+    row = {"v": 1, "attempt": 2, "time": "2026-01-01T01:00:00+00:00"}
+    later = [
+        {**row, "seq": 6, "kind": "started", "done": 5},
+        *(
+            {**row, "seq": seq, "kind": "metric", "step": seq, "values": {"loss": seq}}
+            for seq in range(7, 13)
+        ),
+        {**row, "seq": 13, "kind": "finished", "status": "done"},
+    ]
+    said = [json.dumps(one).encode() + b"\n" for one in later]
+    for many in (3, 8):
+        path.write_bytes(cut + b"".join(said[:many]))
+        ingest(store, run, tmp_path)
+        ingesting.take(store, run, EVENTS, 0, path.read_bytes())  # read twice, by whoever
+    seqs = store.query("SELECT seq, kind FROM run_events WHERE run = ? ORDER BY seq", [run.id])
+    assert seqs == list(enumerate(["progress"] * 10 + ["started", *["metric"] * 6, "finished"], 1))
+    last = runs.last_event(store, run.id, after=10)
+    assert last
+    assert (last.kind, last.data) == ("finished", {"status": "done"})
+    steps = store.query("SELECT step FROM metrics WHERE run = ? ORDER BY seq", [run.id])
+    assert steps == [(step,) for step in range(7, 13)]
+
+
 def test_what_is_no_row_is_passed_over(store: Store, tmp_path: Path) -> None:
     run = a_run()
     (tmp_path / "outputs").mkdir()
@@ -180,6 +217,34 @@ def test_what_is_no_row_is_passed_over(store: Store, tmp_path: Path) -> None:
     assert ingest(store, run, tmp_path)
     assert len(store.query("SELECT 1 FROM run_events WHERE run = ?", [run.id])) == 1
     assert len(store.query("SELECT 1 FROM chains WHERE run = ?", [run.id])) == 1
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"seed": 2**64},
+        {"seed": 10**400},
+        {"branch_step": 2**31},
+        {"steps": [{"kind": "response", "text": "a", "tokens": 2**63}]},
+        {"steps": [{"kind": "response", "text": "a", "seed": -(2**64)}]},
+    ],
+)
+def test_a_row_with_a_number_that_no_column_holds_keeps_no_other_out(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: dict[str, Any]
+) -> None:
+    run = a_run()
+    good = [chain(f"{run.id}-{i}") for i in range(3)]
+    row = {**json.loads(chain(f"{run.id}-bad")), **bad}
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / CHAINS[1]).write_bytes(good[0] + json.dumps(row).encode() + b"\n" + good[1])
+    assert ingest(store, run, tmp_path)
+    assert not ingest(store, run, tmp_path)
+    with (tmp_path / CHAINS[1]).open("ab") as file:
+        file.write(good[2])
+    ingest(store, run, tmp_path)
+    check_chains(store, run, 3)
+    [told] = [record.getMessage() for record in caplog.records if record.name == ingesting.log.name]
+    assert told.startswith(f"run {run.id}: a row of outputs/chains.jsonl can't be kept: ")
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,15 @@ def test_the_newest_five_backups_are_kept(folder: Path) -> None:
     assert newest_backup(folder) == made[-1]
 
 
+def test_where_the_clock_went_back_the_new_copy_is_kept_all_the_same(folder: Path) -> None:
+    made = [back_up(folder, number) for number in range(1, 6)]
+    for copy in made:
+        copy.rename(copy.with_name(copy.name.replace("session-20", "session-29")))
+    new = back_up(folder, 7)
+    assert new.exists()
+    assert newest_backup(folder) == new
+
+
 def test_the_way_back_that_the_error_tells_works(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     settings.put(store, "a", "1")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import pytest
 
 from pipeline.errors import UserError
-from studio.store import runs, sessions, settings
+from studio.store import archive, lock, runs, sessions, settings, unpacking
 from studio.store.database import SessionBusy, Store
 from studio.store.runs import NewRun
 
@@ -78,6 +80,27 @@ def test_what_a_kill_left_of_a_new_session_takes_no_name(tmp_path: Path) -> None
     assert sessions.list_sessions(tmp_path) == ["alpha"]
 
 
+def test_a_name_that_a_kill_left_half_made_may_be_given_to_another(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "alpha")
+    archive.export_session(store, tmp_path / "a.zip")
+    store.close()
+    for name in ("beta", "gamma", "delta"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "session.duckdb.new").write_bytes(b"half")
+        (tmp_path / name / "studio.lock").write_text('{"pid": 99999999, "started": 1.0}')
+    unpacking.import_session(tmp_path / "a.zip", tmp_path, "beta")
+    sessions.rename_session(tmp_path, "alpha", "gamma")
+    assert sessions.list_sessions(tmp_path) == ["beta", "gamma"]
+    assert not (tmp_path / "gamma" / "session.duckdb.new").exists()
+    lock.take(tmp_path / "delta" / "studio.lock", "delta")  # a studio makes it right now
+    with pytest.raises(SessionBusy, match="delta"):
+        unpacking.import_session(tmp_path / "a.zip", tmp_path, "delta")
+    with pytest.raises(SessionBusy, match="delta"):
+        sessions.rename_session(tmp_path, "gamma", "delta")
+    assert (tmp_path / "delta" / "session.duckdb.new").exists()
+    assert sessions.list_sessions(tmp_path) == ["beta", "gamma"]
+
+
 def test_a_renamed_session_keeps_its_rows_and_opens(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "alpha")
     settings.put(store, "a", "1")
@@ -114,6 +137,27 @@ def test_a_session_is_not_renamed_under_runs_that_name_its_folder(tmp_path: Path
         runs.set_state(tx, "r1", "done", ["stopped"])
     store.close()
     assert sessions.rename_session(tmp_path, "alpha", "beta") == tmp_path / "beta"
+
+
+def test_a_folder_that_goes_while_sizes_are_summed_is_of_no_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sessions.create_session(tmp_path, "alpha")
+    small = sessions.describe(tmp_path, "alpha").size
+    for name in ("snapshot-1", "snapshot-2"):
+        (tmp_path / "alpha" / "runs" / name).mkdir(parents=True)
+        (tmp_path / "alpha" / "runs" / name / "weights").write_bytes(b"123")
+    assert sessions.describe(tmp_path, "alpha").size == small + 6
+    scandir = os.scandir
+
+    def gone(path: str) -> Any:
+        """A trainer removes an old snapshot right after it was listed."""
+        if str(path).endswith("snapshot-1"):
+            shutil.rmtree(path, ignore_errors=True)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", gone)
+    assert sessions.describe(tmp_path, "alpha").size == small + 3
 
 
 @pytest.mark.parametrize(("old", "new"), [("alpha", "beta"), ("alpha", "../x"), ("gone", "x"), ("..", "x")])
