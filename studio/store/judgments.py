@@ -243,12 +243,13 @@ def current(store: Reader, axis: Axis, annotators: Whom = None, *, blind: bool =
     return [_judgment(row) for row in rows]
 
 
-def mine(store: Reader, annotator: str, axis: Axis) -> list[Judgment]:
+def mine(store: Reader, annotator: str, axis: Axis, *, blind: bool = False) -> list[Judgment]:
     """What a person has judged or skipped here on an axis, in the order of the first word on each pair.
 
-    What came along under the same name is left out: it may be another person's.
+    What came along under the same name is left out: it may be another person's. `blind` is as in `current`.
     """
-    return list(store.recall(HERE, {"annotator": annotator, "axis": axis}, _newest))
+    made = _newest_blind if blind else _newest
+    return list(store.recall(HERE, {"annotator": annotator, "axis": axis}, made))
 
 
 def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
@@ -300,6 +301,11 @@ def _newest(rows: Rows) -> tuple[Judgment, ...]:
     """What is held of each pair, in the order of the first word on it."""
     held = {row[0]: row for row in _standing(rows)}
     return tuple(_judgment(row) for row in held.values())
+
+
+def _newest_blind(rows: Rows) -> tuple[Judgment, ...]:
+    """The last blind word on each pair, where there is one."""
+    return tuple(_judgment(row) for row in {row[0]: row for row in _standing(rows) if row[BLIND]}.values())
 
 
 def _revealed(acts: Rows) -> bool:
