@@ -1,6 +1,7 @@
 """What a vote on a tournament's waiting pair does: it is kept, and is a matchup of that run's models.
 
-Who wrote what is not told here, so that a vote that is taken back can be given anew, as blind as before.
+Who wrote what is not told here, so that a vote that is taken back can be given anew, as blind as before; once
+the Elo page has told it, a vote stands.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pipeline.records import content_id
 from studio.arena_acts import VOTED_SINCE, revealed
 from studio.components.audit_sides import first_side
 from studio.context import Studio
-from studio.store import matchups, waiting
+from studio.store import matchups, sightings, waiting
 from studio.store.battles import Vote
 from studio.store.database import Tx
 from studio.store.waiting import Held, PairVote, Side
@@ -52,8 +53,11 @@ def take_back(studio: Studio, annotator: str, last: str) -> str:
             return last
         if held is None:
             raise UserError("there is no vote of yours to take back")
+        pair = waiting.load(tx, held.run, held.id)
+        if pair and sightings.shown(tx, f"{held.run}/{pair.prompt_id}", annotator):
+            raise UserError("the Elo page has shown you who wrote these answers: your vote on them stands")
         waiting.take_back(tx, held, annotator)
-        if pair := waiting.load(tx, held.run, held.id):
+        if pair:
             _add(tx, pair, held, annotator, "taken back")
     return held.item
 

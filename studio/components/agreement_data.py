@@ -152,13 +152,13 @@ def behind(picture: Picture, what: str) -> tuple[str, Compared, Rows]:
     if kind == "principle" and rest in picture.matrix.principles:
         alone = under(picture, rest)
         title = f"Against “{picture.title_of.get(rest, rest)}”"
-        return title, alone, np.flatnonzero((alone.correct < 1) & (c.choice != 0.5))
+        return title, alone, np.flatnonzero((alone.correct == 0) & (c.choice != 0.5))
     first, second = agreement.sides(c.p_ab), agreement.sides(c.p_ba)
     decided = (c.choice != 0.5) & ~np.isnan(c.p_a)
     human, _, ai = rest.partition(":")
     masks: dict[str, tuple[str, npt.NDArray[np.bool_]]] = {
         "decided": ("All that the figures stand on", decided),
-        "wrong": ("Where the AI takes the other side", decided & (c.correct < 1)),
+        "wrong": ("Where the AI takes the other side", decided & (c.correct == 0)),
         "letter": ("Where the option shown first wins in both orders", (first == 1) & (second == 0)),
         "orders": ("Where the winner changes with the order", np.abs(first - second) == 1),
         "exact": ("Exact ties in one order or both", (c.p_ab == 0.5) | (c.p_ba == 0.5)),
@@ -197,7 +197,7 @@ def held(store: Store, c: Compared, ids: Sequence[str], rows: Rows, asked: Asked
 
 def furthest(c: Compared, most: int) -> Rows:
     """The decided rows where the AI takes the other side, the furthest from the human's first."""
-    wrong = np.flatnonzero((c.choice != 0.5) & (c.correct < 1))
+    wrong = np.flatnonzero((c.choice != 0.5) & (c.correct == 0))
     order = np.argsort(-np.abs(c.p_a[wrong] - c.choice[wrong]), kind="stable")
     return wrong[order][:most]
 

@@ -106,7 +106,7 @@ def triage_html(
 ) -> str:
     """A card for each pair, the furthest apart first; its principles link to the Constitution page."""
     if not held:
-        return '<p class="cai-muted">The AI agrees on every judged pair that is no tie.</p>'
+        return '<p class="cai-muted">The AI takes the other side on no judged pair.</p>'
     cards = [_card(one, labels.get(one.pair.id, ()), principles, constitution, axis) for one in held]
     return f'<div class="cai-triage">{"".join(cards)}</div>'
 

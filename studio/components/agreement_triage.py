@@ -28,6 +28,7 @@ from studio.store import constitutions, labels, pairs, runs, sightings
 from studio.store.labels import Labeller
 
 SHOWN = 20
+BOTH = {1.0: "both right", 0.5: "both undecided", 0.0: "both wrong"}
 LEAD = f"""<p class="cai-muted">Of all judged pairs, random or not, the furthest apart first. Open one to see
 the answers under each principle; amend the principle that went wrong; then relabel the pairs that it went
 wrong on. Whoever is shown AI labels here and has not judged the pair judges it no longer blind.
@@ -75,8 +76,8 @@ def triage_section(studio: Studio, chosen: Sequence[Any]) -> Section:
 
 def wrong_under(picture: Picture, principle: str) -> list[str]:
     """The judged pairs on which the AI, under this principle alone, takes the other side."""
-    alone = under_every(picture, principle)
-    rows = np.flatnonzero((alone.choice != 0.5) & (alone.correct < 1)).tolist()
+    alone = under_every(picture, principle)  # an exact tie takes none
+    rows = np.flatnonzero((alone.choice != 0.5) & (alone.correct == 0)).tolist()
     return list(dict.fromkeys(picture.every_pairs[row] for row in rows))
 
 
@@ -204,15 +205,7 @@ def _line(
     if stored is None:
         return ""
     one, two = float(this.correct[at]), float(that.correct[at])
-    turned = (
-        "this one right"
-        if one > two
-        else "the other right"
-        if two > one
-        else "both right"
-        if one
-        else "both wrong"
-    )
+    turned = "this one right" if one > two else "the other right" if two > one else BOTH[one]
     return (
         f'<tr><th><a href="{pair_link(id, picture.asked.axis)}">{asked(stored.pair, 90)}</a></th>'
         f"<td>{SIDES[float(this.choice[at])]}</td><td>{this.p_a[at]:.1%}</td><td>{that.p_a[at]:.1%}</td>"

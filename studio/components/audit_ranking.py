@@ -102,6 +102,8 @@ def last_html(order: Sequence[Sequence[str]], letters: Mapping[str, str], rows: 
     share = (
         f"AI <b class='cai-theirs'>◆ agrees on {agreed} of {plural(decided, 'pair')}</b>"
         if decided
+        else "no pair that you and the AI both decided"
+        if any(row.p_a is not None for row in rows)
         else "no AI label of these pairs yet"
     )
     return (

@@ -120,7 +120,8 @@ def all_judged(counts: Counts, annotator: str) -> str:
     )
     return (
         f'<div class="cai-empty"><h2>Every pair is judged by '
-        f"{escape(annotator)}</h2><p>{counts.judged:,} judged, {counts.random:,} of them drawn at random."
+        f"{escape(annotator)}</h2><p>{counts.judged:,} judged, {counts.random:,} of them drawn at random and "
+        "blind."
         f'{skipped} See how well the AI agrees on the <a href="agreement">Agreement page</a>, ask the other '
         'question above, or get more pairs on the <a href="labels">Labels page</a>.</p></div>'
     )
@@ -137,7 +138,7 @@ def figures_html(counts: Counts, annotator: str) -> str:
         f'<div class="cai-figures"><span><b>{counts.judged:,}</b> judged by <b>{escape(annotator)}</b></span>'
         f'<progress max="{counts.total}" value="{min(done, counts.total)}" '
         'aria-label="Pairs judged"></progress>'
-        f'<span class="cai-muted">{counts.random:,} of the random share, {skipped}'
+        f'<span class="cai-muted">{counts.random:,} blind of the random share, {skipped}'
         f"{max(counts.total - done, 0):,} left{pace}</span></div>"
     )
 

@@ -14,6 +14,7 @@ from pipeline.elo import Rating
 from pipeline.export_files import as_csv
 from pipeline.intervals import Figure
 from studio.escaping import escape, exact
+from studio.store.runs import Run
 
 P = TypeVar("P")
 """What a page's figures are drawn from."""
@@ -94,6 +95,13 @@ def undrawn(many: int) -> str:
     if many < 1:
         return ""
     return f" {many:,} more {'is' if many == 1 else 'are'} not drawn; the table and the CSV have all."
+
+
+def part(run: Run | None, has: int) -> str:
+    """What a run has of what it was to make, where it did not get to its end; else empty."""
+    if run is None or run.state == "done" or has >= run.total:
+        return ""
+    return f"first {has:,} of {run.total:,}"
 
 
 def columns(name: str, figure: Figure) -> dict[str, object]:

@@ -19,7 +19,7 @@ from studio.components import elo_charts as charts
 from studio.components.agreement_words import share
 from studio.components.charts import REFERENCE
 from studio.components.elo_models import find, judged_by, parameters
-from studio.components.elo_section import Drawn, columns, undrawn
+from studio.components.elo_section import Drawn, columns, part, undrawn
 from studio.escaping import escape
 from studio.progress import plural
 from studio.store import checkpoints, eval_answers, runs
@@ -34,7 +34,7 @@ MANY = 6
 
 @dataclass(frozen=True)
 class Measured:
-    """A run's answers. `name` is the model's for people, with the run's where a model has several."""
+    """A run's answers. `name` is the model's for people, and says where the run has but a part of them."""
 
     name: str
     run: str
@@ -53,9 +53,11 @@ def measured(store: Store, folder: Path) -> list[Measured]:
         config = run.config if run else {}
         model = str(config.get("model") or answers[0].model)
         size = parameters(checkpoint) if (checkpoint := find(model, there)) else None
+        cut = part(run, len(answers))
+        who = judged_by(model, there) + (f", {cut}" if cut else "")
         name = run.name if run else id
         file = str(config.get("file") or "")
-        found.append(Measured(judged_by(model, there), name, file, size, answers, evals.report(answers)))
+        found.append(Measured(who, name, file, size, answers, evals.report(answers)))
     return sorted(found, key=lambda one: (one.size or math.inf, one.name))
 
 

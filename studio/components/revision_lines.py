@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pipeline.revision_scores import Course, Point, RevisionScore, Series, words
 from studio.components import elo_charts as charts
 from studio.components.charts import AFTER, AI, HUMAN
 from studio.components.elo_models import called, judged_by
-from studio.components.elo_section import Drawn, columns, undrawn
+from studio.components.elo_section import Drawn, columns, part, undrawn
 from studio.components.run_view import model_name
 from studio.escaping import escape
 from studio.progress import plural
@@ -59,9 +59,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """The lines of each preference model, by its name; those that were scored first come first."""
+    """The lines of each preference model, by its name; those that were scored first come first.
+
+    `cut` (HTML) names runs that did not score all that they were to.
+    """
 
     panels: Mapping[str, Sequence[Line]]
+    cut: str = ""
 
     @property
     def lines(self) -> list[tuple[str, Line]]:
@@ -70,12 +74,12 @@ class Picture:
 
     def only(self, pm: str) -> Picture:
         """One preference model alone; with an empty name all of them."""
-        return Picture({pm: self.panels[pm]}) if pm in self.panels else self
+        return replace(self, panels={pm: self.panels[pm]}) if pm in self.panels else self
 
     @property
     def newest(self) -> Picture:
         """As many preference models as fit side by side."""
-        return Picture(dict(list(self.panels.items())[-PANELS:]))
+        return replace(self, panels=dict(list(self.panels.items())[-PANELS:]))
 
 
 def picture(store: Store, folder: Path, rows: Sequence[RevisionScore] | None = None) -> Picture:
@@ -91,8 +95,15 @@ def picture(store: Store, folder: Path, rows: Sequence[RevisionScore] | None = N
         {
             f"{names[pm]} ({pm[-8:]})" if twice[names[pm]] > 1 else names[pm]: _named(store, some)
             for pm, some in by_pm.items()
-        }
+        },
+        _cut(store) if rows is None else "",
     )
+
+
+def _cut(store: Store) -> str:
+    of = [(runs.load(store, id), has) for id, has in revision_scores.by_run(store).items()]
+    cut = "; ".join(f"{escape(run.name)}: {some}" for run, has in of if run and (some := part(run, has)))
+    return f" Not finished: {cut}. A chain’s last one that is scored passes for its final." if cut else ""
 
 
 def _named(store: Store, some: Sequence[Course]) -> list[Line]:
@@ -125,7 +136,7 @@ def means(drawn: Picture) -> Drawn:
     table = [(pm, line, point) for pm, line in drawn.lines for point in line.course.points]
     by = ", ".join(f"<b>{escape(pm)}</b>" for pm in shown.panels)
     note = f"Scored by {by}.{undrawn(len(drawn.panels) - PANELS)}"
-    note += " Scores of two preference models can't be compared."
+    note += f" Scores of two preference models can't be compared.{drawn.cut}"
     return Drawn(
         figure,
         f'<p class="cai-muted">{note} Whiskers are 95% intervals, clustered by prompt.</p>',
@@ -143,7 +154,7 @@ def gains(drawn: Picture) -> Drawn:
     figure = _figure(drawn.newest, "Above the first response", lambda point: point.gain, 1)
     charts.zero(figure, across=False)
     shares = "".join(f"<li>{_better(pm, line)}</li>" for pm, line in revised)
-    more = undrawn(len(drawn.panels) - PANELS)
+    more = undrawn(len(drawn.panels) - PANELS) + drawn.cut
     return Drawn(
         figure,
         '<p class="cai-muted">The final revision scores above the first response in</p>'

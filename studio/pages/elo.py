@@ -35,7 +35,7 @@ from studio.components.elo_ratings import ratings_html, warnings_html
 from studio.components.elo_section import QUIET, Section, section
 from studio.components.notice import content_notice
 from studio.components.problem import as_html
-from studio.context import Studio
+from studio.context import Studio, author
 from studio.escaping import escape
 from studio.progress import plural
 from studio.store import matchups
@@ -126,11 +126,10 @@ def ratings(blocks: gr.Blocks, studio: Studio) -> None:
     def choose(*values: Any) -> list[Any]:
         return show(elo_asked.of_controls(values))
 
-    def behind(event: gr.EventData, *values: Any) -> str:
+    def behind(event: gr.EventData, request: gr.Request, *values: Any) -> str:
         try:
-            return elo_behind.behind_html(
-                studio, elo_asked.of_controls(values), str(event._data.get("open") or "")
-            )
+            asked, what = elo_asked.of_controls(values), str(event._data.get("open") or "")
+            return elo_behind.behind_html(studio, asked, what, author(request))
         except UserError as error:
             return as_html(str(error))
 

@@ -155,12 +155,16 @@ def next_pair(
 
 
 def counts(store: Reader, annotator: str, axis: Axis) -> tuple[int, int, int, int]:
-    """Of one person: how many pairs are judged, skipped, judged as random ones; and of how many in all."""
+    """Of one person: how many pairs are judged, skipped, judged as random ones; and of how many in all.
+
+    A random one is what `compared` counts: its blind word, whatever was said of it after its label was seen.
+    """
     own, places = judgments.mine(store, annotator, axis), _line(store, axis).places
-    judged = [one for one in own if one.choice != "skip"]
-    random = sum(one.picked_by == "random" for one in judged)
+    judged = sum(one.choice != "skip" for one in own)
+    blind = judgments.mine(store, annotator, axis, blind=True)
+    random = sum(one.picked_by == "random" and one.choice != "skip" for one in blind)
     total = len(places) + sum(one.pair_id not in places for one in own)
-    return len(judged), len(own) - len(judged), random, total
+    return judged, len(own) - judged, random, total
 
 
 def next_group(store: Reader, annotator: str, axis: Axis, after: str | None = None) -> str | None:

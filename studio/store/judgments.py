@@ -89,11 +89,12 @@ AXIS, CHOICE, PICKED_BY, RANKING, BLIND = map(
 
 @dataclass(frozen=True)
 class Own:
-    """What a person holds here on an axis, in the order of the first word on each pair; and their newest
-    act, of single pairs and of rankings, each as its number, pair and ranking.
+    """What a person holds here on an axis, in the order of the first word on each pair, and their last blind
+    words; and their newest act, of single pairs and of rankings, each as its number, pair and ranking.
     """
 
     held: tuple[Judgment, ...]
+    blind: tuple[Judgment, ...]
     single: tuple[int, str, str | None] | None
     ranking: tuple[int, str, str | None] | None
 
@@ -255,12 +256,13 @@ def current(store: Reader, axis: Axis, annotators: Whom = None, *, blind: bool =
     return [_judgment(row) for row in rows]
 
 
-def mine(store: Reader, annotator: str, axis: Axis) -> list[Judgment]:
+def mine(store: Reader, annotator: str, axis: Axis, *, blind: bool = False) -> list[Judgment]:
     """What a person has judged or skipped here on an axis, in the order of the first word on each pair.
 
-    What came along under the same name is left out: it may be another person's.
+    What came along under the same name is left out: it may be another person's. `blind` is as in `current`.
     """
-    return list(_own(store, annotator, axis).held)
+    own = _own(store, annotator, axis)
+    return list(own.blind if blind else own.held)
 
 
 def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
@@ -280,9 +282,17 @@ def _own(store: Reader, annotator: str, axis: Axis) -> Own:
 
 def _of_rows(rows: Rows) -> Own:
     standing = _standing(rows)
-    held = {row[0]: row for row in standing}
+    held = {row[0]: row[-2] for row in standing}
+    blind = {row[0]: row[-2] for row in standing if row[BLIND]}
+    kept = {*held.values(), *blind.values()}
+    said = {row[-2]: _judgment(row) for row in standing if row[-2] in kept}
     acts = {row[RANKING] is not None: (row[-2], row[0], row[RANKING]) for row in standing}
-    return Own(tuple(_judgment(row) for row in held.values()), acts.get(False), acts.get(True))
+    return Own(
+        tuple(said[seq] for seq in held.values()),
+        tuple(said[seq] for seq in blind.values()),
+        acts.get(False),
+        acts.get(True),
+    )
 
 
 def _number(act: tuple[int, str, str | None] | None) -> str:

@@ -12,6 +12,10 @@ from studio.store.database import Reader, Tx
 COLUMNS = ", ".join(field.name for field in fields(RevisionScore))
 # Put together from constants only; values go in as parameters.
 CURRENT = f"SELECT {COLUMNS} FROM current_revision_scores ORDER BY seq"  # noqa: S608
+BY_RUN = """
+SELECT run, count(*) FROM revision_scores WHERE run IN (SELECT run FROM current_revision_scores)
+GROUP BY run ORDER BY min(seq)
+"""
 OF_RUN = f"SELECT {COLUMNS} FROM revision_scores WHERE run = ? ORDER BY seq"  # noqa: S608
 
 
@@ -30,3 +34,8 @@ def rows(store: Reader, run: str | None = None) -> list[RevisionScore]:
     """All scores, oldest first: of one run, or each answer's newest by each preference model."""
     found = store.query(CURRENT) if run is None else store.query(OF_RUN, [run])
     return [RevisionScore(*row) for row in found]
+
+
+def by_run(store: Reader) -> dict[str, int]:
+    """How many scores each run has of which any counts, the oldest first."""
+    return dict(store.query(BY_RUN))

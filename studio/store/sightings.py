@@ -1,5 +1,7 @@
 """Which AI labels a person was shown outside the audit page: they judge those pairs no longer blind.
 
+And, as `RUN/PROMPT`, of which of a tournament's waiting pairs they were told who wrote the answers.
+
 Append-only, as what was seen can't be unseen. The audit page's own reveals are kept with the judgments.
 """
 

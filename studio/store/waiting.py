@@ -69,6 +69,11 @@ SELECT id FROM waiting WHERE run = $run AND id NOT IN (
     SELECT id FROM current_waiting_votes WHERE run = $run AND annotator = $annotator AND vote <> 'none')
 ORDER BY id <= $after, id LIMIT 1
 """
+OPEN = """
+SELECT DISTINCT run, prompt_id FROM waiting w WHERE NOT EXISTS (
+    SELECT 1 FROM current_waiting_votes v
+    WHERE v.run = w.run AND v.id = w.id AND v.annotator = ? AND v.vote <> 'none')
+"""
 HELD = "SELECT run, id, vote, void FROM current_waiting_votes WHERE annotator = ? AND vote <> 'none'"
 
 
@@ -103,6 +108,11 @@ def next_pair(store: Reader, run: str, annotator: str, after: str = "") -> str |
     """The next pair that a person has not judged, the first ones once more after the last; None for none."""
     rows = store.query(LEFT, {"run": run, "annotator": annotator, "after": after})
     return str(rows[0][0]) if rows else None
+
+
+def unjudged(store: Reader, annotator: str) -> set[tuple[str, str]]:
+    """The runs and prompts of which a pair still waits for a person: its answers are in other pairs, too."""
+    return {(run, prompt) for run, prompt in store.query(OPEN, [annotator])}
 
 
 def held(store: Reader, run: str, id: str, annotator: str) -> Held | None:

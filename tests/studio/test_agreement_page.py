@@ -246,6 +246,39 @@ def test_a_principle_alone_has_its_own_accuracy(studio: Studio) -> None:
     assert len(against[2]) == 60
 
 
+def test_an_exact_ai_tie_takes_no_side_and_is_listed_as_taking_none(studio: Studio) -> None:
+    picture = look(studio)
+    half = np.full_like(picture.matrix.p_a, 0.5)
+    tied = replace(
+        picture,
+        random=replace(picture.random, p_a=np.full(len(picture.random), 0.5)),
+        matrix=replace(picture.matrix, p_a=half),
+    )
+    wrong = picture.matrix.principles[-1]
+    assert len(agreement_data.behind(picture, f"principle:{wrong}")[2]) == 60
+    assert agreement_data.behind(tied, f"principle:{wrong}")[2].tolist() == []
+    assert agreement_triage.wrong_under(tied, wrong) == []
+    assert agreement_data.behind(tied, "wrong")[2].tolist() == []
+    assert agreement_data.furthest(tied.random, 10).tolist() == []
+    decided = picture.random.decided()
+    for side, choice in (("a", 1.0), ("b", 0.0)):  # ties have lists of their own
+        listed = agreement_data.behind(tied, f"cell:{side}:tie")[2]
+        assert len(listed) == int((decided.choice == choice).sum())
+
+
+def test_two_versions_that_both_tie_are_not_both_right(studio: Studio) -> None:
+    old = labels.labellers(studio.store)[0].labeller
+    said = [label for number in range(10) for label in SEEDING.said(number, harmless())]
+    tied = {"logit_ab": 0.0, "logit_ba": 0.0, "p_ab": 0.5, "p_ba": 0.5, "p_a": 0.5}
+    with studio.store.tx() as tx:
+        for version in ("new", "newer"):
+            labels.add(tx, [replace(label, constitution=version, **tied) for label in said], version)
+    picture = look(studio, labeller=replace(old, constitution="new").key)
+    html = agreement_triage.versions_html(studio, picture, replace(old, constitution="newer").key)
+    assert html.count("both undecided") == 10
+    assert "both right" not in html
+
+
 def test_weights_turn_labels_and_say_on_how_many_pairs(studio: Studio) -> None:
     picture = look(studio)
     ids = [row.id for row in agreement_reweigh.weighed(picture) if row.pairs]

@@ -497,6 +497,12 @@ def test_a_ranking_is_kept_as_all_its_pairs(ranking: Tab) -> None:
     assert ranking.state == "none"
 
 
+def test_a_ranking_that_decides_no_pair_does_not_say_that_there_are_no_labels(ranking: Tab) -> None:
+    last = ranking.press("rank", order=[["A", "B", "C", "D"]]).last or ""
+    assert "no pair that you and the AI both decided" in last
+    assert "no AI label" not in last
+
+
 def test_of_two_rankings_that_are_answered_at_once_the_first_counts(
     ranking: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

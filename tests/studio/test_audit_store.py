@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import constitution as constitutions
 from pipeline.records import Choice, Judgment, Label, Message, Pair
-from studio.store import audit, judgments, labels, pairs
+from studio.store import audit, judgments, labels, pairs, sightings
 from studio.store.audit import Mode, Picked, aggregated, compared, counts, groups_done, next_group, next_pair
 from studio.store.constitutions import keep_version
 from studio.store.database import Store
@@ -173,6 +173,22 @@ def test_counts_are_of_one_person_and_axis(store: Store) -> None:
     keep(store, "ann", Picked("p2", "random"), "skip")
     keep(store, "ben", Picked("p3", "random"))
     assert counts(store, "ann", "harmless") == (2, 1, 1, MANY)
+
+
+def test_the_random_share_on_the_page_is_what_the_figures_count(store: Store) -> None:
+    told(store, *(label(f"p{i}") for i in range(MANY)))
+    sightings.note(store, "ann", ["p0", "p1"])  # listed with their labels on another page
+    for i in range(5):
+        keep(store, "ann", Picked(f"p{i}", "random"))
+    keep(store, "ann", Picked("p2", "random"), "b")  # changed: its blind word still counts
+    keep(store, "ann", Picked("p3", "random"))
+    undo(store, "ann", "harmless")
+    undo(store, "ann", "harmless")
+    keep(store, "ann", Picked("p5", "uncertain"))
+    judged, _, random, _ = counts(store, "ann", "harmless")
+    c, ids = compared(store, "harmless", WHO, "ann")
+    assert (judged, random, len(c)) == (6, len(ids), len(ids))
+    assert 0 < random < judged - 1
 
 
 def test_groups_are_ranked_one_after_another(store: Store) -> None:

@@ -45,7 +45,14 @@ def answers(right: float, many: int = 40) -> list[Answer]:
     ]
 
 
-def a_run(studio: Studio, id: str, some: list[Answer], model: str = "bundled") -> NewRun:
+def a_run(
+    studio: Studio,
+    id: str,
+    some: list[Answer],
+    model: str = "bundled",
+    state: runs.State = "done",
+    total: int = 0,
+) -> NewRun:
     made = NewRun(
         id=id,
         stage="evals",
@@ -53,7 +60,7 @@ def a_run(studio: Studio, id: str, some: list[Answer], model: str = "bundled") -
         config={"model": model, "file": "hhh.jsonl"},
         constitution=None,
         constitution_name=None,
-        total=len(some),
+        total=total or len(some),
         author="ann",
     )
     folder = studio.jobs.of(id)
@@ -63,7 +70,7 @@ def a_run(studio: Studio, id: str, some: list[Answer], model: str = "bundled") -
         "".join(json.dumps(as_json(one)) + "\n" for one in some)
     )
     with studio.store.tx() as tx:
-        runs.add(tx, made, "done")
+        runs.add(tx, made, state)
     ingest(studio.store, made, folder)
     return made
 
@@ -88,6 +95,16 @@ def test_the_accuracy_is_what_the_command_prints_with_names_as_text(studio: Stud
     assert drawn.data[1]["right_low"] == report.accuracy.low
     assert HOSTILE not in str(drawn.figure.to_json()) + str(drawn.rows)
     assert len({trace.x[0] for trace in drawn.figure.data}) == 2  # one name, two runs
+
+
+def test_a_run_that_did_not_get_through_its_questions_is_not_drawn_as_one_that_did(studio: Studio) -> None:
+    a_run(studio, "whole", answers(0.5), "whole")
+    a_run(studio, "part", answers(1.0, 16), "part", state="failed", total=438)
+    every = measured(studio.store, studio.jobs.folder)
+    drawn = accuracy(every)
+    assert [row["model"] for row in drawn.data] == ["part, first 16 of 438", "whole"]
+    assert [trace.x[0] for trace in drawn.figure.data] == ["part, first 16 of 438", "whole"]  # type: ignore[union-attr]
+    assert calibration(every).data[0]["model"] == "part, first 16 of 438"
 
 
 def test_a_model_that_is_right_as_often_as_it_says_lies_on_the_line(studio: Studio) -> None:

@@ -36,8 +36,16 @@ pytestmark = pytest.mark.usefixtures("idle")
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
-def a_run(studio: Studio, id: str, stage: str, name: str, **config: Any) -> NewRun:
-    """A finished run."""
+def a_run(
+    studio: Studio,
+    id: str,
+    stage: str,
+    name: str,
+    state: runs.State = "done",
+    total: int = 1,
+    **config: Any,
+) -> NewRun:
+    """A run, by default a finished one."""
     made = NewRun(
         id=id,
         stage=stage,
@@ -45,11 +53,11 @@ def a_run(studio: Studio, id: str, stage: str, name: str, **config: Any) -> NewR
         config=config,
         constitution=None,
         constitution_name=None,
-        total=1,
+        total=total,
         author="ann",
     )
     with studio.store.tx() as tx:
-        runs.add(tx, made, "done")
+        runs.add(tx, made, state)
     return made
 
 
@@ -140,6 +148,20 @@ def test_the_lines_are_those_of_the_pipeline(filled: Studio) -> None:
     assert [t.y[0] for t in gains(drawn(filled)).figure.data] == [  # type: ignore[union-attr]
         line.course.points[1].gain.value for _, line in drawn(filled).lines
     ]
+
+
+def test_scores_of_a_run_that_was_cut_short_are_told_until_a_whole_one_has_them(studio: Studio) -> None:
+    some = scored("r", 0.5, many=4)
+    a_run(studio, "s1", "score", f"cut {HOSTILE}", state="stopped", total=12)
+    add(studio, some[:5])  # the second chain lacks its last revision
+    for draw in (means, gains):
+        note = draw(drawn(studio).only("pm")).note
+        assert "first 5 of 12" in note
+        assert HOSTILE not in note
+    assert "final" in gains(drawn(studio)).note.partition("first 5 of 12")[2]
+    a_run(studio, "s2", "score", "whole", total=12)
+    add(studio, some, "s2")
+    assert "first 5" not in means(drawn(studio)).note + gains(drawn(studio)).note
 
 
 def test_chains_with_and_without_critiques_differ_in_colour_shape_and_dash(filled: Studio) -> None:

@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.matchups import Matchup, Waiting
 from pipeline.records import Message, as_json
 from studio import waiting_acts
-from studio.components import arena_queue
+from studio.components import arena_queue, elo_asked, elo_behind, elo_data
 from studio.components.audit_sides import first_side
 from studio.context import Studio
 from studio.jobs.ingest import take
@@ -140,6 +140,39 @@ def test_undo_takes_the_matchup_back_and_the_vote_can_be_given_anew(studio: Stud
     act(studio, "both_bad", "r/2")
     assert len(kept(studio)) == 2
     assert "no vote of yours" in act(studio, "undo", who="ben")[2]
+
+
+def drawer(studio: Studio, who: str) -> str:
+    asked = elo_asked.Asked()
+    [group] = elo_data.picture(studio, asked).rated
+    return elo_behind.behind_html(studio, asked, f"model:{group.key}:zebra-7", who)
+
+
+def test_the_elo_drawer_tells_nobody_who_wrote_what_they_have_yet_to_judge(studio: Studio) -> None:
+    with studio.store.tx() as tx:  # of the prompt of pair 1, one answer again
+        waiting.add(tx, [pair("4", prompt_id="p1", response_a="A1")], "r")
+    for id in "124":
+        act(studio, "left", f"r/{id}")
+    shown = drawer(studio, "ana")
+    assert "3 matchups." in shown
+    assert all(text in shown for text in ("A1", "B1", "B4", "A2", "walrus"))
+    act(studio, "left", "r/1", "ben")
+    act(studio, "left", "r/2", "ben")
+    shown = drawer(studio, "ben")
+    assert "A2" in shown
+    assert not any(text in shown for text in ("A1", "B1", "B4"))
+    assert shown.count("who wrote") == 3  # both votes on pair 1, and that on pair 4
+    assert "walrus" not in drawer(studio, "cem")
+
+
+def test_a_vote_stands_once_the_elo_drawer_has_told_who_wrote_what(studio: Studio) -> None:
+    act(studio, "left", "r/1")
+    drawer(studio, "ben")
+    drawer(studio, "ana")
+    assert "has shown you who wrote" in act(studio, "undo", last="r/1")[2]
+    assert len(kept(studio)) == 1
+    act(studio, "left", "r/2")
+    assert "Taken back" in act(studio, "undo", last="r/2")[2]
 
 
 def test_a_second_press_of_undo_is_about_the_same_vote(studio: Studio) -> None:
