@@ -17,6 +17,11 @@ from pipeline.engines.server.refusals import RefusedError
 from pipeline.engines.server.stream import Written
 from pipeline.records import Finish
 
+CUT = ("length", "max_tokens", "model_length", "content_filter")
+"""Why an answer ends in the middle, as servers say it. What is no end is not to be learnt as one."""
+GIVEN_UP = ("abort", "error", "insufficient_system_resource")
+"""The same where it may go better later."""
+
 
 @dataclass
 class Writing:
@@ -95,11 +100,12 @@ class Writing:
             if sent:
                 self.exchange.pay(ask, usage, max(1, self.written.tokens))
         if not self.written.finish and not self.cancelled():
-            if not reason:
+            if not reason or reason in GIVEN_UP:
+                why = f" ({reason})" if reason else ""
                 raise PassingError(
-                    f"{self.exchange.connection.server.host} broke off in the middle of an answer"
+                    f"{self.exchange.connection.server.host} broke off in the middle of an answer{why}"
                 )
-            self._show(self.written.end("length" if reason == "length" else "stop"))
+            self._show(self.written.end("length" if reason in CUT else "stop"))
         return usage
 
     def _show(self, text: str) -> None:
