@@ -95,6 +95,9 @@ class Writing:
                     self._show(self.written.take(reading.text(event)))
                     if self.written.finish or self.cancelled():
                         break
+        except PassingError:
+            if not reason:  # else all of it came, and only what follows its end is missing
+                raise
         finally:
             # Also what was broken off: it was written, and is charged for.
             if sent:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pipeline.engines import EngineError, Request
+from pipeline.engines.spending import Purse
 
 Say = Callable[..., Request]
 
@@ -53,3 +55,25 @@ def test_an_answer_that_a_server_gave_up_is_asked_for_again(
         EngineError, match=f"broke off in the middle of an answer .*{reason}.*: tried 3 times"
     ):
         engine.generate([say("Hi")])
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_an_answer_that_is_all_there_is_not_paid_again_for_a_torn_end(
+    serving: Any, say: Say, counted: bool
+) -> None:
+    purse = Purse()
+    engine = serving.open(purse)
+    before = purse.spent
+    usage = {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 3}}
+
+    def torn(handler: Any) -> None:
+        handler.begin()
+        handler.send(event("All of it.", "stop"))
+        if counted:
+            handler.event(usage)
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+    serving.always = torn
+    [done] = engine.generate([say("Hi")])
+    assert (done.text, done.finish, len(serving.asked)) == ("All of it.", "stop", 1)
+    assert purse.spent - before == 13 if counted else 0 < purse.spent - before < 100
