@@ -87,8 +87,8 @@ def ask(model: str, context: Context, abilities: Abilities, max_tokens: int, **m
         raise EngineError(f"the server of {model} takes no plain text: use the chat form (`--form chat`)")
     asked = _turns(context, abilities) if chat else {"prompt": disarmed(context.prefill)}
     limit = {abilities.limit if chat else "max_tokens": max_tokens}
-    size = len(json.dumps(asked, ensure_ascii=False))
-    # Before the server has counted them: English has four characters a token, and turns have marks.
+    size = len(json.dumps(asked, ensure_ascii=False).encode("utf-8", "replace"))
+    # Before the server has counted them: English has four bytes a token, Chinese three, and turns have marks.
     tokens = size // 3 + 8
     return Ask(
         CHAT if chat else PLAIN,
