@@ -26,9 +26,15 @@ class Exchange:
 
     async def ask(self, ask: Ask, trying: bool = False) -> Any:
         """A whole answer. Raises EngineError, as `Connection.ask` does."""
+        self.afford(ask)
         reply = await self.connection.ask(ask.path, ask.body, trying)
         self.pay(ask, reading.usage(reply), 0)
         return reply
+
+    def afford(self, ask: Ask) -> None:
+        """Raise SpentError where all that is reserved fits no more: a try that broke off was paid for."""
+        if not self.purse.holds(0):
+            raise self.purse.empty(ask.prompt_tokens + ask.max_tokens)
 
     def pay(self, ask: Ask, usage: Usage | None, pieces: int) -> None:
         """Pay for an answer: what the server counted, else our estimate, with a token for each piece."""

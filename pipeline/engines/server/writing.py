@@ -81,6 +81,7 @@ class Writing:
 
     async def _once(self) -> Usage | None:
         ask = self.ask()
+        self.exchange.afford(ask)
         self.written.again()
         usage: Usage | None = None
         reason, sent = "", False
