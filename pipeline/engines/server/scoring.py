@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from pipeline.engines import Context, EngineError, Score, TooLong
+from pipeline.engines import Context, EngineError, Score
 from pipeline.engines.server import bodies, choosing, reading
 from pipeline.engines.server.bodies import Abilities, Ask
 from pipeline.engines.server.exchange import Exchange
@@ -108,11 +108,8 @@ class Scoring:
         try:
             await read(await self.exchange.ask(ask), about)
         except RefusedError as error:
-            if error.too_long:
-                raise TooLong(
-                    index, f"{error}: shorten the prompt, or use fewer few-shot examples"
-                ) from error
-            raise
+            fewer = "use fewer few-shot examples"
+            raise await self.exchange.left_out(index, ask, error, fewer) from error
 
     async def _exact(self, reply: Any, about: Asked) -> None:
         context, text = about

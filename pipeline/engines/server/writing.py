@@ -63,9 +63,7 @@ class Writing:
             if self.counting and "stream_options" in error.words:
                 self.counting = False
                 return await self.run()
-            if error.too_long:
-                return TooLong(self.index, f"{error}: shorten the prompt, or lower max tokens")
-            raise
+            return await self.exchange.left_out(self.index, self.ask(), error, "lower max tokens")
         return self.completion(usage)
 
     def completion(self, usage: Usage | None = None) -> Completion:
