@@ -87,3 +87,27 @@ def test_a_likelihood_that_is_refused_is_named(serving: Any, prompts: bool) -> N
     with pytest.raises(TooLong, match="refuses this text") as caught:
         engine.choose(contexts, [" (A)", " (B)"])
     assert caught.value.index in (2, 3)
+
+
+@pytest.mark.parametrize("way", ["prompts", "top", "samples"])
+def test_what_was_scored_beside_what_is_left_out_is_not_asked_again(serving: Any, way: str) -> None:
+    serving.echo = serving.prompts = way == "prompts"
+    serving.top = way == "top"
+    engine = serving.open()
+    each = {"prompts": 2, "top": 1, "samples": 8}[way]
+    texts = [f"Number {i}" if i % 3 else "long " * 600 + str(i) for i in range(9)]
+    left_out = []
+    while True:
+        contexts = [Context((Message("user", text),), "The answer is:") for text in texts for _ in "ab"]
+        try:
+            scores = engine.score(contexts, [" (A)", " (B)"] * len(texts))
+            break
+        except TooLong as error:
+            left_out.append(texts.pop(error.index // 2)[-1])
+    assert (left_out, len(scores)) == (["0", "3", "6"], 12)
+    asked = [str(body) for _, body in serving.asked]
+    assert sum("Number" in body for body in asked) == 6 * each
+    assert sum("long" in body for body in asked) <= 3 * min(each, 4)
+    serving.asked.clear()
+    assert len(engine.score(contexts, [" (A)", " (B)"] * len(texts))) == 12
+    assert len(serving.asked) == 6 * each
