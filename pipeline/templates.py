@@ -66,7 +66,7 @@ _MARK_LINE = re.compile(
 
 def stops(form: Form) -> tuple[str, ...]:
     """Strings that end a completion: in the plain form, the label of any next turn."""
-    return tuple(f"\n\n{label}:" for label in LABELS) if form == "plain" else ()
+    return tuple(f"\n\n{label}:" for label in (*LABELS, "System")) if form == "plain" else ()
 
 
 def response(form: Form, messages: Sequence[Message]) -> Context:

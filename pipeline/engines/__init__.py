@@ -36,7 +36,10 @@ class SpentError(EngineError):
 
 
 class TooLong(EngineError):
-    """A request that does not fit into the model's context. Nothing of its batch was generated."""
+    """A request that does not fit into the model's context, or whose text a server refuses.
+
+    Nothing of its batch was generated.
+    """
 
     def __init__(self, index: int, message: str) -> None:
         super().__init__(message)
@@ -160,7 +163,7 @@ class Engine(Protocol):
     ) -> None:
         """Complete requests and those that `follow` gives for them, a chain each, until there are none.
 
-        A request that is too long is told to `follow` too; the other chains go on.
+        A request that is too long, or refused, is told to `follow` too; the other chains go on.
         """
         ...
 

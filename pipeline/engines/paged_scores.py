@@ -60,9 +60,11 @@ def _within(room: int, texts: Sequence[Text]) -> list[Text]:
 def _scored(model: PagedModel, texts: Sequence[Text]) -> dict[int, Score]:
     passages = [model.begin(text.ids, text.wanted) for text in texts]
     computed = [len(text.ids) - passage.done for text, passage in zip(texts, passages, strict=True)]
-    rows = model.logits(passages, [text.wanted for text in texts])
-    for passage in passages:
-        model.blocks.leave(passage.blocks)
+    try:
+        rows = model.logits(passages, [text.wanted for text in texts])
+    finally:
+        for passage in passages:
+            model.blocks.leave(passage.blocks)
     found: dict[int, Score] = {}
     parts: tuple[Tensor, ...] = torch.split(rows, [text.wanted for text in texts])
     for text, new, logits in zip(texts, computed, parts, strict=True):

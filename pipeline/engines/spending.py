@@ -28,6 +28,7 @@ class Purse:
         """`log` keeps the count; what is in it already was used before."""
         self.limit, self._log = limit, log
         self.spent = 0
+        self.reserved = 0  # what those in flight may still take
         if log:
             cut_torn_tail(log)
             self.spent = sum(row["prompt"] + row["completion"] for row in read_rows(log))
@@ -39,7 +40,7 @@ class Purse:
 
     def holds(self, tokens: int) -> bool:
         """Whether so many more may be used."""
-        return self.limit is None or self.spent + tokens <= self.limit
+        return self.limit is None or self.spent + self.reserved + tokens <= self.limit
 
     def pay(self, revision: str, prompt: int, completion: int, counted: bool) -> None:
         """Note what an exchange took. `counted`: by the server, not by our own estimate."""

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 KEPT = 3
 """Models held at once: a policy and a critic; or in the chat two to compare, and a preference model."""
 
+NO_ROOM = "out of memory: choose a smaller model, or release others"
+
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -178,10 +180,10 @@ def main() -> None:
         except UserError as error:
             answer = {"error": str(error)}
         except MemoryError:
-            answer = {"error": "out of memory: choose a smaller model, or release others"}
+            answer = {"error": NO_ROOM}
         except RuntimeError as error:  # torch's own: out of GPU memory, a failed allocation, a bad kernel
             traceback.print_exc()  # into the log
-            answer = {"error": f"the model failed: {error}"}
+            answer = {"error": NO_ROOM if "out of memory" in str(error) else f"the model failed: {error}"}
         except ValidationError as error:
             answer = {"error": f"a model can't be asked this: {reason(error)}"}
         except Exception as error:  # noqa: BLE001 - a bug is this job's: the loaded models are not to go

@@ -141,6 +141,17 @@ def test_a_batch_that_nobody_went_on_with_leaves_its_blocks(tiny_engine: Any) ->
     assert not any(tiny_engine.paged.blocks.users)
 
 
+def test_likelihoods_that_failed_leave_their_blocks(
+    tiny_engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sum(map(bool, tiny_engine.paged.blocks.users))
+    with monkeypatch.context() as patch:
+        patch.setattr(PagedModel, "_know", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            tiny_engine.score([Context(prefill="words " * 100)], ["A"])
+    assert sum(map(bool, tiny_engine.paged.blocks.users)) == before
+
+
 def test_torch_runs_what_it_is_asked_to(tiny_model: Path) -> None:
     ran_by = [open_engine(name).info.engine for name in (str(tiny_model), f"torch:{tiny_model}")]
     assert ran_by == ["openvino", "transformers"]

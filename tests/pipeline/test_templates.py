@@ -93,7 +93,7 @@ def test_whatever_the_text_there_are_two_turns(text: str) -> None:
 
 def test_a_plain_completion_ends_where_the_next_turn_begins() -> None:
     assert "\n\nHuman:" in templates.stops("plain")
-    assert set(templates.stops("plain")) == {f"\n\n{label}:" for label in templates.LABELS}
+    assert set(templates.stops("plain")) == {f"\n\n{label}:" for label in (*templates.LABELS, "System")}
     assert templates.stops("chat") == ()
 
 

@@ -319,6 +319,30 @@ def test_a_process_that_can_not_start_says_so(tmp_path: Path) -> None:
         RemoteEngine(Worker(tmp_path / "file" / "log"), "bundled")
 
 
+@pytest.mark.parametrize(
+    "failure",
+    ["RuntimeError('MPS backend out of memory')", "OutOfMemoryError('CUDA out of memory. Tried 2 GiB')"],
+)
+def test_a_gpu_without_room_says_what_helps(failure: str) -> None:
+    code = f"""
+from torch import OutOfMemoryError
+from pipeline.engines import worker
+def perform(*_): raise {failure}
+worker.perform = perform
+worker.main()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b'{"id": 1, "op": "load"}\n')
+    process.stdin.flush()
+    assert b"out of memory: choose a smaller model, or release others" in process.stdout.readline()
+    process.communicate()
+    assert process.returncode == 0
+
+
 def test_a_bug_is_told_of_its_job_alone_and_the_log_has_the_reason(tmp_path: Path) -> None:
     worker = Worker(tmp_path / "log")
     with pytest.raises(EngineError, match=r"failed \(KeyError: 'model'\).*end of its log"):

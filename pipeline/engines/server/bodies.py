@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pipeline.engines import Context, EngineError, Form, Sampling
 
 CHAT, PLAIN = "chat/completions", "completions"
+HARMLESS = "Say yes."
 STOPS = 4
 """Stop strings that a server is told of; OpenAI's API refuses more."""
 
@@ -87,8 +88,8 @@ def ask(model: str, context: Context, abilities: Abilities, max_tokens: int, **m
         raise EngineError(f"the server of {model} takes no plain text: use the chat form (`--form chat`)")
     asked = _turns(context, abilities) if chat else {"prompt": disarmed(context.prefill)}
     limit = {abilities.limit if chat else "max_tokens": max_tokens}
-    size = len(json.dumps(asked, ensure_ascii=False))
-    # Before the server has counted them: English has four characters a token, and turns have marks.
+    size = len(json.dumps(asked, ensure_ascii=False).encode("utf-8", "replace"))
+    # Before the server has counted them: English has four bytes a token, Chinese three, and turns have marks.
     tokens = size // 3 + 8
     return Ask(
         CHAT if chat else PLAIN,
@@ -96,6 +97,16 @@ def ask(model: str, context: Context, abilities: Abilities, max_tokens: int, **m
         tokens,
         max_tokens,
     )
+
+
+def harmless(ask: Ask) -> Ask:
+    """The same request with words that no filter minds, answered whole."""
+    body = {word: value for word, value in ask.body.items() if word != "stream_options"}
+    if "prompt" in body:
+        body["prompt"] = HARMLESS
+    else:
+        body["messages"] = [{**turn, "content": HARMLESS} for turn in body["messages"]]
+    return replace(ask, body={**body, "stream": False, **({"seed": 0} if "seed" in body else {})})
 
 
 def drawn(sampling: Sampling) -> dict[str, Any]:

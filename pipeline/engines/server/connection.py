@@ -167,7 +167,7 @@ class Connection:
                 if response.status_code != 200:
                     await self._refuse(response, trying)
                 yield response
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if not self.reached:  # most likely a wrong address
                 raise EngineError(
                     f"no server answers at {self.server.url} ({_short(error)}): is it started, and is this "

@@ -32,7 +32,7 @@ from pipeline.engines.server.bodies import Abilities
 from pipeline.engines.server.connection import Connection
 from pipeline.engines.server.exchange import Exchange
 from pipeline.engines.server.jobs import Job, work_through
-from pipeline.engines.server.scoring import Scoring
+from pipeline.engines.server.scoring import Asked, Scoring
 from pipeline.engines.server.settings import Settings
 from pipeline.engines.server.writing import Writing
 from pipeline.engines.spending import Purse
@@ -68,6 +68,7 @@ class ServerEngine:
             else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         )
         self._reached = False
+        self._found: dict[Asked, Score | TooLong] = {}
         if not server.private:
             kept = f", so {self._key.variable} is not sent" if self._key.withheld else ""
             say(f"{server.host}: the texts travel there unencrypted, and can be read on the way{kept}")
@@ -129,12 +130,15 @@ class ServerEngine:
         asked = list(zip(contexts, continuations, strict=True))
 
         async def score(exchange: Exchange) -> list[Score]:
-            scoring = Scoring(exchange, self.abilities, self.settings.samples, asked)
+            scoring = Scoring(exchange, self.abilities, self.settings.samples, asked, self._found)
             nothing = lambda index, outcome: None  # noqa: E731
             await work_through(scoring.jobs(), nothing, self.settings.at_once, self.purse, never)
             return scoring.scores()
 
-        return asyncio.run(self._within(score))
+        scores = asyncio.run(self._within(score))
+        # Else it is kept: whoever hears that one is too long asks again for the others.
+        self._found.clear()
+        return scores
 
     def choose(self, contexts: Sequence[Context], options: Sequence[str]) -> list[list[float]]:
         return chosen(self.score, contexts, options)

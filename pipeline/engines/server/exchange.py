@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.engines.server import reading
+from pipeline.engines import TooLong
+from pipeline.engines.server import bodies, reading
 from pipeline.engines.server.bodies import Ask
 from pipeline.engines.server.connection import Connection
 from pipeline.engines.server.reading import Usage
+from pipeline.engines.server.refusals import RefusedError
 from pipeline.engines.spending import Purse
+
+OF_TEXTS = (400, 403, 413, 422)
+"""How a server refuses a request for what it says; but so it refuses what it does not know, too."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,8 @@ class Exchange:
 
     connection: Connection
     purse: Purse
+    answered: set[str] = field(default_factory=set)
+    """Harmless requests that were answered."""
 
     @property
     def model(self) -> str:
@@ -26,9 +34,36 @@ class Exchange:
 
     async def ask(self, ask: Ask, trying: bool = False) -> Any:
         """A whole answer. Raises EngineError, as `Connection.ask` does."""
+        self.afford(ask)
         reply = await self.connection.ask(ask.path, ask.body, trying)
         self.pay(ask, reading.usage(reply), 0)
         return reply
+
+    async def left_out(self, index: int, ask: Ask, refusal: RefusedError, shorter: str) -> TooLong:
+        """What is told of a request that is refused for its text, so that others go on.
+
+        Raises the refusal where others would meet it too: with harmless words, it is met as well.
+        """
+        if refusal.too_long:
+            return TooLong(index, f"{refusal}: shorten the prompt, or {shorter}")
+        if refusal.status not in OF_TEXTS or not await self._answers(bodies.harmless(ask)):
+            raise refusal
+        host = self.connection.server.host
+        return TooLong(index, f"{host} refuses this text ({refusal.status}){refusal.words}")
+
+    async def _answers(self, harmless: Ask) -> bool:
+        if (body := json.dumps(harmless.body)) not in self.answered:
+            try:
+                await self.ask(harmless)
+            except RefusedError:
+                return False
+            self.answered.add(body)
+        return True
+
+    def afford(self, ask: Ask) -> None:
+        """Raise SpentError where all that is reserved fits no more: a try that broke off was paid for."""
+        if not self.purse.holds(0):
+            raise self.purse.empty(ask.prompt_tokens + ask.max_tokens)
 
     def pay(self, ask: Ask, usage: Usage | None, pieces: int) -> None:
         """Pay for an answer: what the server counted, else our estimate, with a token for each piece."""

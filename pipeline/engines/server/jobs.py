@@ -8,7 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from pipeline.engines import Cancelled
+from pipeline.engines import Cancelled, EngineError, SpentError
+from pipeline.engines.server.refusals import RefusedError
 from pipeline.engines.spending import Purse
 
 T = TypeVar("T")
@@ -36,29 +37,36 @@ async def work_through(
     """Do the jobs, and those that `take` gives for each outcome, which go before those that wait.
 
     Everything is called in this one thread. Returns the indices of the jobs that a cancel left undone.
-    Raises SpentError where the next one doesn't fit into what is left, and those in flight have ended.
+    Raises SpentError where the next one doesn't fit into what is left, and RefusedError, when those in flight
+    have ended.
     """
     waiting, running = deque(jobs), dict[asyncio.Task[T], Job[T]]()
+    failure: EngineError | None = None
     try:
         while waiting or running:
             if cancelled():
                 return sorted(job.index for job in (*waiting, *running.values()))
-            while waiting and len(running) < at_once:
-                reserved = sum(job.tokens for job in running.values())
-                if not purse.holds(reserved + waiting[0].tokens):
-                    break
+            while waiting and not failure and len(running) < at_once and purse.holds(waiting[0].tokens):
                 job = waiting.popleft()
+                purse.reserved += job.tokens
                 running[asyncio.create_task(job.begin())] = job
             if not running:
-                raise purse.empty(waiting[0].tokens)
+                raise failure or purse.empty(waiting[0].tokens)
             done, _ = await asyncio.wait(running, timeout=POLL, return_when=asyncio.FIRST_COMPLETED)
             # One that failed ends it all: what came with it is paid for, and taken first.
             for task in sorted(done, key=_failed):
                 job = running.pop(task)
-                if after := take(job.index, task.result()):
+                purse.reserved -= job.tokens
+                try:
+                    after = take(job.index, task.result())
+                except (RefusedError, SpentError) as error:
+                    # The server still answers: what is on its way is paid for, and is to be kept.
+                    failure, after = failure or error, job
+                if after:
                     waiting.appendleft(after)
         return []
     finally:
+        purse.reserved -= sum(job.tokens for job in running.values())
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)

@@ -22,14 +22,21 @@ Choice = tuple[Context, tuple[str, ...]]
 
 
 class Scoring:
-    """The scores of one call. `samples`: answers that estimate a choice where no probabilities are given."""
+    """The scores of one call. `samples`: answers that estimate a choice where no probabilities are given.
+
+    What is in `found` is not asked for again.
+    """
 
     def __init__(
-        self, exchange: Exchange, abilities: Abilities, samples: int, asked: Sequence[Asked]
+        self,
+        exchange: Exchange,
+        abilities: Abilities,
+        samples: int,
+        asked: Sequence[Asked],
+        found: dict[Asked, Score | TooLong],
     ) -> None:
         self.exchange, self.abilities, self.samples = exchange, abilities, samples
-        self.asked = asked
-        self.found: dict[Asked, Score] = {}
+        self.asked, self.found = asked, found
         self.answers: dict[Choice, list[str]] = {}
         self.computed: dict[Choice, int] = {}
 
@@ -40,14 +47,21 @@ class Scoring:
             if not continuation:
                 raise EngineError(f"score: continuation {i} has no tokens")
             options.setdefault(context, {}).setdefault(continuation, i)
-        return [job for context, texts in options.items() for job in self._jobs(context, texts)]
+        return [
+            job
+            for context, texts in options.items()
+            if any((context, text) not in self.found for text in texts)
+            for job in self._jobs(context, texts)
+        ]
 
     def scores(self) -> list[Score]:
-        """The scores in the order that was asked, when all jobs are done."""
-        for choice, answers in self.answers.items():
-            logprobs = choosing.by_samples(answers, choice[1])
-            self._keep(choice, logprobs, self.computed[choice], len(answers))
-        return [self.found[one] for one in self.asked]
+        """The scores as they were asked for, when all jobs are done. Raises TooLong for the first such."""
+        scores: list[Score] = []
+        for i, one in enumerate(self.asked):
+            if isinstance(score := self.found[one], TooLong):
+                raise TooLong(i, str(score))
+            scores.append(score)
+        return scores
 
     def _jobs(self, context: Context, texts: dict[str, int]) -> list[Job[None]]:
         first = min(texts.values())
@@ -64,6 +78,7 @@ class Scoring:
                     (context, text),
                 )
                 for text, i in texts.items()
+                if (context, text) not in self.found
             ]
         if len(texts) == 1:
             raise EngineError(
@@ -105,14 +120,15 @@ class Scoring:
         read: Callable[[Any, Any], Coroutine[Any, Any, None]],
         about: Asked | Choice,
     ) -> None:
+        context, texts = about
+        pairs = [(context, text) for text in ([texts] if isinstance(texts, str) else texts)]
+        if pairs[0] in self.found:
+            return  # left out by another sample
         try:
             await read(await self.exchange.ask(ask), about)
         except RefusedError as error:
-            if error.too_long:
-                raise TooLong(
-                    index, f"{error}: shorten the prompt, or use fewer few-shot examples"
-                ) from error
-            raise
+            out = await self.exchange.left_out(index, ask, error, "use fewer few-shot examples")
+            self.found.update(dict.fromkeys(pairs, out))
 
     async def _exact(self, reply: Any, about: Asked) -> None:
         context, text = about
@@ -144,6 +160,8 @@ class Scoring:
         lead = choosing.shared(options) if self.abilities.begins(context) else ""
         self.answers.setdefault(about, []).append(lead + reading.text(reply))
         self.computed[about] = self.computed.get(about, 0) + _computed(reply)
+        if len(answers := self.answers[about]) == self.samples:
+            self._keep(about, choosing.by_samples(answers, options), self.computed[about], self.samples)
 
     def _keep(self, choice: Choice, logprobs: Sequence[float], computed: int, samples: int) -> None:
         context, options = choice

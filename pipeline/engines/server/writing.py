@@ -17,6 +17,11 @@ from pipeline.engines.server.refusals import RefusedError
 from pipeline.engines.server.stream import Written
 from pipeline.records import Finish
 
+CUT = ("length", "max_tokens", "model_length", "content_filter")
+"""Why an answer ends in the middle, as servers say it. What is no end is not to be learnt as one."""
+GIVEN_UP = ("abort", "error", "insufficient_system_resource")
+"""The same where it may go better later."""
+
 
 @dataclass
 class Writing:
@@ -58,9 +63,7 @@ class Writing:
             if self.counting and "stream_options" in error.words:
                 self.counting = False
                 return await self.run()
-            if error.too_long:
-                return TooLong(self.index, f"{error}: shorten the prompt, or lower max tokens")
-            raise
+            return await self.exchange.left_out(self.index, self.ask(), error, "lower max tokens")
         return self.completion(usage)
 
     def completion(self, usage: Usage | None = None) -> Completion:
@@ -76,6 +79,7 @@ class Writing:
 
     async def _once(self) -> Usage | None:
         ask = self.ask()
+        self.exchange.afford(ask)
         self.written.again()
         usage: Usage | None = None
         reason, sent = "", False
@@ -90,16 +94,20 @@ class Writing:
                     self._show(self.written.take(reading.text(event)))
                     if self.written.finish or self.cancelled():
                         break
+        except PassingError:
+            if not reason:  # else all of it came, and only what follows its end is missing
+                raise
         finally:
             # Also what was broken off: it was written, and is charged for.
             if sent:
                 self.exchange.pay(ask, usage, max(1, self.written.tokens))
         if not self.written.finish and not self.cancelled():
-            if not reason:
+            if not reason or reason in GIVEN_UP:
+                why = f" ({reason})" if reason else ""
                 raise PassingError(
-                    f"{self.exchange.connection.server.host} broke off in the middle of an answer"
+                    f"{self.exchange.connection.server.host} broke off in the middle of an answer{why}"
                 )
-            self._show(self.written.end("length" if reason == "length" else "stop"))
+            self._show(self.written.end("length" if reason in CUT else "stop"))
         return usage
 
     def _show(self, text: str) -> None:

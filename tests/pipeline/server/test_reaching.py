@@ -87,6 +87,15 @@ def test_one_that_never_said_anything_is_asked_once(silent: socket.socket) -> No
         silent.accept()
 
 
+def test_an_address_that_takes_no_connections_is_not_called_silent() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as first:
+        first.connect(full.getsockname())  # the queue has room for no other
+        quick = Settings(patience=Patience(first=0.01, silence=0.3))
+        with pytest.raises(EngineError, match=r"no server answers at .* is this its address") as caught:
+            ServerEngine(read(name_of(full)), settings=quick)
+    assert "CAI_SERVER_TIMEOUT" not in str(caught.value)
+
+
 def test_a_first_connection_that_breaks_is_tried_again(serving: Any, faults: Any) -> None:
     serving.faults.append(faults.gone)
     assert serving.open().abilities
