@@ -136,8 +136,9 @@ def _knots(p: Floats, choice: Floats) -> tuple[tuple[float, ...], tuple[float, .
 
 
 def _isotonic(p: Floats, knots_p: Floats, knots_y: Floats) -> Floats:
-    # The curve is symmetric up to rounding; this makes it so exactly.
-    result: Floats = (np.interp(p, knots_p, knots_y) + 1 - np.interp(1 - p, knots_p, knots_y)) / 2
+    # The curve is symmetric up to rounding, which could turn a label round: it is read above a half only.
+    above = np.interp(np.maximum(p, 1 - p), knots_p, knots_y) - 0.5
+    result: Floats = 0.5 + np.sign(p - 0.5) * np.where(above < 1e-9, 0.0, above)
     return result
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from pipeline import bradley_terry
-from pipeline.bradley_terry import ABOVE, APART, BELOW, RATED
+from pipeline.bradley_terry import ABOVE, APART, BELOW, RATED, Bools
 from pipeline.errors import UserError
 from pipeline.intervals import Floats, Ints, count, dense
 from pipeline.matchups import Matchup, Question
@@ -37,6 +37,7 @@ GROUPS = 2_000
 FEW = 20
 """Prompts below which a bootstrap over them is said to be rough."""
 _TAIL = 0.025
+_TRACE = 1e-6  # Elo points: what a fit's end leaves between resamples that are all alike
 _AT_ONCE = 4_000_000  # numbers of one block of matrices: 32 MB
 _STANDING: dict[int, Standing] = {RATED: "rated", ABOVE: "above", BELOW: "below", APART: "apart"}
 # 1,000,000 votes of 10 models with 1,000 resamples: 0.2 to 0.6 s, by the number of prompts, on 2 cores
@@ -146,17 +147,22 @@ def rate(
     drawn = SCALE * bootstrap(votes, at, seed, resamples, point)
     stands = [_STANDING[code] for code in bradley_terry.standings(wins, at).tolist()]
     many, prompts = _counts(votes), _prompts(votes)
+    # A tie moves no resample: what an interval rests on are the others, the base's as much as the model's.
+    decided = _prompts(votes, votes.won != 0.5)
+    told = {model: min(decided[i], decided[at]) for i, model in enumerate(votes.models)}
     ratings = []
     for i, model in enumerate(votes.models):
         elo = float(SCALE * point[i]) if stands[i] == "rated" else None
         low, high = interval(drawn[:, i]) if elo is not None else (None, None)
-        if prompts[i] < 2 and model != base:
-            low = high = None  # one prompt tells nothing of the others
+        alike = drawn[:, i].max() < drawn[:, i].min() + _TRACE
+        if model != base and (prompts[i] < 2 or not told[model] or alike):
+            # One prompt tells nothing of the others; and where votes are all alike, so are all resamples.
+            low = high = None
         ratings.append(Rating(model, elo, low, high, many[model], prompts[i], stands[i]))
     order: dict[Standing, int] = {"above": 0, "rated": 1, "below": 2, "apart": 3}
     ratings.sort(key=lambda r: (order[r.standing], -(r.elo or 0.0), r.model))
     return Table(
-        tuple(ratings), base, rule, len(votes), count(votes.cluster), tuple(_warnings(ratings, base))
+        tuple(ratings), base, rule, len(votes), count(votes.cluster), tuple(_warnings(ratings, base, told))
     )
 
 
@@ -230,16 +236,16 @@ def _counts(votes: Votes) -> Counter[str]:
     return Counter(dict(zip(votes.models, many.tolist(), strict=True)))
 
 
-def _prompts(votes: Votes) -> list[int]:
-    """How many prompts each model has votes on."""
+def _prompts(votes: Votes, some: Bools | slice = slice(None)) -> list[int]:
+    """How many prompts each model has votes on, or some of the votes (bool[n])."""
     ids, m = dense(votes.cluster), len(votes.models)
     seen = np.zeros((count(ids), m), np.bool_)
-    seen[ids, votes.a] = seen[ids, votes.b] = True
+    seen[ids[some], votes.a[some]] = seen[ids[some], votes.b[some]] = True
     return [int(many) for many in seen.sum(0)]
 
 
-def _warnings(ratings: Sequence[Rating], base: str) -> Iterable[str]:
-    """What the ratings can't bear, a sentence each."""
+def _warnings(ratings: Sequence[Rating], base: str, told: Mapping[str, int]) -> Iterable[str]:
+    """What the ratings can't bear, a sentence each; `told` are the prompts with votes that are no tie."""
 
     def named(standing: Standing) -> str:
         return ", ".join(r.model for r in ratings if r.standing == standing)
@@ -255,6 +261,17 @@ def _warnings(ratings: Sequence[Rating], base: str) -> Iterable[str]:
     rated = [r for r in ratings if r.standing == "rated" and r.model != base]
     if few := [f"{r.model} ({r.prompts})" for r in rated if r.prompts < FEW]:
         yield f"too few prompts for an interval to be relied on, below {FEW}: {', '.join(few)}"
+    if tied := ", ".join(r.model for r in rated if not told[r.model]):
+        yield (
+            f"nothing but ties, so no interval: this judge told {tied} from no other; ask another judge, "
+            "or compare on other prompts"
+        )
+    rated = [r for r in rated if told[r.model]]
+    if few := [f"{r.model} ({told[r.model]})" for r in rated if told[r.model] < FEW <= r.prompts]:
+        yield (
+            f"too few prompts with a vote that is no tie for an interval to be relied on, below {FEW}: "
+            f"{', '.join(few)}"
+        )
     if open_ := [r.model for r in rated if r.low is None or r.high is None]:
         yield f"too few votes: the interval has no end on one side or on both: {', '.join(open_)}"
 

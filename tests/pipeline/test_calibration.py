@@ -10,6 +10,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from pipeline import calibration
+from pipeline.agreement import sides
 from pipeline.calibration import Calibration, calibrate
 from pipeline.errors import UserError
 from pipeline.intervals import Floats
@@ -40,6 +41,17 @@ def test_it_is_rising_and_knows_no_side(kind: Any) -> None:
     assert (np.diff(found.apply(p)) >= -1e-12).all()
     assert found.apply(np.array([0.5]))[0] == pytest.approx(0.5)
     assert np.isnan(found.apply(np.array([np.nan])))[0]
+
+
+def test_no_label_changes_sides() -> None:
+    # Right in 62 of 100 pairs: much is pooled at a half, which rounding must not miss on either side.
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        p = 1 / (1 + np.exp(-random.normal(0, 1.2, 250)))
+        choice = (random.random(250) < np.where(p > 0.5, 0.62, 0.38)).astype(float)
+        after = calibrate(p, choice, np.arange(250) % 50, "isotonic").apply(p)
+        assert np.abs(sides(after) - sides(p)).max() < 1
+        assert ((after == 0.5) | (np.abs(after - 0.5) > 1e-9)).all()
 
 
 def test_learning_each_pair_both_ways_round_leaves_no_intercept() -> None:

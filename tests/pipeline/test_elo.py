@@ -248,6 +248,34 @@ def test_too_few_votes_are_said_and_their_interval_has_no_end() -> None:
     )
 
 
+def ties(a: str, b: str, many: int) -> list[Matchup]:
+    return [matchup(a, b, 0.5) for _ in range(many)]
+
+
+def test_nothing_but_ties_has_no_interval() -> None:
+    table = elo.rate(elo.votes(ties("a", "b", 200)), "b")
+    assert of(table, "a") == Rating("a", 0.0, None, None, 200, 200)
+    assert table.warnings == (
+        "nothing but ties, so no interval: this judge told a from no other; ask another judge, "
+        "or compare on other prompts",
+    )
+    # It is so too where what it ties with has an interval of its own.
+    more = [matchup("c", "b", p) for p in [1.0] * 30 + [0.0] * 30]
+    table = elo.rate(elo.votes(ties("a", "c", 200) + more), "b")
+    assert (of(table, "a").low, of(table, "a").high) == (None, None)
+    assert of(table, "c").low is not None
+    assert len(table.warnings) == 1
+
+
+def test_few_votes_besides_ties_are_too_few() -> None:
+    some = ties("a", "b", 40) + [matchup("a", "b", p) for p in [1.0] * 3 + [0.0] * 2]
+    table = elo.rate(elo.votes(some), "b")
+    assert of(table, "a").low is not None
+    assert table.warnings == (
+        "too few prompts with a vote that is no tie for an interval to be relied on, below 20: a (5)",
+    )
+
+
 def test_one_prompt_tells_nothing_of_others() -> None:
     table = elo.rate(elo.votes([matchup("a", "b", p, "the same") for p in [1.0] * 60 + [0.0] * 40]), "b")
     assert (of(table, "a").low, of(table, "a").high, of(table, "a").prompts) == (None, None, 1)
