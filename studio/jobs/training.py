@@ -7,6 +7,7 @@ preference model and RL in section 4.1.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -152,7 +153,7 @@ def prepare_choices(
             for place, (name, axis) in enumerate(imports, 1):
                 _put_judgments(store, inputs / goal / axis / f"{place}-{_safe(name)}", name, axis)
         for path, axis in choices.files:
-            _copy(path, inputs / "human" / axis / _safe(path.name))
+            _copy(path, _free(inputs / "human" / axis, _safe(path.name)))
 
     many = count_choices(store, folder, choices)
     what = "PM" if isinstance(config, Preferring) else "DPO"
@@ -282,6 +283,12 @@ def _copy(source: Path, target: Path) -> None:
     if source.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
+
+
+def _free(folder: Path, name: str) -> Path:
+    """A place for a file of this name: with a number before it where another file has it."""
+    names = itertools.chain([name], (f"{n}-{name}" for n in itertools.count(2)))
+    return next(folder / one for one in names if not (folder / one).exists())
 
 
 def _suffix(path: Path) -> str:

@@ -128,7 +128,18 @@ def test_figures_of_training_are_near(tmp_path: Path) -> None:
     for name, loss in (("one", 1.0), ("two", 1.0005), ("three", 1.1)):
         (tmp_path / name).mkdir()
         with EventLog(tmp_path / name / "events.jsonl") as log:
-            log.emit("metric", step=1, values={"loss": loss, "tokens_per_second": loss})
+            speeds = {"tokens_per_second": loss, "eval_runtime": loss, "eval_samples_per_second": loss}
+            log.emit("metric", step=1, values={"loss": loss, **speeds})
     [near] = compare(tmp_path / "one", tmp_path / "two", 1e-3)
     [far] = compare(tmp_path / "one", tmp_path / "three", 1e-3)
     assert (near.same, far.same, far.first) == (1, 0, "step 1, loss 1.0 then, 1.1 now")
+
+
+def test_a_run_that_told_how_fast_it_was_measured_is_the_same_as_one_that_does_not(tmp_path: Path) -> None:
+    speeds = {"eval_runtime": 1.0, "eval_samples_per_second": 9.0, "eval_steps_per_second": 2.0}
+    for name, more in (("one", {**speeds, "eval_num_tokens": 90.0}), ("two", {})):
+        (tmp_path / name).mkdir()
+        with EventLog(tmp_path / name / "events.jsonl") as log:
+            log.emit("metric", step=1, values={"eval_loss": 1.0, **more})
+    [near] = compare(tmp_path / "one", tmp_path / "two", 1e-3)
+    assert near.same == 1

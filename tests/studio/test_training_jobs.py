@@ -153,6 +153,21 @@ def test_a_preference_model_learns_what_people_chose(store: Store, folder: Path,
     assert not {"--gate", "--written", "--reserved"} & set(words)
 
 
+def test_files_of_one_name_are_all_learnt_from(store: Store, folder: Path, tmp_path: Path) -> None:
+    files: list[tuple[Path, Axis]] = []
+    for place in ("online", "rejection", "base"):
+        (tmp_path / place).mkdir()
+        files.append((tmp_path / place / "train.jsonl", "helpful"))
+        files[-1][0].write_text(json.dumps({"prompt": place, "chosen": "x", "rejected": "y"}) + "\n")
+    training.prepare_choices(
+        store, folder, stages.PM, Choices(files=files), Preferring(heldout=0, batch=1), ("", ""), {}, "ann"
+    )
+    run = queued(store)
+    kept = sorted((folder / run.id / "inputs" / "human" / "helpful").iterdir())
+    assert [path.name for path in kept] == ["2-train.jsonl", "3-train.jsonl", "train.jsonl"]
+    assert sorted(path.read_text() for path in kept) == sorted(path.read_text() for path, _ in files)
+
+
 def test_what_a_pm_is_measured_on_is_apart_from_what_it_learns(store: Store, folder: Path) -> None:
     learnt: tuple[str, Axis] = ("theirs.jsonl", "helpful")
     other: tuple[str, Axis] = ("others.jsonl", "helpful")

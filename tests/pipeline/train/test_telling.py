@@ -13,6 +13,14 @@ from pipeline.growing import Stop
 from pipeline.train.telling import Telling
 
 
+def test_how_fast_it_was_measured_is_no_figure_of_a_model(tmp_path: Path) -> None:
+    state = SimpleNamespace(global_step=5)
+    with EventLog(tmp_path / "events.jsonl") as log:
+        speeds = {"eval_runtime": 1.3, "eval_samples_per_second": 9.0, "eval_steps_per_second": 2.0}
+        Telling(log, Stop(), "pm").on_log(None, state, None, logs={"eval_loss": 0.5, **speeds})
+    assert metrics(tmp_path / "events.jsonl") == [(5, {"eval_loss": 0.5})]
+
+
 @pytest.mark.parametrize("seen", [0, 50_000])  # RL's count goes on where it is resumed
 def test_the_rate_is_of_the_steps_without_what_is_sampled_or_saved_between(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: int
