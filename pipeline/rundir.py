@@ -86,7 +86,8 @@ class RunDir:
         changed = [
             f"{k}: {old.get(k)!r} there, {record.get(k)!r} now"
             for k in {**record, **old}  # what was said then and is not now is another run too
-            if k not in may_change and not same_revision(old.get(k), record.get(k))
+            if k not in may_change
+            and not same_revision(self._from_here(old.get(k)), self._from_here(record.get(k)))
         ]
         for name, source in inputs.items():
             kept = self.inputs / name
@@ -97,6 +98,17 @@ class RunDir:
                 f"{self.folder}: holds another run; choose another --run folder, or repeat it as it was:\n  "
                 + "\n  ".join(changed)
             )
+
+    def _from_here(self, said: Any) -> Any:
+        """What a config says, with the run's own inputs named from its folder on: that may have moved."""
+        if isinstance(said, dict):
+            return {name: self._from_here(value) for name, value in said.items()}
+        if isinstance(said, list):
+            return [self._from_here(value) for value in said]
+        if not isinstance(said, str):
+            return said
+        own = f"/{self.folder.absolute().name}/inputs/"
+        return said[said.rfind(own) + 1 :] if own in said else said
 
     def part(self, name: str) -> Path:
         """The growing form of an output, without any torn last line."""

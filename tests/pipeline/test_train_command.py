@@ -138,6 +138,24 @@ def test_a_run_does_not_go_on_with_other_labels_than_it_began_with(
     assert "learnt: " in said(options, capsys)
 
 
+def test_a_run_goes_on_where_its_session_was_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.train.preference.train", lambda *args: 0)
+
+    def asked(session: str, name: str) -> list[str]:
+        run = tmp_path / session / "runs" / "7"
+        human = run / "inputs" / "human" / name
+        human.parent.mkdir(parents=True, exist_ok=True)
+        human.write_text(json.dumps({"prompt": "Which?", "chosen": "This.", "rejected": "That."}) + "\n")
+        return ["pm", "--human", str(human), "--model", str(tiny_model), "--run", str(run)]
+
+    assert main(asked("alpha", "1.jsonl")) == 0
+    (tmp_path / "alpha").rename(tmp_path / "beta")
+    assert main(asked("beta", "1.jsonl")) == 0
+    assert "sources: " in said(asked("beta", "2.jsonl"), capsys)
+
+
 def test_of_a_runs_judgments_the_last_words_of_people_on_the_axis_are_learnt(tmp_path: Path) -> None:
     (tmp_path / "inputs").mkdir()
     pair = make_pair("p", (Message("user", "Which?"),), "This.", "That.", Source(), Source(), "red_team")
