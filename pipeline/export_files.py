@@ -20,6 +20,14 @@ SUFFIXES = (".jsonl", ".csv", ".parquet")
 _FORMULA = re.compile(r"[\s\x00-\x1f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]*[=+\-@＝＋－＠]")
 
 
+def require_free(path: Path, force: bool) -> None:
+    """Raise UserError where a file can't be written here without loss; `force` lets one be replaced."""
+    if not path.name:
+        raise UserError(f"{str(path)!r}: names no file")
+    if path.exists() and not (force and path.is_file()):
+        raise UserError(f"{path}: is there already{'; --force replaces it' if path.is_file() else ''}")
+
+
 def write(rows: Sequence[Mapping[str, Any]], path: Path) -> int:
     """Write rows of the same columns; returns how many cells of a CSV were made safe (see `as_csv`).
 

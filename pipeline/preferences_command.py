@@ -66,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
     output: Path = args.output
     if output.suffix not in FORMS[args.form]:
         raise UserError(f"{output}: the form {args.form} is written as {' or '.join(FORMS[args.form])}")
-    if output.exists() and not (args.force and output.is_file()):
-        raise UserError(f"{output}: is there already{'; --force replaces it' if output.is_file() else ''}")
+    export_files.require_free(output, args.force)
     args.axis = args.axis or _axis(args.labels)
     found = _found(args)
     by: By = args.by or ("ai" if args.labels else "human")

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pipeline import prompts
+from pipeline import export_files, prompts
 from pipeline.errors import UserError
 from pipeline.records import Prompt
 from pipeline.terminal import shown
@@ -42,8 +42,7 @@ def _import(args: argparse.Namespace) -> int:
     output: Path = args.output
     if output.suffix != ".jsonl":
         raise UserError(f"{output}: a prompt file's name must end with .jsonl")
-    if output.exists() and not (args.force and output.is_file()):
-        raise UserError(f"{output}: is there already{'; --force replaces it' if output.is_file() else ''}")
+    export_files.require_free(output, args.force)
     with prompts.find(args.file) as path:
         found = prompts.read(path, _progress)
     for line in found.report():

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pipeline import constitution
+from pipeline.export_files import require_free
 from pipeline.row_problems import first
 from pipeline.terminal import shown
 from studio.jobs import human
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     export = add("export", "write a session to one file to hand on")
     export.add_argument("name")
     export.add_argument("-o", "--output", type=Path, metavar="FILE", help="by default NAME.cai.zip")
+    export.add_argument("--force", action="store_true", help="replace FILE where it is there")
     export.add_argument("--checkpoints", action="store_true", help="with the weights of trained models")
     take = add("import", "make a new session of an exported file")
     take.add_argument("file", type=Path)
@@ -80,6 +82,7 @@ def run(argv: list[str]) -> int:
             _restore(sessions.session_folder(home, options.name), options.backup)
         case "export":
             out = options.output or Path(f"{options.name}{archive.SUFFIX}")
+            require_free(out, options.force)
             with _opened(home, options.name) as store:
                 _say(f"Wrote {archive.export_session(store, out, options.checkpoints)}")
         case "import":

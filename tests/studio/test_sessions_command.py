@@ -57,6 +57,17 @@ def test_make_keep_and_hand_on(say: Say, tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("out", ["alpha.cai.zip", "thesis.txt"])
+def test_an_export_replaces_a_file_only_where_it_is_told_to(say: Say, tmp_path: Path, out: str) -> None:
+    say("create", "alpha")
+    (tmp_path / out).write_text("mine")
+    words = ["export", "alpha", *(["-o", out] if out != "alpha.cai.zip" else [])]
+    assert f"{out}: is there already; --force replaces it" in say(*words, status=2)
+    assert (tmp_path / out).read_text() == "mine"
+    say(*words, "--force")
+    assert zipfile.is_zipfile(tmp_path / out)
+
+
 def test_an_archives_name_is_shown_and_not_obeyed(say: Say, tmp_path: Path) -> None:
     say("create", "alpha")
     say("export", "alpha")
@@ -116,6 +127,8 @@ def test_a_headless_run_comes_in_once_however_often_it_is_tried(
         ("restore", "alpha"),
         ("restore", "missing"),
         ("export", "missing"),
+        ("export", "alpha", "-o", ""),
+        ("export", "alpha", "-o", "sessions", "--force"),
         ("import", "missing.zip"),
         ("import-run", "missing", "."),
         ("import-run", "alpha", "missing"),
