@@ -16,8 +16,7 @@ COUNTS = (
     "SELECT count(*) FROM current_verdicts WHERE verdict <> 'none'",
     "SELECT count(*) FROM run_status WHERE state <> 'deleted'",
     "SELECT count(*) FROM pairs",
-    "SELECT count(DISTINCT pair) FROM labels "
-    "WHERE run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')",
+    "SELECT count(DISTINCT pair) FROM labels WHERE run NOT IN (SELECT run FROM deleted_runs)",
     "SELECT count(DISTINCT pair) FROM standing_judgments "
     "WHERE annotator_kind = 'person' AND choice NOT IN ('none', 'skip')",
     "SELECT count(*) FILTER (r.stage = 'sft'), count(*) FILTER (r.stage = 'pm'), "

@@ -11,7 +11,7 @@ from studio.store.database import Reader, Tx
 COLUMNS = ", ".join(f'"{field.name}"' for field in fields(Answer))
 # Put together from constants only; values go in as parameters.
 ALL = f"""SELECT run, {COLUMNS} FROM eval_answers
-WHERE run NOT IN (SELECT run FROM run_states WHERE state = 'deleted') ORDER BY seq"""  # noqa: S608
+WHERE run NOT IN (SELECT run FROM deleted_runs) ORDER BY seq"""  # noqa: S608
 ADD = f"""INSERT INTO eval_answers (run, {COLUMNS})
 SELECT * FROM (SELECT {", ".join("unnest(?)" for _ in range(1 + len(fields(Answer))))}) AS new(run, {COLUMNS})
 WHERE id NOT IN (SELECT id FROM eval_answers WHERE run = ?)"""  # noqa: S608

@@ -91,7 +91,7 @@ SELECT model, method, l.constitution, coalesce(any_value(r.constitution_name), '
     count(DISTINCT pair), count(*), count(DISTINCT run), epoch_us(max(time)),
     coalesce(json_extract_string(arg_max(r.config, l.seq), '$.axis'), 'harmless')
 FROM labels l LEFT JOIN runs r ON r.id = l.run
-WHERE l.run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')
+WHERE l.run NOT IN (SELECT run FROM deleted_runs)
 GROUP BY model, method, l.constitution ORDER BY max(l.seq) DESC
 """
 OF_PAIR = f"SELECT pair, {', '.join(COLUMNS)} FROM current_labels WHERE pair = $pair"  # noqa: S608
@@ -99,7 +99,7 @@ OF_PAIR = f"SELECT pair, {', '.join(COLUMNS)} FROM current_labels WHERE pair = $
 CELLS = f"""
 SELECT p.row AS row, list_position($principles, l.principle) - 1 AS col, {", ".join(VALUES)}
 FROM labels l JOIN (SELECT id, row_number() OVER (ORDER BY seq) - 1 AS row FROM pairs) p ON p.id = l.pair
-WHERE {OF} AND run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')
+WHERE {OF} AND run NOT IN (SELECT run FROM deleted_runs)
     AND list_contains($principles, l.principle)
 ORDER BY l.seq
 """  # noqa: S608
@@ -110,7 +110,7 @@ SELECTIONS = "SELECT id FROM runs WHERE json_extract_string(config, '$.selection
 """The runs whose pairs were chosen for what an AI had said of them, as by triage."""
 SELECTED = f"""
 SELECT pair FROM labels
-WHERE {OF} AND run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')
+WHERE {OF} AND run NOT IN (SELECT run FROM deleted_runs)
 GROUP BY pair HAVING bool_and(run IN ({SELECTIONS}))
 """  # noqa: S608
 

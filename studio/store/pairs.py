@@ -67,7 +67,7 @@ SELECT = f"SELECT {', '.join(COLUMNS)} FROM pairs"  # noqa: S608 - of constants;
 LABELLED = """
 SELECT l.pair FROM labels l WHERE l.model = ${0}_model AND l.method = ${0}_method
     AND l.constitution = ${0}_constitution
-    AND l.run NOT IN (SELECT s.run FROM run_states s WHERE s.state = 'deleted')
+    AND l.run NOT IN (SELECT d.run FROM deleted_runs d)
 """
 CONDITIONS = {
     "search": "(contains(lower(prompt_text), lower($search)) OR contains(lower(response_a), lower($search)) "

@@ -56,7 +56,7 @@ LOAD = f"SELECT {', '.join(COLUMNS)} FROM waiting WHERE run = ? AND id = ?"  # n
 QUEUES = """
 SELECT w.run, any_value(r.name), any_value(w.axis), count(*)
 FROM waiting w JOIN runs r ON r.id = w.run
-WHERE w.run NOT IN (SELECT run FROM run_states WHERE state = 'deleted')
+WHERE w.run NOT IN (SELECT run FROM deleted_runs)
 GROUP BY w.run ORDER BY max(r.created) DESC
 """
 JUDGED = """

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pipeline.errors import UserError
 from pipeline.records import Choice, Judgment, Label, Message, Pair, Source
+from studio.progress import progress
 from studio.store import judgments, labels, pairs, runs, sightings
 from studio.store.archive import export_session
 from studio.store.backups import back_up, restore_backup
@@ -136,7 +137,9 @@ def test_the_matrix_has_a_row_for_each_labelled_pair_and_nan_where_nothing_was_a
     assert labels.matrix(store, Labeller("x", "cot", "y")).p_a.shape == (0, 0)
 
 
-def test_the_labels_of_a_deleted_run_do_not_count_and_older_ones_do_again(store: Store) -> None:
+def test_a_deleted_runs_labels_do_not_count_and_older_ones_do_until_it_is_imported_again(
+    store: Store,
+) -> None:
     told(store, label("p0", logit=1.0))
     told(store, label("p0", logit=2.0), label("p1", "wise"), run="later")
     judge(store, by("ann", "p1"))
@@ -160,6 +163,14 @@ def test_the_labels_of_a_deleted_run_do_not_count_and_older_ones_do_again(store:
     assert (found.pairs, found.principles, found.logit_ab.tolist()) == (["p0"], ["kind"], [[1.0]])
     assert [row.rows for row in labels.labellers(store)] == [1]
     assert (pairs.count(store, PairFilter()), held(store)) == (4, {"p1": "a"})
+    labelled, counted = PairFilter(labelled=WHO), progress(store).labelled
+    assert (pairs.count(store, labelled), counted) == (1, 1)
+    with store.tx() as tx:  # as one that is imported again
+        runs.set_state(tx, "later", "done", ["deleted"])
+    assert [one.logit_ab for one in labels.of_pair(store, "p0")] == [2.0]
+    assert labels.matrix(store, WHO).pairs == ["p0", "p1"]
+    assert [row.rows for row in labels.labellers(store)] == [3]
+    assert (pairs.count(store, labelled), progress(store).labelled) == (2, 2)
 
 
 def test_a_judgment_of_no_pair_is_refused(store: Store) -> None:

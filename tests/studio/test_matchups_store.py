@@ -61,7 +61,7 @@ def test_of_an_arena_vote_the_newest_counts_and_a_void_one_is_kept_but_never_cou
     assert store.query("SELECT void FROM matchups WHERE id = '3'") == [("an answer says “I am rl”",)]
 
 
-def test_those_of_a_deleted_run_do_not_count(store: Store) -> None:
+def test_those_of_a_deleted_run_do_not_count_until_it_is_imported_again(store: Store) -> None:
     add(store, one("1"), run="gone")
     add(store, vote("2"))
     run = NewRun(
@@ -79,6 +79,9 @@ def test_those_of_a_deleted_run_do_not_count(store: Store) -> None:
         runs.set_state(tx, "gone", "deleted", ["done"])
     assert [found.matchup.id for found in matchups.listed(store, EVERY, 9)] == ["2"]
     assert [group.kind for group in votes.groups(store, EVERY)] == ["person"]
+    with store.tx() as tx:  # as one that is imported again
+        runs.set_state(tx, "gone", "done", ["deleted"])
+    assert {found.matchup.id for found in matchups.listed(store, EVERY, 9)} == {"1", "2"}
 
 
 @pytest.mark.parametrize(

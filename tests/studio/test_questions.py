@@ -84,6 +84,9 @@ def test_answers_come_in_once_and_go_with_their_run(studio: Studio) -> None:
     assert runs.kept(studio.store)["one"] == 40
     studio.jobs.delete("one")
     assert eval_answers.by_run(studio.store) == {}
+    with studio.store.tx() as tx:  # as one that is imported again
+        runs.set_state(tx, "one", "done", ["deleted"])
+    assert eval_answers.by_run(studio.store) == {"one": answers(0.5)}
 
 
 def test_the_accuracy_is_what_the_command_prints_with_names_as_text(studio: Studio) -> None:

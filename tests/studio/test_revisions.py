@@ -111,11 +111,15 @@ def test_a_row_comes_in_once_and_of_two_runs_the_newest_counts(studio: Studio) -
     assert runs.kept(studio.store)["s1"] == len(some)
 
 
-def test_a_deleted_runs_scores_count_no_more(studio: Studio) -> None:
+def test_a_deleted_runs_scores_count_no_more_until_it_is_imported_again(studio: Studio) -> None:
     a_run(studio, "s1", "score", "scores", pm="pm")
     add(studio, scored("r", 0.1))
+    before = revision_scores.rows(studio.store)
     studio.jobs.delete("s1")
     assert revision_scores.rows(studio.store) == []
+    with studio.store.tx() as tx:  # as one that is imported again
+        runs.set_state(tx, "s1", "done", ["deleted"])
+    assert revision_scores.rows(studio.store) == before != []
 
 
 def test_a_run_of_the_command_is_read_as_it_grows(studio: Studio, tmp_path: Path) -> None:

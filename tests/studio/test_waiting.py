@@ -233,3 +233,7 @@ def test_pairs_of_a_run_come_in_once_and_those_of_a_deleted_one_wait_no_more(stu
         runs.set_state(tx, "r", "deleted", ["done"])
     assert waiting.queues(studio.store, "ana") == []
     assert kept(studio) == []
+    with studio.store.tx() as tx:  # as one that is imported again
+        runs.set_state(tx, "r", "done", ["deleted"])
+    assert [queue.total for queue in waiting.queues(studio.store, "ana")] == [4]
+    assert len(kept(studio)) == 1
