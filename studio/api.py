@@ -29,7 +29,7 @@ from studio.context import Studio, author
 from studio.jobs import batch
 from studio.jobs.stages import EVALUATE
 from studio.store import audit, checkpoints, constitutions, gates, labels, runs
-from studio.store.judgments import Whose
+from studio.store.held_judgments import Whose
 from studio.store.labels import Labeller
 from studio.store.runs import Figures, Run
 

@@ -13,9 +13,9 @@ from typing import Any, get_args
 from pipeline.records import AnnotatorKind, Axis
 from studio.escaping import isolated
 from studio.progress import plural
-from studio.store import constitutions, judgments, labels
+from studio.store import constitutions, held_judgments, labels
 from studio.store.database import Store
-from studio.store.judgments import Whose
+from studio.store.held_judgments import Whose
 from studio.store.labels import Labeller, LabellerRow
 
 AXES: tuple[Axis, ...] = get_args(Axis)
@@ -97,7 +97,7 @@ def read(store: Store, query: Mapping[str, Any]) -> Asked:
 
 
 def _first_judges(store: Store, axis: Axis) -> Judges:
-    kinds = {kind for _, kind, of, _ in judgments.annotators(store) if of == axis}
+    kinds = {kind for _, kind, of, _ in held_judgments.annotators(store) if of == axis}
     return Judges(next((kind for kind in KINDS if kind in kinds), "person"))
 
 
@@ -125,7 +125,7 @@ def called(store: Store, row: LabellerRow, model: str = "") -> str:
 
 def judge_choices(store: Store, axis: Axis) -> list[tuple[str, str]]:
     """Whose judgments there are on an axis, by kind: people first, and always offered."""
-    found = [row for row in judgments.annotators(store) if row[2] == axis]
+    found = [row for row in held_judgments.annotators(store) if row[2] == axis]
     choices = []
     for kind in KINDS:
         of_kind = [(name, n) for name, its, _, n in found if its == kind]

@@ -30,7 +30,7 @@ from studio.context import Studio
 from studio.escaping import escape
 from studio.listening import on_change
 from studio.progress import plural
-from studio.store import audit, calibrations, gates, judgments, labels, pairs
+from studio.store import audit, calibrations, gates, held_judgments, labels, pairs
 from studio.store.database import Store
 from studio.store.pairs import PairFilter
 
@@ -119,7 +119,7 @@ def write(
     if kind not in FILES[form]:
         raise UserError(f"the form {form} is written as {' or '.join(FILES[form])}")
     if form == JUDGMENTS:
-        found = held_judgments(studio.store, picture.asked)
+        found = looked_at(studio.store, picture.asked)
         export_files.write([as_json(one) for one in found], path)
         return path, f"{plural(len(found), 'judgment')}, skips and those that were not blind too."
     items = gathered(studio, picture, calibrated)
@@ -138,15 +138,15 @@ def write(
     return path, f"{plural(len(rows), 'row')} of {plural(len(items), 'labelled pair')}.{safe}"
 
 
-def held_judgments(store: Store, asked: Asked) -> list[Judgment]:
+def looked_at(store: Store, asked: Asked) -> list[Judgment]:
     """The judgments that the page looks at, as `cai agreement` and `cai preferences` read them.
 
     Where one that was not blind is the newest, the blind one before it, which the figures count, stands
     before it. Raises UserError where there are none.
     """
-    blind = judgments.current(store, asked.axis, asked.judges.whose, blind=True)
+    blind = held_judgments.current(store, asked.axis, asked.judges.whose, blind=True)
     there = set(blind)
-    newest = judgments.current(store, asked.axis, asked.judges.whose)
+    newest = held_judgments.current(store, asked.axis, asked.judges.whose)
     found = [*blind, *(one for one in newest if one not in there)]
     if not found:
         raise UserError("there are no judgments to export")
@@ -170,7 +170,7 @@ def gathered(studio: Studio, picture: Picture, calibrated: bool) -> list[Judged]
     """The labelled pairs with the labeller's probabilities and the judgments that the page looks at."""
     asked, labeller = picture.asked, picture.labeller
     found = pairs.select(studio.store, PairFilter(labelled=labeller))
-    some = judgments.current(studio.store, asked.axis, asked.judges.whose)
+    some = held_judgments.current(studio.store, asked.axis, asked.judges.whose)
     items = preferences.judged(found, (), None, some, asked.axis)
     own = audit.own_weights(studio.store, labeller)
     matrix = picture.matrix

@@ -16,9 +16,9 @@ from studio.components.agreement_data import BINS, Picture, compared, under
 from studio.components.agreement_figures import LabellerLine, PrincipleRow
 from studio.components.agreement_section import Section
 from studio.context import Studio
-from studio.store import gates, judgments, pairs
+from studio.store import gates, held_judgments, pairs
 from studio.store.database import Store
-from studio.store.judgments import Whose
+from studio.store.held_judgments import Whose
 from studio.store.labels import labellers
 
 
@@ -102,7 +102,7 @@ def among_people(store: Store, asked: Asked) -> tuple[Figure, Figure, list[str]]
     choices = {"a": 1.0, "tie": 0.5, "b": 0.0}
     rows = [
         row
-        for row in judgments.current(store, asked.axis, Whose(asked.judges.kind), blind=True)
+        for row in held_judgments.current(store, asked.axis, Whose(asked.judges.kind), blind=True)
         if row.choice in choices and row.picked_by in UNCHOSEN
     ]
     names = sorted({row.annotator for row in rows})

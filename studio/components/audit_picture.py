@@ -12,7 +12,7 @@ from studio.components.audit_asking import Asking
 from studio.components.audit_reveal import Opinion, Revealed
 from studio.components.audit_view import Counts, State
 from studio.escaping import isolated
-from studio.store import audit, constitutions, judgments, labels, pairs
+from studio.store import audit, constitutions, held_judgments, judgments, labels, pairs
 from studio.store.database import Reader
 from studio.store.labels import Labeller
 
@@ -103,7 +103,7 @@ def revealed(
     of = labeller(store, asking) if asking.labeller else None
     others = [
         other
-        for other in judgments.of_pair(store, pair.id)
+        for other in held_judgments.of_pair(store, pair.id)
         if other.axis == asking.axis
         and other.choice != "skip"
         and (other.annotator, other.annotator_kind) != (asking.who, "person")

@@ -26,7 +26,7 @@ from studio.escaping import escape, isolated
 from studio.jobs import batch
 from studio.jobs.stages import LABEL, PAIRS, PAIRS_FILE
 from studio.progress import plural
-from studio.store import constitutions, judgments, pairs, runs
+from studio.store import constitutions, held_judgments, pairs, runs
 from studio.store.labels import Labeller
 from studio.store.pairs import Judge, PairFilter
 
@@ -129,7 +129,7 @@ def sources(studio: Studio) -> list[tuple[str, str]]:
     for run in every:
         if run.stage == PAIRS.name and (many := pairs.count(store, PairFilter(run=run.id))):
             found.append((f"{isolated(run.name)} · {plural(many, 'pair')}", f"run:{run.id}"))
-    for annotator in judgments.annotators(store):
+    for annotator in held_judgments.annotators(store):
         if annotator.kind == "imported":
             name = f"imported: {isolated(annotator.annotator)} · {annotator.axis} · {annotator.pairs:,}"
             found.append((name, f"by:{annotator.axis}:{annotator.annotator}"))

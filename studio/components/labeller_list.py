@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from studio.components.agreement_asked import Judges
 from studio.components.run_results import labeller_links
 from studio.escaping import escape, exact
-from studio.store import judgments, labels
+from studio.store import held_judgments, labels
 from studio.store.database import Store
 
 
@@ -36,7 +36,7 @@ def imports_list(store: Store) -> str:
     rows = "".join(
         f"<tr><th scope='row'>{escape(one.annotator)}</th><td>{one.axis}</td><td>{one.pairs:,}</td>"
         f"<td>{_compared(one.annotator, one.axis)}</td></tr>"
-        for one in judgments.annotators(store)
+        for one in held_judgments.annotators(store)
         if one.kind == "imported"
     )
     if not rows:

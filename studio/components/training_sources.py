@@ -16,7 +16,7 @@ from studio.jobs import training
 from studio.jobs.stages import CRITIQUE, LABEL, PM, TRAINING
 from studio.jobs.training import CHAINS, EVERY, LABELS, Choices
 from studio.progress import plural
-from studio.store import checkpoints, gates, judgments, reading, runs
+from studio.store import checkpoints, gates, held_judgments, reading, runs
 from studio.store.chains import ChainFilter
 from studio.store.runs import Run
 
@@ -67,7 +67,7 @@ def import_options(studio: Studio) -> Options:
     """The judgments that came with files, by file and axis."""
     return [
         (f"{isolated(a.annotator)} · {a.axis} · {plural(a.pairs, 'pair')}", f"{a.axis}:{a.annotator}")
-        for a in judgments.annotators(studio.store)
+        for a in held_judgments.annotators(studio.store)
         if a.kind == "imported" and a.pairs
     ]
 

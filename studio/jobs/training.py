@@ -30,10 +30,10 @@ from pipeline.written import PairSet
 from studio.exports import Accepted, record
 from studio.jobs import batch
 from studio.jobs.stages import CALIBRATION, CONSTITUTION, PAIRS_FILE, RL, SFT, Stage
-from studio.store import calibrations, judgments, pairs, reading, runs
+from studio.store import calibrations, held_judgments, pairs, reading, runs
 from studio.store.chains import ChainFilter
 from studio.store.database import Reader, Store
-from studio.store.judgments import Whose
+from studio.store.held_judgments import Whose
 from studio.store.labels import Labeller
 from studio.store.pairs import Judge, PairFilter
 from studio.store.runs import NewRun, Run
@@ -196,7 +196,7 @@ def prepare_rl(
 
 def count_choices(store: Reader, folder: Path, choices: Choices) -> int:
     """How many judged pairs these are, as far as it can be told without reading whole files."""
-    held = {(a.annotator, a.axis): a.pairs for a in judgments.annotators(store) if a.kind == "imported"}
+    held = {(a.annotator, a.axis): a.pairs for a in held_judgments.annotators(store) if a.kind == "imported"}
     pairs_in = sum(count_rows(folder / run / "inputs" / PAIRS_FILE) for run in choices.labels)
     of_people = sum(held.get(of, 0) for of in choices.imports)
     of_people += sum(count_rows(path) for path, _ in choices.files)
@@ -267,7 +267,7 @@ def _enqueue(
 
 def _put_judgments(store: Store, target: Path, annotator: str, axis: Axis) -> None:
     """The pairs that a file brought, with its people's choices, as a run's directory holds them."""
-    kept = judgments.current(store, axis, Whose("imported", annotator))
+    kept = held_judgments.current(store, axis, Whose("imported", annotator))
     judged = pairs.select(store, PairFilter(judged_by=Judge(annotator, "imported", axis)))
     (target / "inputs").mkdir(parents=True)
     pair_files.write(judged, target / "inputs" / PAIRS_FILE)

@@ -21,7 +21,7 @@ from pipeline.errors import UserError
 from pipeline.records import Axis, PickedBy, PromptKind
 from studio.store import constitutions, judgments, labels
 from studio.store.database import Reader, Rows, Store
-from studio.store.judgments import HELD, Whom, selection
+from studio.store.held_judgments import HELD, Whom, selection
 from studio.store.labels import Labeller, Matrix
 from studio.store.pairs import BY_HAND
 

@@ -15,7 +15,7 @@ from pipeline.gate import Gate
 from pipeline.records import Axis
 from studio.store import audit, settings
 from studio.store.database import Reader, Store
-from studio.store.judgments import Whose
+from studio.store.held_judgments import Whose
 from studio.store.labels import Labeller
 
 THRESHOLD = "gate.threshold"

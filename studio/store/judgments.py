@@ -11,62 +11,19 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal
 
 from pipeline.errors import UserError
-from pipeline.records import AnnotatorKind, Axis, Choice, Judgment, Pair, PickedBy
+from pipeline.records import Axis, Choice, Judgment, Pair, PickedBy
 from studio.store import pairs, sightings
 from studio.store.bulk import insert
-from studio.store.database import Reader, Rows, Store, Tx, instant, moment
+from studio.store.database import Reader, Rows, Store, Tx, instant
+from studio.store.held_judgments import COLUMNS, SELECT, of_row, that_stand
 
-KINDS = get_args(AnnotatorKind)
-
-
-class Annotator(NamedTuple):
-    """Whose judgments there are on an axis: `pairs` that they hold something of, skipped ones left out."""
-
-    annotator: str
-    kind: AnnotatorKind
-    axis: Axis
-    pairs: int
-
-
-@dataclass(frozen=True)
-class Whose:
-    """Everybody of one kind, or one of them by name: the same name may be of two kinds, never pooled."""
-
-    kind: AnnotatorKind
-    name: str | None = None
-
-
-Whom = str | Sequence[str] | Whose | None
-"""Whose judgments: a kind, a name, a list of names, one annotator of a kind; None for everybody's."""
-
-COLUMNS = (
-    *("pair", "axis", "annotator", "annotator_kind", "choice", "shown_first", "picked_by", "ranking"),
-    *("blind", "seconds", "note", "epoch_us(time)"),
-)
 COPIED = COLUMNS[:-1]
-SELECT = f"SELECT {', '.join(COLUMNS)}"
 OWN = "pair = $pair AND annotator = $annotator AND annotator_kind = $kind AND NOT brought"
 MINE = f"{OWN} AND axis = $axis"
 
-# The statements below are put together from constants only; values go in as parameters.
-# A blind judgment that is changed keeps the time of the first, too: an export has its place by nothing else.
-HELD = """
-WITH held AS (
-    SELECT * REPLACE (CASE WHEN blind THEN arg_min(time, seq) FILTER (blind) OVER mine ELSE time END AS time),
-        min(seq) OVER mine AS first
-    FROM standing_judgments
-    WHERE axis = $axis AND ($kind::VARCHAR IS NULL OR annotator_kind = $kind)
-        AND ($names::VARCHAR[] IS NULL OR annotator IN (SELECT unnest($names::VARCHAR[])))
-        AND (blind OR NOT $blind)
-    WINDOW mine AS (PARTITION BY pair, annotator, annotator_kind)
-    QUALIFY row_number() OVER (PARTITION BY pair, annotator, annotator_kind ORDER BY brought, seq DESC) = 1)
-"""
-CURRENT = f"{HELD} {SELECT} FROM held ORDER BY first"
-# Which rows stand is seen in Python: a view with a window takes DuckDB twice as long, after every judgment.
-OF_PAIR = f"{SELECT}, seq, undoes FROM judgments WHERE pair = ? ORDER BY brought DESC, seq"
 HERE = f"""
 {SELECT}, seq, undoes FROM judgments
 WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND NOT brought ORDER BY seq
@@ -74,10 +31,6 @@ WHERE annotator = $annotator AND axis = $axis AND annotator_kind = 'person' AND 
 ACTS = f"{SELECT}, seq, undoes FROM judgments WHERE {OWN} ORDER BY seq"
 STATE = f"{SELECT} FROM standing_judgments WHERE {MINE} AND seq <> $taken ORDER BY seq DESC LIMIT 1"
 UNDONE = "SELECT pair FROM judgments WHERE undoes::VARCHAR = ? AND annotator = ?"
-ANNOTATORS = """
-SELECT annotator, annotator_kind, axis, count(*) FILTER (choice <> 'skip') FROM current_judgments
-GROUP BY ALL ORDER BY annotator_kind, annotator, axis
-"""
 THERE = """
 SELECT pair, axis, annotator, annotator_kind, choice, blind FROM judgments
 WHERE pair IN (SELECT unnest(?::VARCHAR[]))
@@ -235,27 +188,6 @@ def add_imported(tx: Tx, judgments: Sequence[Judgment], run: str | None) -> int:
     return len(rows)
 
 
-def of_pair(store: Reader, pair: str) -> list[Judgment]:
-    """What each annotator holds of a pair, on either axis; the oldest row first."""
-    held = {row[1:4]: row for row in _standing(store.query(OF_PAIR, [pair]))}  # by axis, name and kind
-    return [_judgment(row) for row in sorted(held.values(), key=lambda row: row[-2])]
-
-
-def annotators(store: Reader) -> list[Annotator]:
-    """Everybody who holds anything, by kind and name."""
-    return [Annotator(*row) for row in store.recall(ANNOTATORS, (), tuple)]
-
-
-def current(store: Reader, axis: Axis, annotators: Whom = None, *, blind: bool = False) -> list[Judgment]:
-    """What is held on an axis, skips too, in the order of the first word on each pair.
-
-    `annotators` is a kind, a name, or a list of names; with `blind` the newest blind judgment counts, where
-    there is one, and others are left out.
-    """
-    rows = store.query(CURRENT, selection(axis, annotators, blind))
-    return [_judgment(row) for row in rows]
-
-
 def mine(store: Reader, annotator: str, axis: Axis, *, blind: bool = False) -> list[Judgment]:
     """What a person has judged or skipped here on an axis, in the order of the first word on each pair.
 
@@ -265,27 +197,16 @@ def mine(store: Reader, annotator: str, axis: Axis, *, blind: bool = False) -> l
     return list(own.blind if blind else own.held)
 
 
-def selection(axis: Axis, annotators: Whom, blind: bool) -> dict[str, object]:
-    """The parameters of HELD."""
-    if isinstance(annotators, Whose):
-        one = None if annotators.name is None else [annotators.name]
-        return {"axis": axis, "kind": annotators.kind, "names": one, "blind": blind}
-    kind = annotators if isinstance(annotators, str) and annotators in KINDS else None
-    names = [annotators] if isinstance(annotators, str) else annotators
-    several = None if kind or names is None else list(names)
-    return {"axis": axis, "kind": kind, "names": several, "blind": blind}
-
-
 def _own(store: Reader, annotator: str, axis: Axis) -> Own:
     return store.recall(HERE, {"annotator": annotator, "axis": axis}, _of_rows)
 
 
 def _of_rows(rows: Rows) -> Own:
-    standing = _standing(rows)
+    standing = that_stand(rows)
     held = {row[0]: row[-2] for row in standing}
     blind = {row[0]: row[-2] for row in standing if row[BLIND]}
     kept = {*held.values(), *blind.values()}
-    said = {row[-2]: _judgment(row) for row in standing if row[-2] in kept}
+    said = {row[-2]: of_row(row) for row in standing if row[-2] in kept}
     acts = {row[RANKING] is not None: (row[-2], row[0], row[RANKING]) for row in standing}
     return Own(
         tuple(said[seq] for seq in held.values()),
@@ -307,8 +228,8 @@ def _acts(tx: Tx, judgment: Judgment) -> Rows:
 
 def _held(acts: Rows, axis: Axis) -> Judgment | None:
     """What is held on an axis after these acts."""
-    standing = _standing([row for row in acts if row[AXIS] == axis])
-    return _judgment(standing[-1]) if standing else None
+    standing = that_stand([row for row in acts if row[AXIS] == axis])
+    return of_row(standing[-1]) if standing else None
 
 
 def _honest(tx: Tx, judgment: Judgment, acts: Rows) -> Judgment:
@@ -322,12 +243,6 @@ def _honest(tx: Tx, judgment: Judgment, acts: Rows) -> Judgment:
     return replace(judgment, blind=blind, picked_by=picked_by)
 
 
-def _standing(rows: Rows) -> Rows:
-    """Of all of somebody's rows on an axis, with `seq` and `undoes` last, those that stand."""
-    undone = {undoes for *_, undoes in rows}
-    return [row for row in rows if row[-1] is None and row[-2] not in undone]
-
-
 def _revealed(acts: Rows) -> bool:
     """Whether one of somebody's acts on a pair was more than a blind skip."""
     return any(row[-1] is None and not (row[CHOICE] == "skip" and row[BLIND]) for row in acts)
@@ -337,7 +252,7 @@ def _state(tx: Tx, pair: str, axis: Axis, annotator: str, kind: str, taken: int)
     """What an annotator holds of a pair without one of the rows: what is newer than it stays."""
     who = {"pair": pair, "axis": axis, "annotator": annotator, "kind": kind, "taken": taken}
     rows = tx.query(STATE, who)
-    return _judgment(rows[0]) if rows else None
+    return of_row(rows[0]) if rows else None
 
 
 def _identity(judgment: Judgment) -> tuple[str, str, str, str]:
@@ -358,10 +273,3 @@ def _row(judgment: Judgment) -> dict[str, object]:
     values = (*_identity(judgment), judgment.choice, judgment.shown_first, judgment.picked_by)
     rest = (judgment.ranking_id, judgment.blind, judgment.seconds, judgment.note, instant(judgment.time))
     return dict(zip((*COPIED, "time"), (*values, *rest), strict=True))
-
-
-def _judgment(row: tuple[Any, ...]) -> Judgment:
-    # The columns are a judgment's fields, in their order. The table's own checks stand for them: after each
-    # judgment all of its annotator's are read.
-    at = len(COLUMNS) - 1
-    return Judgment(*(*row[:at], moment(row[at]).isoformat()))

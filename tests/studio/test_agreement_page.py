@@ -48,7 +48,17 @@ from studio.context import Studio
 from studio.jobs import batch, human
 from studio.pages import agreement as page
 from studio.progress import progress
-from studio.store import calibrations, constitutions, gates, judgments, labels, pairs, runs, sightings
+from studio.store import (
+    calibrations,
+    constitutions,
+    gates,
+    held_judgments,
+    judgments,
+    labels,
+    pairs,
+    runs,
+    sightings,
+)
 from studio.store.labels import Labeller
 from studio.store.pairs import PairFilter
 from studio.store.runs import NewRun
@@ -116,7 +126,7 @@ def test_a_models_judgments_stand_in_where_nobody_else_judged_and_never_pass_for
     assert "judgments that models wrote" in unescape(top_html(studio, picture))
     assert gates.gate_for(studio.store, picture.labeller, "helpful").state == "not shown yet"
     assert progress(studio.store).audited == people
-    exported = agreement_exports.held_judgments(studio.store, picture.asked)
+    exported = agreement_exports.looked_at(studio.store, picture.asked)
     assert {(one.annotator, one.annotator_kind) for one in exported} == {("project", "model")}
 
 
@@ -541,10 +551,10 @@ def test_exported_judgments_come_into_another_session_with_their_blind_words(
 
 def test_a_note_moves_no_judgment_past_a_look_in_an_export(studio: Studio) -> None:
     asked = look(studio).asked
-    first = judgments.current(studio.store, "harmless", asked.judges.whose, blind=True)[0]
+    first = held_judgments.current(studio.store, "harmless", asked.judges.whose, blind=True)[0]
     judgments.judge(studio.store, replace(first, note="why", time=""))
-    exported = agreement_exports.held_judgments(studio.store, asked)
-    here = judgments.current(studio.store, "harmless", asked.judges.whose, blind=True)
+    exported = agreement_exports.looked_at(studio.store, asked)
+    here = held_judgments.current(studio.store, "harmless", asked.judges.whose, blind=True)
     assert here[0] == replace(first, note="why")
     assert compared_run.current(one for one in exported if one.blind) == here
 

@@ -262,7 +262,7 @@ def labelled(tmp_path: Path, labels: int = 2) -> Path:
 
 
 def test_a_run_of_labels_comes_with_its_pairs_choices_and_constitution(store: Store, tmp_path: Path) -> None:
-    from studio.store import judgments, labels, pairs
+    from studio.store import held_judgments, labels, pairs
     from studio.store.pairs import PairFilter
 
     done = import_run(store, labelled(tmp_path), "ann")
@@ -275,7 +275,7 @@ def test_a_run_of_labels_comes_with_its_pairs_choices_and_constitution(store: St
     [labeller] = labels.labellers(store)
     assert (labeller.constitution_name, labeller.pairs) == ("minimal", 2)
     assert constitutions.load_version(store, labeller.labeller.constitution).name == "minimal"
-    assert [one.annotator_kind for one in judgments.current(store, "helpful")] == ["imported"]
+    assert [one.annotator_kind for one in held_judgments.current(store, "helpful")] == ["imported"]
 
 
 def test_a_run_that_has_written_nothing_of_its_own_is_refused(store: Store, tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from pipeline.errors import UserError
 from pipeline.records import Choice, Judgment, Label, Message, Pair, Source
 from studio.progress import progress
-from studio.store import judgments, labels, pairs, runs, sightings
+from studio.store import held_judgments, labels, pairs, runs, sightings
 from studio.store.archive import export_session
 from studio.store.backups import back_up, restore_backup
 from studio.store.database import Store
-from studio.store.judgments import add_imported, annotators, current, judge, mine, newest, rank, seen, undo
+from studio.store.held_judgments import annotators, current
+from studio.store.judgments import add_imported, judge, mine, newest, rank, seen, undo
 from studio.store.labels import Labeller
 from studio.store.pairs import Judge, PairFilter
 from studio.store.runs import NewRun
@@ -338,7 +339,7 @@ def test_what_came_along_comes_once_and_gives_way_to_what_was_judged_here(store:
     [now] = current(store, "harmless", ["ann"])
     assert (now.choice, now.time) == ("b", "2020-01-02T03:04:05+00:00")
     assert undo(store, "ann", "harmless") is None  # what came along is not theirs to take back
-    assert [one.annotator for one in judgments.of_pair(store, "p1")] == ["f.jsonl"]
+    assert [one.annotator for one in held_judgments.of_pair(store, "p1")] == ["f.jsonl"]
 
 
 def test_a_time_that_is_none_is_now(store: Store) -> None:
@@ -351,7 +352,7 @@ def test_a_time_that_is_none_is_now(store: Store) -> None:
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"])
 def test_a_time_that_utc_does_not_reach_is_now(store: Store, time: str) -> None:
     brought(store, by("ann", "p0", time=time))
-    [one] = judgments.of_pair(store, "p0")
+    [one] = held_judgments.of_pair(store, "p0")
     assert one.time[:2] == "20"
 
 

@@ -21,7 +21,7 @@ from studio.components.prompt_source import asked
 from studio.context import Studio
 from studio.jobs import batch
 from studio.progress import plural
-from studio.store import constitutions, judgments, labels, pairs, runs
+from studio.store import constitutions, held_judgments, labels, pairs, runs
 from studio.store.labels import Labeller
 from studio.store.pairs import PairFilter
 from studio.store.runs import Event
@@ -72,7 +72,7 @@ def test_a_file_of_comparisons_comes_in_whole_with_its_choices(studio: Studio, t
     for part in ("2 pairs", "2 choices by people", "1 row left out", "people.jsonl:3"):
         assert part in said
     assert str(tmp_path) not in said
-    [one] = judgments.annotators(studio.store)
+    [one] = held_judgments.annotators(studio.store)
     assert (one.annotator, one.kind, one.axis, one.pairs) == ("people.jsonl", "imported", "harmless", 2)
     assert ("imported: people.jsonl · harmless · 2", "by:harmless:people.jsonl") in sources(studio)
 
@@ -82,7 +82,7 @@ def test_the_same_file_again_brings_nothing_twice(studio: Studio, tmp_path: Path
         *_, said = bring(studio, comparisons(tmp_path), "harmless")
     assert "2 here already" in said
     assert pairs.count(studio.store, PairFilter()) == 2
-    assert judgments.annotators(studio.store)[0].pairs == 2
+    assert held_judgments.annotators(studio.store)[0].pairs == 2
 
 
 def test_a_file_that_holds_no_pair_is_refused_and_leaves_nothing(studio: Studio, tmp_path: Path) -> None:
