@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 KEPT = 3
 """Models held at once: a policy and a critic; or in the chat two to compare, and a preference model."""
 
+WORDS = (".jinja", ".json", ".model", ".txt")
+"""Endings of the files that say how a model is spoken to."""
 NO_ROOM = "out of memory: choose a smaller model, or release others"
 
 Send = Callable[[dict[str, Any]], None]
@@ -49,6 +51,7 @@ class Models:
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, str, str], Any] = {}
+        self._words: dict[tuple[str, str, str], object] = {}
         self._purse: Purse | None = None
 
     def load(self, name: str, cancelled: Cancelled = never) -> Engine:
@@ -75,6 +78,7 @@ class Models:
 
         files = models.weights(name, download=False)
         key = ("scores", name, files.revision)
+        self._drop_reworded(key, files)
         pm: PreferenceModel = self._kept(key, lambda: PreferenceModel(name, files=files))
         return pm
 
@@ -82,6 +86,8 @@ class Models:
         # One limit for all, as long as this process lives.
         purse = self._purse = self._purse or Purse.from_environment()
         key = ("writes", name, files.revision)
+        if not isinstance(files, ServerModel):
+            self._drop_reworded(key, files)
 
         def load() -> Engine:
             beside = list(self._loaded.values())
@@ -89,6 +95,18 @@ class Models:
 
         engine: Engine = self._kept(key, load)
         return engine
+
+    def _drop_reworded(self, key: tuple[str, str, str], files: models.ModelFiles) -> None:
+        """Drop a model whose template or tokenizer is another now. Neither is a part of its revision."""
+        words = {
+            (path, (stat := path.stat()).st_size, stat.st_mtime_ns)
+            for folder in (files.folder, files.own)
+            for path in folder.iterdir()
+            if path.suffix in WORDS and path.is_file()
+        }
+        if self._words.get(key, words) != words:
+            self._loaded.pop(key, None)
+        self._words[key] = words
 
     def _kept(self, key: tuple[str, str, str], load: Callable[[], Any]) -> Any:
         model = self._loaded.pop(key, None)

@@ -128,6 +128,23 @@ def test_a_folder_that_was_trained_anew_is_loaded_anew(
     assert after.generate(say("Hi", temperature=0.0))[0].text == new.text
 
 
+def test_a_folder_whose_template_changed_is_loaded_anew(
+    worker: Worker, tiny_model: Path, tmp_path: Path
+) -> None:
+    from pipeline.engines.transformers import TransformersEngine
+
+    folder = shutil.copytree(tiny_model, tmp_path / "m")
+    before = RemoteEngine(worker, str(folder))
+    [old] = before.generate(say("Hi", temperature=0.0))
+    template = folder / "chat_template.jinja"
+    template.write_text("Speak! " + template.read_text())
+    after = RemoteEngine(worker, str(folder))
+    assert before.info.revision == after.info.revision  # which is of the weights
+    [new] = after.generate(say("Hi", temperature=0.0))
+    [here] = TransformersEngine(str(folder)).generate(say("Hi", temperature=0.0))
+    assert new.text == here.text != old.text
+
+
 def test_a_model_that_is_dropped_is_gone_before_the_next_comes(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
