@@ -33,7 +33,7 @@ class Compared:
     `p_a` is the AI's probability that response a is better, over all principles and both orders; `p_ab` and
     `p_ba` the same with a and with b shown first. `choice` is the human's: 1 for a, 0 for b, 0.5 for a tie.
     `cluster` numbers the prompts. Lengths are in characters. A label that is not there is NaN. `alone`: each
-    response was judged by itself (method `pointwise`), so that there is no order.
+    response was judged by itself (`records.ALONE`), so that there is no order.
     """
 
     p_a: Floats

@@ -26,27 +26,20 @@ def alpha(ratings: Floats, cluster: npt.NDArray[np.integer]) -> Figure:
     if not units:
         return nothing()
     # Each unit's part of the coincidence matrix: its diagonal, and its margin per category.
-    size = counts.sum(axis=1, keepdims=True)
-    same = (counts * (counts - 1) / (size - 1)).sum(axis=1, keepdims=True)
-    columns = np.concatenate([same, counts], axis=1)
-    value = float(_alpha(columns.sum(axis=0, keepdims=True))[0])
-    if np.isnan(value):
+    size = counts.sum(axis=1)
+    same = (counts * (counts - 1)).sum(axis=1) / (size - 1)
+    n, margins = size.sum(), counts.sum(axis=0)
+    expected = float(n * n - margins @ margins) / (n * (n - 1))
+    if not expected:
         return nothing(units, clusters)
-    if clusters < 2:
-        return Figure(value, -1.0, 1.0, units, clusters)
-    draws = _alpha(intervals.resampled(columns, prompts))
-    low, high = np.nanquantile(draws, [0.025, 0.975])
-    return Figure(value, float(low), float(high), units, clusters)
-
-
-def _alpha(totals: Floats) -> Floats:
-    """Alpha of coincidences, float[m, 1 + k]: the sum of the diagonal, then the margins. NaN: undefined."""
-    same, margins = totals[:, 0], totals[:, 1:]
-    n = margins.sum(axis=1)
-    observed = n - same
-    expected = (n * n - (margins**2).sum(axis=1)) / (n - 1)
-    result: Floats = 1 - np.divide(observed, expected, out=np.full(len(n), np.nan), where=expected > 0)
-    return result
+    # As for kappa, Wilson's interval of the observed agreement at alpha's own variance (delta method): it
+    # stays in range, and has a width where all are alike, which a bootstrap has not.
+    observed, shares = float(same.sum() / n), margins / n
+    pull = 2 * (1 - observed) / expected * (counts @ shares - size * (shares @ shares))
+    found = intervals.spread((same - observed * size - pull) * units / n, prompts)
+    bounds = (observed, *intervals.wilson(observed, found))
+    value, low, high = (1 - (1 - bound) / expected for bound in bounds)
+    return Figure(value, max(low, -1.0), high, units, clusters)
 
 
 def pairwise(ratings: Floats, cluster: npt.NDArray[np.integer]) -> Figure:

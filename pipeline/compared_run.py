@@ -19,7 +19,7 @@ from pipeline.agreement import UNCHOSEN, Compared
 from pipeline.errors import InputError, UserError
 from pipeline.gate import Gate
 from pipeline.intervals import Floats, Ints
-from pipeline.records import AnnotatorKind, Axis, Judgment, Label, Pair, parse
+from pipeline.records import ALONE, AnnotatorKind, Axis, Judgment, Label, Pair, parse
 from pipeline.refusals import refuses
 from pipeline.rundir import read_config
 
@@ -122,7 +122,7 @@ def read(folder: Path, human: Path | None = None, axis: Axis | None = None) -> J
     pairs = {pair.id: pair for pair in _records(folder / "inputs" / "pairs.jsonl", Pair)}
     weights = {p.id: p.weight for p in constitution.load(folder / "inputs" / "constitution.yaml").principles}
     made = _records(labels_file, Label)
-    labels, alone = aggregated(made, weights), all(label.method == "pointwise" for label in made)
+    labels, alone = aggregated(made, weights), all(label.method in ALONE for label in made)
     file = human or folder / "inputs" / "human.jsonl"
     if human is None and not file.is_file():
         raise UserError(f"{folder}: its pairs came without human choices: give judgments with --human FILE")

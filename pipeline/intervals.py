@@ -2,13 +2,13 @@
 
 Three ways, each where it is exact enough:
 
-- shares (`share`, and kappa through `wilson`): Wilson's interval for an effective number of pairs, which is
-  what the spread between prompts makes of n (design effect; Korn and Graubard 1998). It stays inside its
-  range and keeps a width where every pair agrees, which a bootstrap does not.
+- shares (`share`; kappa and alpha through `wilson`): Wilson's interval for an effective number of pairs,
+  which is what the spread between prompts makes of n (design effect; Korn and Graubard 1998). It stays inside
+  its range and keeps a width where every pair agrees, which a bootstrap does not.
 - means, differences and slopes (`mean`, `linear`): the cluster-robust variance of their linear form
   (Liang and Zeger 1986) with Student's t. Exact for means, and 100,000 rows take milliseconds.
-- what has no useful linear form (`resampled`: ECE, Krippendorff's alpha): a bootstrap over prompts. More
-  than `GROUPS` prompts are first put together in that many random groups, which are resampled.
+- what has no useful linear form (`resampled`: ECE): a bootstrap over prompts. More than `GROUPS` prompts are
+  first put together in that many random groups, which are resampled.
 
 The degrees of freedom are those of the effective number of clusters, n²/Σ size² (Kish), so that one prompt
 with half of all pairs does not pass for many.

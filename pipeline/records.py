@@ -25,6 +25,9 @@ Choice = Literal["a", "b", "tie", "skip"]
 AnnotatorKind = Literal["person", "imported", "model"]
 PickedBy = Literal["random", "uncertain", "disagreement", "order", "chosen", "imported"]
 
+ALONE: tuple[Method, ...] = ("contrast", "pointwise")
+"""Methods that see one response at a time: their two orders are one value, which shows no bias by order."""
+
 STRICT = ConfigDict(extra="forbid", str_max_length=1_000_000)
 
 

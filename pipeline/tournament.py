@@ -17,6 +17,7 @@ import numpy as np
 from pipeline import elo
 from pipeline.matchups import Matchup
 from pipeline.records import content_id
+from pipeline.votes import Votes
 
 CORE = 0.5
 """The share of a budget that is drawn at random."""
@@ -126,7 +127,7 @@ def _widths(judged: Sequence[Matchup], seed: int) -> dict[frozenset[str], float]
     """How wide the 95% interval of each two models' difference is, in Elo points; inf where it has no end."""
     if not judged:
         return {}
-    votes, found = elo.votes(judged), {}
+    votes, found = _doubted(elo.votes(judged)), {}
     for i, one in enumerate(votes.models):
         # Each model as the base in turn: two that are both above a third may well be known to each other.
         drawn = elo.SCALE * elo.bootstrap(votes, i, seed, _RESAMPLES)
@@ -134,3 +135,17 @@ def _widths(judged: Sequence[Matchup], seed: int) -> dict[frozenset[str], float]
             low, high = elo.interval(drawn[:, j])
             found[frozenset((one, other))] = math.inf if low is None or high is None else high - low
     return found
+
+
+def _doubted(votes: Votes) -> Votes:
+    """The votes, and of each two that met a win either way: else a few ties alone would look sure."""
+    m = len(votes.models)
+    met = np.unique(np.minimum(votes.a, votes.b) * m + np.maximum(votes.a, votes.b))
+    one, other, wins = met // m, met % m, np.ones(len(met))
+    return Votes(
+        votes.models,
+        np.concatenate([votes.a, one, one]),
+        np.concatenate([votes.b, other, other]),
+        np.concatenate([votes.won, wins, 0 * wins]),
+        np.concatenate([votes.cluster, votes.cluster.max() + 1 + np.arange(2 * len(met))]),
+    )

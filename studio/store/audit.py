@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pipeline.agreement import UNCHOSEN, Compared
 from pipeline.errors import UserError
-from pipeline.records import Axis, PickedBy, PromptKind
+from pipeline.records import ALONE, Axis, PickedBy, PromptKind
 from studio.store import constitutions, judgments, labels
 from studio.store.database import Reader, Rows, Store
 from studio.store.held_judgments import HELD, Whom, selection
@@ -225,7 +225,7 @@ def compared(
         length_b=rows["length_b"][kept],
         refuses_a=rows["refuses_a"][kept],
         refuses_b=rows["refuses_b"][kept],
-        alone=labeller.method == "pointwise",
+        alone=labeller.method in ALONE,
     )
     return aligned, rows["id"][kept].tolist()
 

@@ -263,6 +263,22 @@ def test_alpha_equals_evalicas() -> None:
     assert found.value == pytest.approx(alpha(pandas.DataFrame(ratings)).alpha)
 
 
+def test_annotators_who_are_alike_on_few_units_are_not_sure_to_be() -> None:
+    figure = annotators.alpha(np.array([[1.0, 0.0]] * 2), np.arange(2))
+    assert figure.value == figure.high == 1
+    assert figure.low < 0.5
+
+
+@pytest.mark.parametrize(("units", "wrong"), [(10, 0.05), (20, 0.02), (40, 0.02), (60, 0.2)])
+def test_alphas_interval_holds_the_known_value(units: int, wrong: float) -> None:
+    random, truth, held = np.random.default_rng(0), 1 - 4 * wrong * (1 - wrong), []
+    for _ in range(300):
+        units_are = random.integers(0, 2, units)
+        figure = annotators.alpha(np.abs(units_are - (random.random((2, units)) < wrong)), np.arange(units))
+        held.append(not figure.defined or figure.low <= truth <= figure.high)
+    assert np.mean(held) >= 0.9
+
+
 def test_annotators_who_share_no_unit_have_no_alpha() -> None:
     apart = np.array([[1, NAN], [NAN, 0]])
     for figure in (annotators.alpha, annotators.pairwise):

@@ -12,7 +12,7 @@ import pytest
 from pipeline import constitution
 from pipeline.__main__ import main
 from pipeline.compared_run import aggregated
-from pipeline.records import Constitution, Judgment, Label, Message, Pair, Principle, as_json
+from pipeline.records import Constitution, Judgment, Label, Message, Method, Pair, Principle, as_json
 from pipeline.train import gating
 
 
@@ -76,10 +76,11 @@ def test_the_table_names_who_judged_and_gives_each_figure_its_n(
     )
 
 
+@pytest.mark.parametrize("method", ["pointwise", "contrast"])
 def test_labels_of_responses_that_were_judged_alone_have_no_bias_by_order(
-    run: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, capsys: pytest.CaptureFixture[str], method: Method
 ) -> None:
-    alone = [replace(label(f"p{i}", 0.9), method="pointwise") for i in range(80)]
+    alone = [replace(label(f"p{i}", 0.9), method=method) for i in range(80)]
     write(run / "outputs" / "labels.jsonl", alone)
     assert main(["agreement", "--labels", str(run)]) == 0
     told = capsys.readouterr().out

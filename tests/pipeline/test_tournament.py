@@ -78,3 +78,21 @@ def test_pairs_that_never_met_come_first() -> None:
     known = {m.id for m in judged}
     some = tournament.widest([m for m in every if m.id not in known], judged, 10, 0)
     assert all("rl" in (match.one, match.other) for match in some)
+
+
+def test_a_few_ties_are_not_taken_for_knowledge() -> None:
+    def said(one: str, other: str, share: list[float]) -> list[Matchup]:
+        judge = Annotator("j", "model")
+        return [
+            Matchup(f"{one} {i}", f"p{i}", "helpful", one, other, "j", judge, p, p, p)
+            for i, p in enumerate(share)
+        ]
+
+    every = tournament.matches(MODELS, PROMPTS, 1)
+    known = said("sl", "base", [0.0, 1.0] * 15)
+    two = {"base", "rl"}
+    some = tournament.widest(every, known + said("rl", "base", [0.5] * 4), 30, 0)
+    assert sum({match.one, match.other} == two for match in some) >= 5
+    # Many ties are knowledge: models that are alike do not take the rest of a budget.
+    some = tournament.widest(every, known + said("rl", "base", [0.5] * 300), 30, 0)
+    assert not any({match.one, match.other} == two for match in some)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pipeline import constitution as constitutions
-from pipeline.records import Choice, Judgment, Label, Message, Pair
+from pipeline.bias import letter_share
+from pipeline.records import Choice, Judgment, Label, Message, Method, Pair
 from studio.store import audit, judgments, labels, pairs, sightings
 from studio.store.audit import Mode, Picked, aggregated, compared, counts, groups_done, next_group, next_pair
 from studio.store.constitutions import keep_version
@@ -70,6 +71,15 @@ def goes_through(
         keep(store, who, picked)
         found.append(picked)
     return found
+
+
+@pytest.mark.parametrize(("method", "alone"), [("choice", False), ("pointwise", True), ("contrast", True)])
+def test_what_is_judged_alone_has_no_order(store: Store, method: Method, alone: bool) -> None:
+    goes_through(store, "ann")
+    told(store, *(replace(label(f"p{i}"), method=method) for i in range(MANY)))
+    c, _ = compared(store, "harmless", replace(WHO, method=method), "person")
+    assert len(c) == MANY
+    assert letter_share(c).defined is not alone
 
 
 def test_random_queues_are_the_same_for_all_and_end(store: Store) -> None:
