@@ -213,6 +213,16 @@ def test_an_adapter_that_a_reward_starts_from_is_merged_whole_where_bf16_is_fast
     assert torch.allclose(merged.eval().model(ids).last_hidden_state, body, atol=1e-4)
 
 
+def test_a_preference_model_that_lora_goes_on_from_keeps_its_weights_where_bf16_is_fast(
+    train: Callable[..., PreferenceModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(preferences(1.0), steps=1)
+    monkeypatch.setattr("pipeline.engines.transformers.fast_in_bf16", lambda device: True)
+    going_on = loading.load(Preferring(model=str(tmp_path / "run")), "reward").model
+    kept = PreferenceModel(str(tmp_path / "run")).model.state_dict()
+    assert all(torch.equal(weight, kept[name].cpu()) for name, weight in going_on.state_dict().items())
+
+
 def test_the_head_is_trained_in_fp32_on_a_body_in_bf16(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
