@@ -174,6 +174,22 @@ def test_pairs_that_are_learnt_from_are_not_measured_on() -> None:
         preference.require_apart(learnt, {"heldout": [], "mine.jsonl": learnt[:3]})
 
 
+def test_what_the_pm_that_it_starts_from_has_learnt_counts_as_learnt(
+    train: Callable[..., PreferenceModel], tmp_path: Path
+) -> None:
+    train(preferences(1.0), steps=1)
+    first = (tmp_path / "run").rename(tmp_path / "first")
+    others = [replace(p, pair=replace(p.pair, id=f"other {p.pair.id}")) for p in preferences(1.0)]
+    config = Preferring(model=str(first), tuning="full", steps=1, batch=4, heldout=0.0)
+    folder = RunDir.open(tmp_path / "second", {"stage": "pm"}, {})
+    with pytest.raises(UserError, match=r"mine\.jsonl: 12 of its pairs"):
+        preference.train(folder, config, others, {}, {"mine.jsonl": preferences(1.0)})
+    assert preference.train(folder, config, others, {}) == 0
+    assert len(preference.trained_on(str(tmp_path / "second"))) == 24
+    with pytest.raises(UserError, match="shares 12 training pairs"):
+        preference.apart(str(tmp_path / "second"), str(first))
+
+
 def test_what_lora_learnt_is_in_the_merged_checkpoint(train: Callable[..., PreferenceModel]) -> None:
     assert difference(train(preferences(1.0), tuning="lora", learning_rate=1e-2)) > 2
 
