@@ -211,6 +211,9 @@ def soft_trainer() -> type:
             d = better - worse
             # The parent's loss is of p = 1; what else it may add to it stays.
             loss = hard + sigmoid(d).mean() - (p * sigmoid(d) + (1 - p) * sigmoid(-d)).mean()
+            # The parent takes the mean over batches, and the last one may be smaller: each pair is to count.
+            for values in self._metrics["train" if self.model.training else "eval"].values():
+                values.extend(values[-1:] * (len(p) - 1))
             return (loss, outputs) if return_outputs else loss
 
     return SoftRewardTrainer

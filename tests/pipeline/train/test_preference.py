@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
+from pipeline.events import metrics
 from pipeline.preference_model import PreferenceModel
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
@@ -188,6 +189,18 @@ def test_what_the_pm_that_it_starts_from_has_learnt_counts_as_learnt(
     assert len(preference.trained_on(str(tmp_path / "second"))) == 24
     with pytest.raises(UserError, match="shares 12 training pairs"):
         preference.apart(str(tmp_path / "second"), str(first))
+
+
+def test_accuracy_on_the_way_is_of_all_pairs_alike_where_they_fill_no_batch(
+    train: Callable[..., PreferenceModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt, (last, *_) = preferences(1.0), preferences(0.0)
+    kept = [*preferences(1.0, 8), replace(last, pair=replace(last.pair, id="against what is learnt"))]
+    monkeypatch.setattr(preference, "held_out", lambda *_: (learnt, kept))
+    monkeypatch.setattr(preference, "require_apart", lambda *_: None)
+    train(learnt, batch=8, save_every=30)
+    values = dict(metrics(tmp_path / "run" / "events.jsonl"))[30]
+    assert values["eval_accuracy"] == pytest.approx(8 / 9)
 
 
 def test_what_lora_learnt_is_in_the_merged_checkpoint(train: Callable[..., PreferenceModel]) -> None:
