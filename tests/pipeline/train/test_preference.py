@@ -17,9 +17,9 @@ from pipeline.events import metrics
 from pipeline.preference_model import PreferenceModel
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
-from pipeline.train import loading, preference, saving
+from pipeline.train import dpo, loading, preference, saving
 from pipeline.train.examples import Preference
-from pipeline.training_configs import Preferring, Supervised
+from pipeline.training_configs import Direct, Preferring, Supervised
 
 pytestmark = pytest.mark.training
 
@@ -140,6 +140,15 @@ def test_a_run_that_failed_after_its_last_step_takes_no_step_more(
     assert json.loads((checkpoint / "trainer_state.json").read_text())["global_step"] == 30
     assert difference(train(preferences(1.0), save_every=10)) > 2
     assert json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["step"] == 30
+
+
+def test_the_accuracy_on_dpos_card_is_of_a_tenth_of_its_steps(tiny_model: Path, tmp_path: Path) -> None:
+    config = Direct(model=str(tiny_model), tuning="full", steps=11, batch=2, learning_rate=1e-4)
+    folder = RunDir.open(tmp_path / "run", {"stage": "dpo"}, {})
+    assert dpo.train(folder, config, preferences(1.0), {}) == 0
+    told = [values["rewards/accuracies"] for _, values in metrics(folder.events)]
+    figures = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["figures"]
+    assert figures == {"accuracy_first": sum(told[:2]) / 2, "accuracy_last": sum(told[-2:]) / 2}
 
 
 def test_no_prompt_is_both_learnt_and_held_out() -> None:
