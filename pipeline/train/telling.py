@@ -15,7 +15,7 @@ from pipeline.events import EventLog
 from pipeline.growing import Stop
 from pipeline.train import ranks
 
-NOT_FIGURES = ("epoch", "total_flos", "eval_num_tokens", "_runtime", "_samples_per_second", "_steps_per_second")
+NOT_FIGURES = ("epoch", "total_flos", "eval_num_tokens", "_runtime", "_per_second")
 """How the names end of what TRL logs of its own bookkeeping."""
 
 
@@ -65,7 +65,9 @@ class Telling(TrainerCallback):
             control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        figures = {k: float(v) for k, v in (logs or {}).items() if not k.endswith(NOT_FIGURES) and _is_number(v)}
+        figures = {
+            k: float(v) for k, v in (logs or {}).items() if not k.endswith(NOT_FIGURES) and _is_number(v)
+        }
         if not figures or "train_loss" in figures:  # the closing summary of the trainer says nothing new
             return
         self._add_rate(figures)
