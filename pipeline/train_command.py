@@ -172,6 +172,9 @@ def rl(args: argparse.Namespace) -> int:
     config = from_arguments(Reinforcing, args)
     if args.judge:
         preference.apart(args.pm, args.judge)
+        for name in (args.pm, args.judge):
+            if not preference.trained_on(name):
+                say(f"{name}: does not say which pairs it was trained on, so none are known to be shared")
     with prompts.find(args.prompts) as path:
         found, inputs = read_prompts(path)
         answer = "x" * 4 * config.max_tokens

@@ -92,6 +92,18 @@ def test_a_judge_that_shares_pairs_with_the_reward_is_refused(
     assert "shares 2 training pairs" in told
 
 
+def test_models_that_do_not_say_what_they_learnt_from_are_told_before_one_judges_the_other(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--pm", str(tiny_model), "--judge", str(tiny_model), "--model", str(tiny_model)]
+    more = ["--prompts", "red-team", "--run", str(tmp_path / "run"), "--estimate"]
+    assert main(["rl", *options, *more]) == 0
+    told = f"{tiny_model}: does not say which pairs it was trained on, so none are known to be shared"
+    assert told in capsys.readouterr().err
+    assert main(["rl", *options[:2], *options[4:], *more]) == 0
+    assert "to be shared" not in capsys.readouterr().err
+
+
 def test_the_card_of_rl_names_its_prompts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
 ) -> None:
