@@ -29,11 +29,11 @@ COMMAND = "command.json"
 TIMES = frozenset(("seconds", "time"))
 """What is never the same twice."""
 SPEEDS = frozenset(
-    (
+    [
         *("tokens_per_second", "epoch", "step_time"),
         # Runs of before told these too.
         *("eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "eval_num_tokens"),
-    )
+    ]
 )
 INPUTS = {"--prompts": "prompts.*", "--pairs": "pairs.jsonl", "--constitution": "constitution.yaml"}
 """Options whose file is also among the run's inputs, as it was."""

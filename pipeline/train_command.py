@@ -112,10 +112,12 @@ def sft(args: argparse.Namespace) -> int:
         return 0
     learnt = [["".join(_text(one.ask("plain"))), one.answer, one.ends] for one in lessons]
     folder = _open(args.run, "sft", config, origins, {}, learnt=content_id(learnt))
-    if prompts:
-        lessons += helpful.sample(by, prompts, config.seed, config.helpful_tokens, folder)
     say(f"{len(lessons)} examples, {revised} of them revisions")
-    return stage.train(folder, config, lessons, {"sources": origins, "seed": config.seed})
+    lineage = {"sources": origins, "seed": config.seed}
+    if not prompts:
+        return stage.train(folder, config, lessons, lineage)
+    sample = partial(helpful.sample, by, prompts, config.seed, config.helpful_tokens, folder)
+    return stage.train(folder, config, lessons, lineage, sample)
 
 
 def pm(args: argparse.Namespace) -> int:
@@ -172,6 +174,9 @@ def rl(args: argparse.Namespace) -> int:
     config = from_arguments(Reinforcing, args)
     if args.judge:
         preference.apart(args.pm, args.judge)
+        for name in (args.pm, args.judge):
+            if not preference.trained_on(name):
+                say(f"{name}: does not say which pairs it was trained on, so none are known to be shared")
     with prompts.find(args.prompts) as path:
         found, inputs = read_prompts(path)
         answer = "x" * 4 * config.max_tokens

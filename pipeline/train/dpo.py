@@ -53,10 +53,8 @@ def train(
         )
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:
-        accuracies = [
-            row[name] for row in trainer.state.log_history for name in row if name == "rewards/accuracies"
-        ]
-        figures = {"accuracy_last": accuracies[-1]} if accuracies else {}
+        name = "rewards/accuracies"
+        figures = frame.ends([row[name] for row in trainer.state.log_history if name in row], "accuracy")
         save_policy(trainer.model, loaded[0], to, Origin("dpo", trainer.state.global_step, lineage, figures))
         return figures
 

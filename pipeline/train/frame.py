@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.engines import SpentError
 from pipeline.errors import UserError
 from pipeline.events import EventLog
 from pipeline.growing import Stop, say
@@ -25,6 +26,11 @@ from pipeline.training_configs import Training
 RESULT = "checkpoint"
 KEPT = 2
 """Checkpoints to resume from that are kept: one may be half gone when a disk fails."""
+
+
+class Stopped(Exception):
+    """An end was asked for before there was a trainer, which else ends at a step."""
+
 
 MakeTrainer = Callable[[Mapping[str, Any], list[Any]], Any]
 """Given TrainingArguments' words and callbacks, makes the trainer."""
@@ -48,13 +54,16 @@ def train(folder: RunDir, stage: str, config: Training, make: MakeTrainer, save:
                 if not last or not _at_its_end(trainer, last):
                     trainer.train(resume_from_checkpoint=last)
                 if trainer.state.global_step < trainer.state.max_steps:
-                    log.emit("finished", status="stopped", rows=trainer.state.global_step)
-                    say(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
-                    return 130
+                    return _stopped(log, trainer.state.global_step)
                 if ranks.follows():
                     return 0
                 with whole_folder(folder.folder / RESULT) as to:
                     figures = save(trainer, to)
+        except Stopped:
+            return _stopped(log, 0)
+        except SpentError as error:
+            say(str(error))
+            return _stopped(log, 0, reason=str(error))
         except Exception as error:
             log.emit("failed", error=str(error) or type(error).__name__)
             raise
@@ -264,6 +273,12 @@ def hold_to_its_beginning(trainer: Any) -> None:
     if reference is not None:
         bare = trainer.accelerator.unwrap_model
         bare(reference).load_state_dict(bare(trainer.model).state_dict())
+
+
+def _stopped(log: EventLog, steps: int, **why: str) -> int:
+    log.emit("finished", status="stopped", rows=steps, **why)
+    say(f"stopped at step {steps}; the same command goes on from there")
+    return 130
 
 
 def _ended(folder: RunDir, log: EventLog) -> int:

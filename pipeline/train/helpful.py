@@ -13,14 +13,16 @@ from pipeline.engines import Completion, Request, Sampling, TooLong
 from pipeline.engines.freeing import free
 from pipeline.engines.opening import loaded
 from pipeline.engines.spending import USAGE, Purse
-from pipeline.errors import UserError
+from pipeline.events import EventLog
 from pipeline.growing import Growing, Stop, say
+from pipeline.meter import Meter, Part
 from pipeline.prompt_rows import rows
 from pipeline.records import Message, Prompt, as_json, parse
 from pipeline.rundir import RunDir, read_rows
 from pipeline.stage_inputs import read_prompts
 from pipeline.train import ranks
 from pipeline.train.examples import Lesson, lesson
+from pipeline.train.frame import Stopped
 
 SAMPLED = "helpful.jsonl"
 
@@ -43,18 +45,27 @@ def asked(name: Path, many: int) -> list[Prompt]:
     return list(found.prompts[:many])
 
 
-def sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int, folder: RunDir) -> list[Lesson]:
+def sample(
+    model: str,
+    every: Sequence[Prompt],
+    seed: int,
+    max_tokens: int,
+    folder: RunDir,
+    log: EventLog,
+    stop: Stop,
+) -> list[Lesson]:
     """A sampled answer to each prompt, at temperature 1; empty and unfinished ones are none.
 
-    Kept in the run as they come: one that goes on neither waits nor pays for them again. Raises UserError
-    where it was stopped, and where servers' models may use no more.
+    Kept in the run as they come: one that goes on neither waits nor pays for them again. Raises
+    Stopped, and SpentError where servers' models may use no more.
     """
     kept = RunDir(folder.leader).outputs / SAMPLED
     if ranks.follows():  # each would sample them for itself, and pay again
         ranks.wait_for(kept)
     elif not kept.is_file():
         with Growing(folder, SAMPLED, lambda row: str(row["id"])) as output:
-            _sample(model, every, seed, max_tokens, output, Purse.from_environment(folder.folder / USAGE))
+            purse = Purse.from_environment(folder.folder / USAGE)
+            _sample(model, every, seed, max_tokens, output, purse, log, stop)
             found = [prompt.id for prompt in every if output.rows[prompt.id]["messages"]]
             say(f"{len(found):,} of them came to an end within {max_tokens} tokens, and are learnt")
             output.finish(found)
@@ -66,7 +77,14 @@ def sample(model: str, every: Sequence[Prompt], seed: int, max_tokens: int, fold
 
 
 def _sample(
-    model: str, every: Sequence[Prompt], seed: int, max_tokens: int, output: Growing, purse: Purse
+    model: str,
+    every: Sequence[Prompt],
+    seed: int,
+    max_tokens: int,
+    output: Growing,
+    purse: Purse,
+    log: EventLog,
+    stop: Stop,
 ) -> None:
     """Keep a row for each prompt that has none yet; one without messages says that no answer came."""
     say(f"{len(every):,} helpful answers, sampled from {model}")
@@ -75,6 +93,9 @@ def _sample(
         return
     if len(missing) < len(every):
         say(f"going on: {len(every) - len(missing):,} of {len(every):,} are there")
+    meter = Meter(log, 0, 0, "steps")  # of training: how many, it will say itself
+    part = Part("helpful answers", len(every), len(every) - len(missing))
+    meter.begin(part)
     engine = loaded(model, purse)
 
     def take(i: int, outcome: Completion | TooLong) -> None:
@@ -86,19 +107,20 @@ def _sample(
                 answer = {"role": "assistant", "content": outcome.text.strip()}
                 said = [*map(as_json, missing[i].messages), answer]
         output.keep({"id": missing[i].id, "messages": said})
+        part.more(1)
+        meter.show()
 
-    with Stop.on_signals() as stop:
-        engine.flow(
-            [
-                Request(
-                    templates.response(engine.info.form, prompt.messages),
-                    Sampling(max_tokens, 1.0, seed=pairs.response_seed(seed, prompt.id, 0)),
-                )
-                for prompt in missing
-            ],
-            take,
-            lambda at, text: None,
-            stop.is_set,
-        )
-        if stop.is_set():
-            raise UserError("stopped while helpful answers were sampled; the same command goes on from here")
+    engine.flow(
+        [
+            Request(
+                templates.response(engine.info.form, prompt.messages),
+                Sampling(max_tokens, 1.0, seed=pairs.response_seed(seed, prompt.id, 0)),
+            )
+            for prompt in missing
+        ],
+        take,
+        meter.text,
+        stop.is_set,
+    )
+    if stop.is_set():
+        raise Stopped

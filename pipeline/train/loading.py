@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline import heads, models
+from pipeline import bases, bounded, heads, models
 from pipeline.engines import EngineError
 from pipeline.engines.encoding import Encoder
 from pipeline.errors import UserError
@@ -67,9 +67,10 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     from pipeline.engines.transformers import LOCAL, fast_in_bf16
 
     fast = fast_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
-    # Weights that are themselves trained, or that an adapter is merged into, need fp32: steps of 1e-5, and
-    # much of what an adapter adds, vanish in bf16's eight bits.
-    fine = config.tuning in ("full", "head") or (files.adapter and not _goes_on(config, head))
+    # Weights that are themselves trained, or that an adapter is or was merged into, need fp32: steps of 1e-5,
+    # and much of what an adapter adds, vanish in bf16's eight bits.
+    merged = head == "reward" and _rewards(files)
+    fine = config.tuning in ("full", "head") or merged or (files.adapter and not _goes_on(config, head))
     dtype = torch.bfloat16 if fast and not fine else torch.float32
     words: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **LOCAL}
     if config.tuning == "qlora":
@@ -86,6 +87,12 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     # The head is trained itself, as weights of full tuning are, whatever the body's precision.
     model.score.float().register_forward_pre_hook(lambda head, given: (given[0].to(head.weight.dtype),))
     return model
+
+
+def _rewards(files: models.ModelFiles) -> bool:
+    """Whether this is a preference model that was trained here, and so was written in fp32."""
+    card = files.own / bases.CARD
+    return card.is_file() and bounded.json_of(card).get("method") == "pm"
 
 
 def _keep_lower_half(model: Any) -> None:

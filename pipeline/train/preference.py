@@ -30,7 +30,9 @@ from pipeline.train.saving import Origin, add_figures, save_merged
 from pipeline.training_configs import Preferring
 
 TRAINED_ON = "trained_on.json"
-"""In a checkpoint: the ids of the pairs that it was trained on, so that no judge shares them."""
+"""In a checkpoint: the ids of the pairs that it was trained on, so that no judge shares them.
+
+Also those of the preference model that it began from."""
 WATCHED = 128
 """Held-out pairs that are scored while it trains. All of them are at the end."""
 
@@ -56,7 +58,8 @@ def train(
     judges = any(preference.question for preference in learnt)
     if config.tuning == "head" and ranks.many() > 1:
         raise UserError("--tuning head reads each answer once, and on one GPU: choose one")
-    require_apart(learnt, sets)
+    before = trained_on(config.model)
+    require_apart(learnt, sets, before)
     loaded: list[Loaded] = []
     told: dict[str, Any] = {}
 
@@ -97,7 +100,7 @@ def train(
         write_model(trainer.model, loaded[0], to, Origin(method, trainer.state.global_step, lineage, told))
         if isinstance(trainer, HeadTrainer) and not judges:
             trainer.require_alike(PreferenceModel(str(to)))
-        write_atomically(to / TRAINED_ON, json.dumps(sorted({p.pair.id for p in learnt})) + "\n")
+        write_atomically(to / TRAINED_ON, json.dumps(sorted(before | {p.pair.id for p in learnt})) + "\n")
         # On the checkpoint as it will be used: merged, and loaded again.
         told.update(_measure(to, sets, judges))
         add_figures(to, told)
@@ -134,15 +137,20 @@ def _measure(checkpoint: Path, sets: Mapping[str, Sequence[Preference]], judges:
     return figures
 
 
-def require_apart(learnt: Sequence[Preference], sets: Mapping[str, Sequence[Preference]]) -> None:
-    """Raise UserError where pairs to measure on are pairs to learn from, naming how many."""
-    known = {preference.pair.id for preference in learnt}
+def require_apart(
+    learnt: Sequence[Preference], sets: Mapping[str, Sequence[Preference]], before: Set[str] = frozenset()
+) -> None:
+    """Raise UserError where pairs to measure on are pairs to learn from, naming how many.
+
+    `before`: the ids of those that the model has learnt from already.
+    """
+    known = before | {preference.pair.id for preference in learnt}
     for name, pairs in sets.items():
         shared = len(known & {preference.pair.id for preference in pairs})
         if shared:
             raise UserError(
-                f"{name}: {shared:,} of its pairs are learnt from too, and would flatter the figures: take "
-                "them out of one of the two"
+                f"{name}: {shared:,} of its pairs are learnt from too, here or by the model that it starts "
+                "from, and would flatter the figures: take them out of one of the two"
             )
 
 
@@ -203,6 +211,9 @@ def soft_trainer() -> type:
             d = better - worse
             # The parent's loss is of p = 1; what else it may add to it stays.
             loss = hard + sigmoid(d).mean() - (p * sigmoid(d) + (1 - p) * sigmoid(-d)).mean()
+            # The parent takes the mean over batches, and the last one may be smaller: each pair is to count.
+            for values in self._metrics["train" if self.model.training else "eval"].values():
+                values.extend(values[-1:] * (len(p) - 1))
             return (loss, outputs) if return_outputs else loss
 
     return SoftRewardTrainer

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.growing import say
+from pipeline.events import EventLog
+from pipeline.growing import Stop, say
 from pipeline.rundir import RunDir
 from pipeline.train import frame
 from pipeline.train.examples import Lesson, supervised
@@ -16,18 +17,30 @@ from pipeline.train.saving import Origin, save_policy
 from pipeline.training_configs import Supervised
 
 
-def train(folder: RunDir, config: Supervised, lessons: Sequence[Lesson], lineage: Mapping[str, Any]) -> int:
-    """Fine-tune on the lessons, loss on the answers only. Raises UserError; see `frame.train`."""
+def train(
+    folder: RunDir,
+    config: Supervised,
+    lessons: Sequence[Lesson],
+    lineage: Mapping[str, Any],
+    sample: Callable[[EventLog, Stop], Sequence[Lesson]] | None = None,
+) -> int:
+    """Fine-tune on the lessons, loss on the answers only. Raises UserError; see `frame.train`.
+
+    `sample` makes more lessons: within the run, which no other process works on then, and which can be
+    stopped.
+    """
     loaded: list[Loaded] = []
 
     def make(words: Mapping[str, Any], callbacks: list[Any]) -> Any:
         from trl import SFTConfig, SFTTrainer
 
+        telling = callbacks[0]
+        every = [*lessons, *(sample(telling.log, telling.stop) if sample else ())]
         start = load(config, "language")
         loaded.append(start)
-        data, out = supervised(start.encoder, lessons, config.max_length)
+        data, out = supervised(start.encoder, every, config.max_length)
         if out:
-            say(f"{out} of {len(lessons)} examples are left out as longer than {config.max_length} tokens")
+            say(f"{out} of {len(every)} examples are left out as longer than {config.max_length} tokens")
         frame.enough(len(data), "examples", config.least)
         return frame.resumable(SFTTrainer)(
             model=start.model,
@@ -42,7 +55,7 @@ def train(folder: RunDir, config: Supervised, lessons: Sequence[Lesson], lineage
             train_dataset=data,
             processing_class=start.tokenizer,
             peft_config=start.adapter,
-            callbacks=[*callbacks, Samples(callbacks[0].log, start.encoder, config.sample_every)],
+            callbacks=[*callbacks, Samples(telling.log, start.encoder, config.sample_every)],
         )
 
     def save(trainer: Any, to: Path) -> Mapping[str, Any]:

@@ -15,14 +15,7 @@ from pipeline.events import EventLog
 from pipeline.growing import Stop
 from pipeline.train import ranks
 
-NOT_FIGURES = (
-    "epoch",
-    "total_flos",
-    "eval_num_tokens",
-    "_runtime",
-    "_samples_per_second",
-    "_steps_per_second",
-)
+NOT_FIGURES = ("epoch", "total_flos", "eval_num_tokens", "_runtime", "_per_second")
 """How the names end of what TRL logs of its own bookkeeping."""
 
 

@@ -17,7 +17,8 @@ PLAIN = (
     ("loss, last tenth", "loss_last", "{:.4g}"),
     ("reward, first tenth of the steps", "reward_first", "{:.3f}"),
     ("reward, last tenth", "reward_last", "{:.3f}"),
-    ("accuracy, last step", "accuracy_last", "{:.1%}"),
+    ("accuracy, first tenth of the steps", "accuracy_first", "{:.1%}"),
+    ("accuracy, last tenth", "accuracy_last", "{:.1%}"),
     ("pairs learnt", "pairs", "{:,}"),
     ("too long, left out", "too_long", "{:,}"),
 )

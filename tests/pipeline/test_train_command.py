@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +18,11 @@ from pipeline.__main__ import main
 from pipeline.engines import SpentError
 from pipeline.engines.spending import Purse
 from pipeline.errors import InputError, UserError
+from pipeline.events import EventLog
+from pipeline.growing import Stop
 from pipeline.pairs import make_pair
 from pipeline.records import Judgment, Message, Source, as_json
-from pipeline.rundir import RunDir
+from pipeline.rundir import RunDir, read_rows
 from pipeline.train import helpful, ranks, sources
 
 
@@ -90,6 +94,18 @@ def test_a_judge_that_shares_pairs_with_the_reward_is_refused(
     options = ["--pm", str(tmp_path / "pm"), "--judge", str(tmp_path / "judge"), "--prompts", "red-team"]
     told = said(["rl", *options, "--run", str(tmp_path / "run")], capsys)
     assert "shares 2 training pairs" in told
+
+
+def test_models_that_do_not_say_what_they_learnt_from_are_told_before_one_judges_the_other(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--pm", str(tiny_model), "--judge", str(tiny_model), "--model", str(tiny_model)]
+    more = ["--prompts", "red-team", "--run", str(tmp_path / "run"), "--estimate"]
+    assert main(["rl", *options, *more]) == 0
+    told = f"{tiny_model}: does not say which pairs it was trained on, so none are known to be shared"
+    assert told in capsys.readouterr().err
+    assert main(["rl", *options[:2], *options[4:], *more]) == 0
+    assert "to be shared" not in capsys.readouterr().err
 
 
 def test_the_card_of_rl_names_its_prompts(
@@ -204,8 +220,19 @@ def test_the_projects_lessons_are_not_counted_as_revisions(
     assert ", 0 of them revisions" in capsys.readouterr().err
 
 
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EventLog]:
+    """The events of a run that helpful answers are sampled in."""
+    with EventLog(tmp_path / "events.jsonl") as opened:
+        yield opened
+
+
 def test_helpful_answers_are_kept_as_they_come_and_paid_by_the_run(
-    tmp_path: Path, scripted: Callable[..., Any], spent: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    log: EventLog,
+    scripted: Callable[..., Any],
+    spent: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = RunDir.open(tmp_path / "run", {"stage": "sft"}, {})
     asked = [prompts.from_text(f"{n}?") for n in range(4)]
@@ -218,25 +245,66 @@ def test_helpful_answers_are_kept_as_they_come_and_paid_by_the_run(
 
     monkeypatch.setattr(helpful, "loaded", load)
     with pytest.raises(SpentError):
-        helpful.sample("m", asked, 0, 9, folder)
-    lessons = helpful.sample("m", asked, 0, 9, folder)
+        helpful.sample("m", asked, 0, 9, folder, log, Stop())
+    lessons = helpful.sample("m", asked, 0, 9, folder, log, Stop())
     assert [one.answer for one in lessons] == ["One.", "Three.", "Four."]
     assert len(later.requests) == 2
     assert Purse(log=tmp_path / "run" / "usage.jsonl").spent == 4
 
 
+@pytest.fixture
+def helped(tmp_path: Path, tiny_model: Path) -> list[str]:
+    """Words of a run of SFT that samples helpful answers before it trains."""
+    (tmp_path / "p.txt").write_text("One?\nTwo?\nThree?\n")
+    return ["sft", "--helpful", f"{tmp_path}/p.txt", "--model", f"{tiny_model}", "--run", f"{tmp_path}/run"]
+
+
+def test_a_stop_while_helpful_answers_are_sampled_is_a_stop_of_the_run(
+    helped: list[str], tmp_path: Path, scripted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str, purse: Purse) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return scripted("One.", "Two.", "Three.")
+
+    monkeypatch.setattr(helpful, "loaded", load)
+    assert main(helped) == 130
+    said = read_rows(tmp_path / "run" / "events.jsonl")
+    assert said[0]["part"]["noun"] == "helpful answers"
+    assert (said[-1]["kind"], said[-1]["status"]) == ("finished", "stopped")
+
+
+def test_servers_that_may_write_no_more_helpful_answers_stop_the_run(
+    helped: list[str], tmp_path: Path, spent: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(helpful, "loaded", lambda name, purse: spent("One."))
+    assert main(helped) == 130
+    assert read_rows(tmp_path / "run" / "events.jsonl")[-1]["reason"]
+    assert len(read_rows(tmp_path / "run" / "outputs" / "helpful.jsonl.part")) == 1
+
+
+def test_no_second_process_samples_helpful_answers_for_a_run(
+    helped: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(name: str, purse: Purse) -> Any:
+        assert "another process is at work on this run" in said(helped, capsys)
+        raise SpentError("no more")
+
+    monkeypatch.setattr(helpful, "loaded", load)
+    assert main(helped) == 130
+
+
 def test_of_several_processes_the_first_samples_and_the_others_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scripted: Callable[..., Any]
+    tmp_path: Path, log: EventLog, monkeypatch: pytest.MonkeyPatch, scripted: Callable[..., Any]
 ) -> None:
     folder = RunDir.open(tmp_path / "run", {"stage": "sft"}, {})
     asked = [prompts.from_text("One?")]
     engines = [scripted("One.")]
     monkeypatch.setattr(helpful, "loaded", lambda name, purse: engines.pop())
-    helpful.sample("m", asked, 0, 9, folder)
+    helpful.sample("m", asked, 0, 9, folder, log, Stop())
     following = RunDir.open(tmp_path / "scratch", {"stage": "sft"}, {})
     following.leader = folder.folder
     monkeypatch.setenv("RANK", "1")
-    assert [one.answer for one in helpful.sample("m", asked, 0, 9, following)] == ["One."]
+    assert [one.answer for one in helpful.sample("m", asked, 0, 9, following, log, Stop())] == ["One."]
     assert not list(following.outputs.iterdir())
 
 

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
+from pipeline.events import metrics
 from pipeline.preference_model import PreferenceModel
 from pipeline.records import Message, Pair
 from pipeline.rundir import RunDir
-from pipeline.train import loading, preference, saving
+from pipeline.train import dpo, loading, preference, saving
 from pipeline.train.examples import Preference
-from pipeline.training_configs import Preferring, Supervised
+from pipeline.training_configs import Direct, Preferring, Supervised
 
 pytestmark = pytest.mark.training
 
@@ -141,6 +142,15 @@ def test_a_run_that_failed_after_its_last_step_takes_no_step_more(
     assert json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["step"] == 30
 
 
+def test_the_accuracy_on_dpos_card_is_of_a_tenth_of_its_steps(tiny_model: Path, tmp_path: Path) -> None:
+    config = Direct(model=str(tiny_model), tuning="full", steps=11, batch=2, learning_rate=1e-4)
+    folder = RunDir.open(tmp_path / "run", {"stage": "dpo"}, {})
+    assert dpo.train(folder, config, preferences(1.0), {}) == 0
+    told = [values["rewards/accuracies"] for _, values in metrics(folder.events)]
+    figures = json.loads((tmp_path / "run" / "checkpoint" / "checkpoint.json").read_text())["figures"]
+    assert figures == {"accuracy_first": sum(told[:2]) / 2, "accuracy_last": sum(told[-2:]) / 2}
+
+
 def test_no_prompt_is_both_learnt_and_held_out() -> None:
     # Whatever ids it has in the files that it is in.
     asked = [(Message("user", f"q{i // 2}"),) for i in range(200)]
@@ -172,6 +182,34 @@ def test_pairs_that_are_learnt_from_are_not_measured_on() -> None:
     learnt = preferences(1.0)
     with pytest.raises(UserError, match=r"mine.jsonl: 3 of its pairs are learnt from too"):
         preference.require_apart(learnt, {"heldout": [], "mine.jsonl": learnt[:3]})
+
+
+def test_what_the_pm_that_it_starts_from_has_learnt_counts_as_learnt(
+    train: Callable[..., PreferenceModel], tmp_path: Path
+) -> None:
+    train(preferences(1.0), steps=1)
+    first = (tmp_path / "run").rename(tmp_path / "first")
+    others = [replace(p, pair=replace(p.pair, id=f"other {p.pair.id}")) for p in preferences(1.0)]
+    config = Preferring(model=str(first), tuning="full", steps=1, batch=4, heldout=0.0)
+    folder = RunDir.open(tmp_path / "second", {"stage": "pm"}, {})
+    with pytest.raises(UserError, match=r"mine\.jsonl: 12 of its pairs"):
+        preference.train(folder, config, others, {}, {"mine.jsonl": preferences(1.0)})
+    assert preference.train(folder, config, others, {}) == 0
+    assert len(preference.trained_on(str(tmp_path / "second"))) == 24
+    with pytest.raises(UserError, match="shares 12 training pairs"):
+        preference.apart(str(tmp_path / "second"), str(first))
+
+
+def test_accuracy_on_the_way_is_of_all_pairs_alike_where_they_fill_no_batch(
+    train: Callable[..., PreferenceModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt, (last, *_) = preferences(1.0), preferences(0.0)
+    kept = [*preferences(1.0, 8), replace(last, pair=replace(last.pair, id="against what is learnt"))]
+    monkeypatch.setattr(preference, "held_out", lambda *_: (learnt, kept))
+    monkeypatch.setattr(preference, "require_apart", lambda *_: None)
+    train(learnt, batch=8, save_every=30)
+    values = dict(metrics(tmp_path / "run" / "events.jsonl"))[30]
+    assert values["eval_accuracy"] == pytest.approx(8 / 9)
 
 
 def test_what_lora_learnt_is_in_the_merged_checkpoint(train: Callable[..., PreferenceModel]) -> None:
@@ -211,6 +249,16 @@ def test_an_adapter_that_a_reward_starts_from_is_merged_whole_where_bf16_is_fast
     ids = torch.tensor([[1, 2, 3]])
     body = adapter.eval().get_base_model().model(ids).last_hidden_state
     assert torch.allclose(merged.eval().model(ids).last_hidden_state, body, atol=1e-4)
+
+
+def test_a_preference_model_that_lora_goes_on_from_keeps_its_weights_where_bf16_is_fast(
+    train: Callable[..., PreferenceModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(preferences(1.0), steps=1)
+    monkeypatch.setattr("pipeline.engines.transformers.fast_in_bf16", lambda device: True)
+    going_on = loading.load(Preferring(model=str(tmp_path / "run")), "reward").model
+    kept = PreferenceModel(str(tmp_path / "run")).model.state_dict()
+    assert all(torch.equal(weight, kept[name].cpu()) for name, weight in going_on.state_dict().items())
 
 
 def test_the_head_is_trained_in_fp32_on_a_body_in_bf16(
