@@ -113,6 +113,17 @@ def test_a_run_resumed_in_its_second_epoch_learns_what_an_undisturbed_one_does(
     assert losses() == pytest.approx(undisturbed, abs=1e-4)
 
 
+def test_checkpoints_of_a_resumed_run_are_as_often_as_it_now_asks(
+    train: Train, tmp_path: Path, breaking: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    with breaking(2), pytest.raises(UserError, match="memory"):
+        train()
+    with breaking(3), pytest.raises(UserError, match="memory"):
+        train(save_every=1)
+    kept = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert kept == {"checkpoint-2", "checkpoint-3"}
+
+
 def test_fewer_rows_than_a_batch(train: Train) -> None:
     with pytest.raises(UserError, match="a batch takes 2 examples, and there are 1"):
         train(LESSONS[:1])
