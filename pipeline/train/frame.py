@@ -21,6 +21,7 @@ from pipeline.events import EventLog
 from pipeline.growing import Stop, say
 from pipeline.rundir import RunDir
 from pipeline.train import ranks
+from pipeline.train.saving import read_card
 from pipeline.training_configs import Training
 
 RESULT = "checkpoint"
@@ -284,7 +285,8 @@ def _stopped(log: EventLog, steps: int, **why: str) -> int:
 def _ended(folder: RunDir, log: EventLog) -> int:
     if log.last == "finished":
         raise UserError(f"{folder.folder}: this run is complete; choose another --run folder to train again")
-    return _announce(folder, log, 0, {})
+    card = read_card(folder.folder / RESULT)  # killed between the result and its last word
+    return _announce(folder, log, card.get("step", 0), card.get("figures", {}))
 
 
 def _announce(folder: RunDir, log: EventLog, steps: int, figures: Mapping[str, Any]) -> int:

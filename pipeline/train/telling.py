@@ -34,6 +34,8 @@ class Telling(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._first = state.global_step
+        if args:  # a resumed state has how often the run was to save when its checkpoint was written
+            state.compute_steps(args, state.max_steps)
         # RL's count goes on over a resume, and the trainer has it here; the others' begin at 0.
         self._tokens = float(state.num_input_tokens_seen)
         self.log.emit("started", stage=self.stage, total=state.max_steps, done=state.global_step)

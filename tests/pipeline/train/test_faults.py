@@ -113,6 +113,33 @@ def test_a_run_resumed_in_its_second_epoch_learns_what_an_undisturbed_one_does(
     assert losses() == pytest.approx(undisturbed, abs=1e-4)
 
 
+def test_checkpoints_of_a_resumed_run_are_as_often_as_it_now_asks(
+    train: Train, tmp_path: Path, breaking: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    with breaking(2), pytest.raises(UserError, match="memory"):
+        train()
+    with breaking(3), pytest.raises(UserError, match="memory"):
+        train(save_every=1)
+    kept = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert kept == {"checkpoint-2", "checkpoint-3"}
+
+
+def test_one_killed_before_its_last_word_still_says_its_step_and_figures(
+    train: Train, tmp_path: Path
+) -> None:
+    assert train() == 0
+    events = tmp_path / "run" / "events.jsonl"
+    lines = events.read_text().splitlines(keepends=True)
+    told = [json.loads(line) for line in lines[-2:]]
+    events.write_text("".join(lines[:-2]))
+    assert train() == 0
+    again = [json.loads(line) for line in events.read_text().splitlines()[-2:]]
+    for before, after in zip(told, again, strict=True):
+        assert {**after, "time": "", "attempt": 1} == {**before, "time": "", "attempt": 1}
+    assert again[1]["rows"] == 6
+    assert "loss_last" in again[1]
+
+
 def test_fewer_rows_than_a_batch(train: Train) -> None:
     with pytest.raises(UserError, match="a batch takes 2 examples, and there are 1"):
         train(LESSONS[:1])
