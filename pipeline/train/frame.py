@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.engines import SpentError
+from pipeline.engines import SpentError, StoppedError
 from pipeline.errors import UserError
 from pipeline.events import EventLog
 from pipeline.growing import Stop, say
@@ -27,10 +27,6 @@ from pipeline.training_configs import Training
 RESULT = "checkpoint"
 KEPT = 2
 """Checkpoints to resume from that are kept: one may be half gone when a disk fails."""
-
-
-class Stopped(Exception):
-    """An end was asked for before there was a trainer, which else ends at a step."""
 
 
 MakeTrainer = Callable[[Mapping[str, Any], list[Any]], Any]
@@ -60,7 +56,7 @@ def train(folder: RunDir, stage: str, config: Training, make: MakeTrainer, save:
                     return 0
                 with whole_folder(folder.folder / RESULT) as to:
                     figures = save(trainer, to)
-        except Stopped:
+        except StoppedError:  # before there was a trainer, which else ends at a step
             return _stopped(log, 0)
         except SpentError as error:
             say(str(error))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import pairs, prompts, templates
-from pipeline.engines import Completion, Request, Sampling, TooLong
+from pipeline.engines import Completion, Request, Sampling, StoppedError, TooLong
 from pipeline.engines.freeing import free
 from pipeline.engines.opening import loaded
 from pipeline.engines.spending import USAGE, Purse
@@ -22,7 +22,6 @@ from pipeline.rundir import RunDir, read_rows
 from pipeline.stage_inputs import read_prompts
 from pipeline.train import ranks
 from pipeline.train.examples import Lesson, lesson
-from pipeline.train.frame import Stopped
 
 SAMPLED = "helpful.jsonl"
 
@@ -57,11 +56,11 @@ def sample(
     """A sampled answer to each prompt, at temperature 1; empty and unfinished ones are none.
 
     Kept in the run as they come: one that goes on neither waits nor pays for them again. Raises
-    Stopped, and SpentError where servers' models may use no more.
+    StoppedError, and SpentError where servers' models may use no more.
     """
     kept = RunDir(folder.leader).outputs / SAMPLED
     if ranks.follows():  # each would sample them for itself, and pay again
-        ranks.wait_for(kept)
+        ranks.wait_for(kept, stop.is_set)
     elif not kept.is_file():
         with Growing(folder, SAMPLED, lambda row: str(row["id"])) as output:
             purse = Purse.from_environment(folder.folder / USAGE)
@@ -123,4 +122,4 @@ def _sample(
         stop.is_set,
     )
     if stop.is_set():
-        raise Stopped
+        raise StoppedError("stopped while helpful answers were sampled")

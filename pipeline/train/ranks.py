@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import gpus
+from pipeline.engines import Cancelled, StoppedError, never
 from pipeline.errors import UserError
 from pipeline.rundir import RunDir
 
@@ -64,13 +65,16 @@ def open_run(folder: Path, *arguments: Any, **more: Any) -> RunDir:
     return run
 
 
-def wait_for(path: Path) -> None:
+def wait_for(path: Path, cancelled: Cancelled = never) -> None:
     """Return once the first process has written this file.
 
-    Whoever started the processes ends them all where one fails. Raises UserError where it is gone itself.
+    Whoever started the processes ends them all where one fails. Raises UserError where it is gone itself,
+    StoppedError after a cancel.
     """
     launcher = os.getppid()
     while not path.is_file():
+        if cancelled():
+            raise StoppedError(f"stopped while waiting for {path}")
         if os.getppid() != launcher:
             raise UserError(f"{path}: the process that was to write it is gone; give the same command again")
         time.sleep(0.2)
