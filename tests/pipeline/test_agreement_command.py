@@ -168,6 +168,22 @@ def test_several_principles_count_by_their_weight() -> None:
     assert found["q"] == pytest.approx((0.2, 0.2, 0.2))
 
 
+def test_a_calibration_takes_no_files_place_unasked(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "human.jsonl", judgments("person", "ana"))
+    before = file.read_text()
+    words = ["agreement", "--labels", str(run), "--human", str(file), "--calibrate"]
+    assert main([*words, str(file)]) == 2
+    assert "human.jsonl: is there already; --force replaces it" in capsys.readouterr().err
+    assert file.read_text() == before
+    assert main([*words, str(tmp_path / "none" / "c.json")]) == 2
+    assert f"cai: {tmp_path}/none/c.json: can't be written" in capsys.readouterr().err
+    (tmp_path / "c.json").write_text("old")
+    assert main([*words, str(tmp_path / "c.json"), "--force"]) == 0
+    assert "old" not in (tmp_path / "c.json").read_text()
+
+
 def test_two_axes_want_a_choice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = judgments() + [replace(j, axis="helpful") for j in judgments()[:9]]
     write(run / "inputs" / "human.jsonl", both)
