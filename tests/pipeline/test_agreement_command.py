@@ -12,6 +12,7 @@ import pytest
 from pipeline import constitution
 from pipeline.__main__ import main
 from pipeline.compared_run import aggregated
+from pipeline.errors import UserError
 from pipeline.records import Constitution, Judgment, Label, Message, Pair, Principle, as_json
 from pipeline.train import gating
 
@@ -114,6 +115,14 @@ def test_only_people_open_the_gate_in_front_of_training(run: Path, kind: Any, st
     agreeing = [replace(one, choice="a", picked_by="random") for one in judgments(kind, "project")]
     write(run / "inputs" / "human.jsonl", agreeing)
     assert gating.state_of(run) == state
+
+
+def test_nobodys_word_silences_judgments_that_oppose(run: Path) -> None:
+    opposing = [replace(one, choice="b", picked_by="random") for one in judgments("person", "ana")]
+    write(run / "inputs" / "human.jsonl", opposing)
+    with pytest.raises(UserError, match="OPPOSED"):
+        gating.require([run], "agrees", "")
+    assert gating.require([run], "agrees", "a try") == "opposed"
 
 
 def test_chosen_pairs_skips_and_what_was_said_before_are_left_out(
