@@ -218,3 +218,11 @@ def test_a_model_that_writes_nothing_claims_no_folder(
     assert main([*words, "--prompts", "red-team", "--run", str(tmp_path / "run")]) == 2
     assert "bundled-feedback: scores answers and writes none" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("tolerance", ["-1", "nan", "inf"])
+def test_a_tolerance_that_is_none_is_refused_before_anything_is_repeated(
+    tolerance: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(tmp_path), "--tolerance", tolerance]) == 2
+    assert "tolerance: " in capsys.readouterr().err
