@@ -40,7 +40,7 @@ def revisions(**named: str) -> dict[str, str]:
 
 
 def writers(**named: str) -> dict[str, str]:
-    """The same of models that are to write. Raises UserError for one that can't, before it claims a folder."""
+    """The same of models that are to write. Raises UserError for one that can't, before a folder is made."""
     for name in named.values():
         if models.scores(name):
             raise UserError(f"{name}: scores answers and writes none: name another model, such as `bundled`")
