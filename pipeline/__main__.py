@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import io
 import os
 import sys
 import sysconfig
@@ -34,7 +33,7 @@ from pipeline import (
     train_command,
 )
 from pipeline.errors import UserError
-from pipeline.terminal import shown
+from pipeline.terminal import hang_up, say_all, shown
 
 MACHINE = frozenset(
     getattr(errno, name)
@@ -105,9 +104,7 @@ def _parsers() -> tuple[Parser, argparse._SubParsersAction[Parser]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 2 a mistake that the message explains, 130 stopped."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Else a file's name that is not UTF-8, or a ∞ on an old terminal, ends a command that had succeeded.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    say_all()
     words = sys.argv[1:] if argv is None else argv
     if broken := next(filterfalse(_encodable, words), None):
         print(f"cai: {broken!a}: holds half a character: type it again", file=sys.stderr)  # noqa: T201
@@ -122,9 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(shown(f"cai: {error}"), file=sys.stderr)  # noqa: T201
         return 2
     except BrokenPipeError:
-        # The reader of our output went away; without this Python would complain of it once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return hang_up()
     except OSError as error:
         if not _mendable(error):
             raise

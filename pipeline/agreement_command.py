@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from pipeline import agreement, annotators, bias, gate
+from pipeline import agreement, annotators, bias, export_files, gate
 from pipeline.agreement import Figure
 from pipeline.baselines import baselines
 from pipeline.calibration import calibrate
@@ -20,7 +20,6 @@ from pipeline.compared_run import Judged, read
 from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.records import Axis, as_json
-from pipeline.rundir import write_atomically
 from pipeline.terminal import shown
 
 NAMES = {"person": "People", "imported": "Imported judgments", "model": "Judgments by a model"}
@@ -46,12 +45,15 @@ def register(subparsers: Any) -> None:
         metavar="FILE",
         help="also learn a calibration from the judgments, for `cai pm --calibration FILE`",
     )
+    parser.add_argument("--force", action="store_true", help="replace --calibrate's FILE where it is there")
     parser.add_argument("--json", action="store_true", help="the same as JSON")
     parser.set_defaults(run_command=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the figures of each kind of annotator. Raises UserError; returns 0."""
+    if args.calibrate:
+        export_files.require_free(args.calibrate, args.force)
     judged = read(args.labels, args.human, args.axis)
     for note in judged.notes:
         say(note)
@@ -77,7 +79,7 @@ def _calibrate(judged: Judged, path: Path) -> None:
         raise UserError("calibration: no person's or imported judgments to learn from")
     c = judged.compared(kind)
     made = calibrate(c.p_a, c.choice, c.cluster)
-    write_atomically(path, json.dumps(as_json(made), indent=2) + "\n")
+    export_files.put(json.dumps(as_json(made), indent=2) + "\n", path)
     error = f"calibration error {made.before.ece.value:.3f} before, {made.after.ece.value:.3f} after"
     say(f"{path}: {made.kind} of {made.n:,} judgments ({kind}): {error}, cross-validated")
 

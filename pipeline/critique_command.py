@@ -17,7 +17,7 @@ from pipeline.engines.spending import Purse
 from pipeline.growing import EXCERPT, Row, Work, grow, say
 from pipeline.records import Chain, Constitution, Prompt
 from pipeline.rundir import RunDir
-from pipeline.stage_inputs import add_inputs, read_prompts, revisions
+from pipeline.stage_inputs import add_inputs, read_prompts, writers
 
 CHAINS = "chains.jsonl"
 WINDOW = 512
@@ -61,7 +61,7 @@ def _run(args: argparse.Namespace) -> int:
             "stage": "critique",
             "constitution": constitution.version,
             **critique.as_row(drawing),
-            **revisions(model=drawing.model, critic=drawing.critic_name),
+            **writers(model=drawing.model, critic=drawing.critic_name),
         },
         {"constitution.yaml": source, **inputs},
     )

@@ -18,7 +18,7 @@ from pipeline.growing import EXCERPT, Growing, Work, grow, say
 from pipeline.pairs import Answers, Engines
 from pipeline.records import Prompt, as_json, parse
 from pipeline.rundir import RunDir
-from pipeline.stage_inputs import add_inputs, read_prompts, revisions
+from pipeline.stage_inputs import add_inputs, read_prompts, writers
 
 RESPONSES = "responses.jsonl"
 PAIRS = "pairs.jsonl"
@@ -54,7 +54,7 @@ def _run(args: argparse.Namespace) -> int:
         raise UserError("temperature 0 makes all responses of one model alike: raise it, or name a --model-b")
     found, inputs = read_prompts(args.prompts)
     models = {"model": answering.model, **({"model_b": answering.model_b} if two else {})}
-    config = {"stage": "pairs", **as_json(answering), **revisions(**models)}
+    config = {"stage": "pairs", **as_json(answering), **writers(**models)}
     folder = RunDir.open(args.run, config, inputs)
 
     def sample(work: Work) -> None:

@@ -103,6 +103,8 @@ def parsed(words: Sequence[str], where: object) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Repeat and compare. Raises UserError; returns 1 where something differs."""
+    if not 0 <= args.tolerance < math.inf:  # written so that NaN fails
+        raise UserError(f"--tolerance: {args.tolerance} is no share: give a number from 0, such as 0.001")
     if not complete(args.run / "events.jsonl"):
         raise UserError(f"{args.run}: no finished run: only what has come to its end can be compared")
     words, folder = command_of(args.run)

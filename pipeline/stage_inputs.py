@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from pipeline import models, prompts
+from pipeline.errors import UserError
 from pipeline.growing import say
 from pipeline.prompts import PromptFile
 
@@ -36,3 +37,11 @@ def read_prompts(path: Path) -> tuple[PromptFile, dict[str, Path]]:
 def revisions(**named: str) -> dict[str, str]:
     """Which weights, as `NAME_revision`: a folder's may change under its name, and a run has one model."""
     return {f"{role}_revision": models.resolve(name).revision for role, name in named.items()}
+
+
+def writers(**named: str) -> dict[str, str]:
+    """The same of models that are to write. Raises UserError for one that can't, before a folder is made."""
+    for name in named.values():
+        if models.scores(name):
+            raise UserError(f"{name}: scores answers and writes none: name another model, such as `bundled`")
+    return revisions(**named)

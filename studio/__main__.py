@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import bounded
 from pipeline.errors import UserError
-from pipeline.terminal import shown
+from pipeline.terminal import hang_up, say_all, shown
 
 if TYPE_CHECKING:
     from studio.auth import Accounts
@@ -73,25 +73,35 @@ def _port(text: str) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the studio; returns the exit status."""
+    say_all()
     words = sys.argv[1:] if argv is None else list(argv)
     options = None if words[:1] in (["sessions"], ["doctor"]) else parser().parse_args(words)
     # One SIGTERM must close the store as a Ctrl-C does, also before the server stands.
     signal.signal(signal.SIGTERM, _leave)
     try:
-        if words[:1] == ["doctor"]:
-            from studio.doctor_command import run as look
-
-            return look(words[1:])
-        if options is None:
-            from studio.sessions_command import run as keep_sessions
-
-            return keep_sessions(words[1:])
-        return run(options)
+        return run(options) if options else _command(words)
     except UserError as error:
         _say(f"cai-studio: {error}")
         return 2
     except KeyboardInterrupt:
         return 0
+
+
+def _command(words: list[str]) -> int:
+    """`doctor` or `sessions`: what needs no browser."""
+    try:
+        if words[0] == "doctor":
+            from studio.doctor_command import run as look
+
+            status = look(words[1:])
+        else:
+            from studio.sessions_command import run as keep_sessions
+
+            status = keep_sessions(words[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return hang_up()
+    return status
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

@@ -6,6 +6,7 @@ Sessions are only read: nothing is brought up to date, recovered or removed.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,10 @@ def run(argv: list[str]) -> int:
 
 def _findings(home: Path, names: list[str]) -> Iterator[Finding]:
     yield from doctor.findings([home])
+    there = next(place for place in (home, *home.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        yield Finding("sessions", f"{there} is no folder", "move it away, or name another place in CAI_HOME")
+        return
     yield Finding("sessions", f"{len(names)} in {home}" if names else f"none in {home} yet")
     for name in names:
         yield from health(home, name)

@@ -30,12 +30,14 @@ def state_of(run: Path) -> gate.State:
 def require(runs: Sequence[Path], told: gate.State | None, override: str) -> gate.State | None:
     """The gate's state, the worst of these label runs; None where there are none.
 
-    `told` is the studio's word, from its session. Raises UserError where it is not *agrees* and nobody
-    gave a reason to train anyway; with a reason it warns.
+    `told` is the studio's word, from its session; where the judgments in a label run oppose its labels,
+    nobody's word is better. Raises UserError where it is not *agrees* and nobody gave a reason to train
+    anyway; with a reason it warns.
     """
     if not runs:
         return None
-    state = told or gate.worst(map(state_of, runs))
+    found = gate.worst(map(state_of, runs))
+    state = found if told is None or found == "opposed" else told
     if state == "agrees":
         return state
     what = (

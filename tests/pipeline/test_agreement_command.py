@@ -12,6 +12,7 @@ import pytest
 from pipeline import constitution
 from pipeline.__main__ import main
 from pipeline.compared_run import aggregated
+from pipeline.errors import UserError
 from pipeline.records import Constitution, Judgment, Label, Message, Method, Pair, Principle, as_json
 from pipeline.train import gating
 
@@ -117,6 +118,14 @@ def test_only_people_open_the_gate_in_front_of_training(run: Path, kind: Any, st
     assert gating.state_of(run) == state
 
 
+def test_nobodys_word_silences_judgments_that_oppose(run: Path) -> None:
+    opposing = [replace(one, choice="b", picked_by="random") for one in judgments("person", "ana")]
+    write(run / "inputs" / "human.jsonl", opposing)
+    with pytest.raises(UserError, match="OPPOSED"):
+        gating.require([run], "agrees", "")
+    assert gating.require([run], "agrees", "a try") == "opposed"
+
+
 def test_chosen_pairs_skips_and_what_was_said_before_are_left_out(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +176,22 @@ def test_several_principles_count_by_their_weight() -> None:
     found = aggregated(rows, {"kind": 1.0, "harm": 3.0})
     assert found["p"] == pytest.approx((0.45, 0.45, 0.45))
     assert found["q"] == pytest.approx((0.2, 0.2, 0.2))
+
+
+def test_a_calibration_takes_no_files_place_unasked(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "human.jsonl", judgments("person", "ana"))
+    before = file.read_text()
+    words = ["agreement", "--labels", str(run), "--human", str(file), "--calibrate"]
+    assert main([*words, str(file)]) == 2
+    assert "human.jsonl: is there already; --force replaces it" in capsys.readouterr().err
+    assert file.read_text() == before
+    assert main([*words, str(tmp_path / "none" / "c.json")]) == 2
+    assert f"cai: {tmp_path}/none/c.json: can't be written" in capsys.readouterr().err
+    (tmp_path / "c.json").write_text("old")
+    assert main([*words, str(tmp_path / "c.json"), "--force"]) == 0
+    assert "old" not in (tmp_path / "c.json").read_text()
 
 
 def test_two_axes_want_a_choice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

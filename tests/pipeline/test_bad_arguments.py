@@ -201,3 +201,28 @@ def _fill(place: Path) -> None:
         path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["critique", "--constitution", "minimal", "--model", "bundled-feedback"],
+        ["critique", "--constitution", "minimal", "--model", "bundled", "--critic", "bundled-feedback"],
+        ["pairs", "--model", "bundled-feedback"],
+        ["pairs", "--model", "bundled", "--model-b", "bundled-feedback"],
+    ],
+)
+def test_a_model_that_writes_nothing_claims_no_folder(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--prompts", "red-team", "--run", str(tmp_path / "run")]) == 2
+    assert "bundled-feedback: scores answers and writes none" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("tolerance", ["-1", "nan", "inf"])
+def test_a_tolerance_that_is_none_is_refused_before_anything_is_repeated(
+    tolerance: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(tmp_path), "--tolerance", tolerance]) == 2
+    assert "tolerance: " in capsys.readouterr().err

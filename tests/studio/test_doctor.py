@@ -102,3 +102,13 @@ def test_one_of_an_older_studio_is_not_brought_up_to_date_by_looking(home: Path,
     Store.open(home / "a", shipped()[:-1]).close()
     assert look()[0]["told"].endswith("opens, 1 changes of its tables to come")
     assert look()[0]["told"].endswith("opens, 1 changes of its tables to come")
+
+
+def test_a_home_that_can_be_no_folder_is_a_fault(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = home.parent / "file"
+    file.touch()
+    monkeypatch.setenv("CAI_HOME", str(file))
+    assert main(["doctor"]) == 1
+    assert f"{file} is no folder" in capsys.readouterr().out

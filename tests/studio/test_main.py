@@ -60,6 +60,19 @@ def test_help_and_mistakes_answer_before_anything_heavy_is_imported(arguments: s
     assert "usage: cai-studio" in done.stdout + done.stderr
 
 
+def test_no_reader_and_an_old_terminal_end_a_command_without_a_traceback(alone: Path) -> None:
+    listing = [sys.executable, "-m", "studio", "sessions", "list"]
+    gone, pipe = os.pipe()
+    os.close(gone)
+    done = subprocess.run(listing, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(pipe)
+    assert (done.returncode, done.stderr) == (1, "")
+    strange = {**os.environ, "CAI_HOME": str(alone / "∞"), "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(listing, capture_output=True, text=True, env=strange, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u221e" in done.stdout
+
+
 def test_the_studio_imports_no_torch() -> None:
     done = python(
         "import sys, studio.app, studio.serving\n"
