@@ -80,7 +80,10 @@ def read(path: Path, on_progress: OnProgress = silent) -> PromptFile:
         found.setdefault(prompt.id, prompt)
     on_progress(count, 1.0)
     if not found:
-        raise InputError([f"{path}: no prompts in this file", *first(problems)])
+        what = "no prompts in this file"
+        if problems and all(": not JSON: " in problem for problem in problems):
+            what += ": no line is JSON, and plain text needs a name that ends with .txt"
+        raise InputError([f"{path}: {what}", *first(problems)])
     return PromptFile(tuple(found.values()), tuple(problems), duplicates)
 
 
