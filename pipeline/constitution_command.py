@@ -116,6 +116,8 @@ def _say(text: str) -> None:
 
 
 def _refuse_existing(path: Path, force: bool) -> None:
+    if str(path) == "-":
+        raise UserError("-o -: name a file; `cai constitution export` without -o writes to the terminal")
     if os.path.lexists(path) and not force:
         raise UserError(f"{path}: is there already; pass --force to overwrite it")
 
