@@ -184,7 +184,7 @@ def _records(path: Path, kind: type[R]) -> list[R]:
             except ValidationError as error:
                 told = error.errors()[0]
                 where = ".".join(map(str, told["loc"])) or kind.__name__.lower()
-                problems.append(f"{path}:{number}: {where}: {first['msg']}")
+                problems.append(f"{path}:{number}: {where}: {told['msg']}")
             except ValueError as error:
                 problems.append(f"{path}:{number}: is not JSON: {error}")
     if problems:

@@ -191,6 +191,11 @@ def test_mistakes_are_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "p.txt").write_text("why?\n")
     assert main(["agreement", "--labels", str(run), "--human", str(tmp_path / "p.txt")]) == 2
     assert "p.txt:1: not a JSON object" in capsys.readouterr().err
+    (run / "inputs" / "human.jsonl").write_text('{"pair_id": "p1"}\nnonsense\n')
+    assert main(["agreement", "--labels", str(run)]) == 2
+    told = capsys.readouterr().err
+    assert "human.jsonl:1: axis: Field required" in told
+    assert "human.jsonl:2: is not JSON" in told
     (run / "inputs" / "human.jsonl").unlink()
     assert main(["agreement", "--labels", str(run)]) == 2
     assert "give judgments with --human FILE" in capsys.readouterr().err
