@@ -1,4 +1,4 @@
-"""A label run's folder beside human judgments, as the arrays that the statistics take (DESIGN section 4)."""
+"""A label run's folder beside human judgments, as the arrays that the statistics take."""
 
 from __future__ import annotations
 

@@ -141,7 +141,9 @@ def find(name_or_path: str | Path) -> Iterator[Path]:
         yield WRITTEN
         return
     if name not in SETS:
-        raise UserError(f"{name_or_path}: is neither a file nor a shipped prompt set ({', '.join(SETS)})")
+        raise UserError(
+            f"{name_or_path}: is neither a file nor a shipped prompt set ({', '.join([*SETS, 'written'])})"
+        )
     split = split or "train"
     if split not in SPLITS:
         raise UserError(f"{name_or_path}: {name} has the splits {' and '.join(SPLITS)}, as {name}:heldout")

@@ -144,6 +144,11 @@ def _values(draw: st.DrawFn, action: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_each_option_has_help(words: tuple[str, ...]) -> None:
+    assert [action.dest for action in LEAVES[words]._actions if not action.help] == []
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
 def test_no_help_shows_what_argparse_wants_escaped(words: tuple[str, ...]) -> None:
     assert "%%" not in LEAVES[words].format_help()
 
