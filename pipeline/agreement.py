@@ -1,4 +1,4 @@
-"""How far AI labels agree with human choices (paper section 4.1; DESIGN section 4).
+"""How far AI labels agree with human choices (paper section 4.1).
 
 Pure functions of aligned arrays, a row for each human judgment of a labelled pair. Each figure has its n and
 a 95% interval clustered by prompt (`pipeline/intervals.py`). Human ties are left out of all but `with_ties`.

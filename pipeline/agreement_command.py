@@ -31,7 +31,7 @@ def register(subparsers: Any) -> None:
         "agreement",
         help="compare a run's AI labels with human choices",
         description="Accuracy, kappa, calibration, trivial baselines, bias and the gate, each with its n and "
-        "a 95%% interval clustered by prompt. Pairs that were picked for what the AI said are left out.",
+        "a 95% interval clustered by prompt. Pairs that were picked for what the AI said are left out.",
     )
     parser.add_argument("--labels", required=True, type=Path, metavar="RUN", help="a run of `cai label`")
     parser.add_argument("--human", type=Path, metavar="FILE", help="judgments; else the run's human.jsonl")

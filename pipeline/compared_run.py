@@ -1,4 +1,4 @@
-"""A label run's folder beside human judgments, as the arrays that the statistics take (DESIGN section 4)."""
+"""A label run's folder beside human judgments, as the arrays that the statistics take."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from pydantic import ValidationError
 from pipeline import constitution, over_principles
 from pipeline import gate as gates
 from pipeline.agreement import UNCHOSEN, Compared
+from pipeline.comparisons import read_judgments
 from pipeline.errors import InputError, UserError
 from pipeline.gate import Gate
 from pipeline.intervals import Floats, Ints
 from pipeline.records import ALONE, AnnotatorKind, Axis, Judgment, Label, Pair, parse
 from pipeline.refusals import refuses
+from pipeline.row_problems import first
 from pipeline.rundir import read_config
 
 R = TypeVar("R")
@@ -126,7 +128,11 @@ def read(folder: Path, human: Path | None = None, axis: Axis | None = None) -> J
     file = human or folder / "inputs" / "human.jsonl"
     if human is None and not file.is_file():
         raise UserError(f"{folder}: its pairs came without human choices: give judgments with --human FILE")
-    judgments = _records(file, Judgment)
+    if human:  # anybody's file: read as `cai preferences` reads it
+        judgments, wrong = read_judgments(human)
+        notes += first(wrong)
+    else:
+        judgments = _records(file, Judgment)
     axis = axis or _axis(judgments, file)
     blind = [j for j in judgments if j.blind]
     if len(judgments) > len(blind):
@@ -176,9 +182,9 @@ def _records(path: Path, kind: type[R]) -> list[R]:
             try:
                 found.append(parse(kind, json.loads(line)))
             except ValidationError as error:
-                first = error.errors()[0]
-                where = ".".join(map(str, first["loc"])) or kind.__name__.lower()
-                problems.append(f"{path}:{number}: {where}: {first['msg']}")
+                told = error.errors()[0]
+                where = ".".join(map(str, told["loc"])) or kind.__name__.lower()
+                problems.append(f"{path}:{number}: {where}: {told['msg']}")
             except ValueError as error:
                 problems.append(f"{path}:{number}: is not JSON: {error}")
     if problems:

@@ -165,6 +165,8 @@ def read_judgments(path: Path) -> tuple[list[Judgment], list[str]]:
         try:
             if row.problem:
                 raise ValueError(row.problem)
+            if not isinstance(row.value, dict):
+                raise ValueError("not a JSON object")
             found.append(parse(Judgment, row.value))
         except (ValueError, RecursionError) as error:
             problems.append(f"{path}:{row.line}: {reason(error)}")

@@ -46,7 +46,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
     writing = commands.add_parser("export", help="write a constitution in another tool's form")
     writing.add_argument("file", metavar="FILE", help=named)
-    writing.add_argument("--form", required=True, choices=get_args(Form))
+    writing.add_argument("--form", required=True, choices=get_args(Form), help="whose form")
     writing.add_argument("--lossy", action="store_true", help="leave out what the form can't hold")
     _add_output(writing, required=False)
     writing.set_defaults(run_command=run_export)
@@ -116,6 +116,8 @@ def _say(text: str) -> None:
 
 
 def _refuse_existing(path: Path, force: bool) -> None:
+    if str(path) == "-":
+        raise UserError("-o -: name a file; `cai constitution export` without -o writes to the terminal")
     if os.path.lexists(path) and not force:
         raise UserError(f"{path}: is there already; pass --force to overwrite it")
 

@@ -277,7 +277,7 @@ def _warnings(ratings: Sequence[Rating], base: str, told: Mapping[str, int]) -> 
 
 
 def as_rows(group: Group, table: Table) -> list[dict[str, Any]]:
-    """The rows of ratings.json (DESIGN section 4), each with what it rests on."""
+    """The rows of ratings.json, one for each model, each with what it rests on."""
     about = {"axis": group.axis, "judge": group.judge}
     rests = {
         "kind": group.kind,

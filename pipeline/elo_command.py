@@ -24,7 +24,7 @@ def register(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "elo",
         help="rate models by their matchups",
-        description="Bradley-Terry ratings on the Elo scale, with 95%% intervals of the difference to the "
+        description="Bradley-Terry ratings on the Elo scale, with 95% intervals of the difference to the "
         "base model, which is 0: prompts are resampled, not votes. One table for each axis and judge: "
         "people, imports and models are never in one. Only differences within a table mean anything.",
     )

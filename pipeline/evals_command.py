@@ -41,7 +41,7 @@ def register(subparsers: Any) -> None:
         "evals",
         help="measure a model on multiple-choice questions",
         description="Reads rows of `prompt`, `corrects` and `incorrects`, whose answers are letters or "
-        "responses, and prints the accuracy with its 95%% interval, clustered by prompt. With --run each "
+        "responses, and prints the accuracy with its 95% interval, clustered by prompt. With --run each "
         "answer is kept, and the same command again goes on with a stopped run.",
     )
     parser.add_argument("--file", required=True, type=Path, help="JSONL or a JSON array")

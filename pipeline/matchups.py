@@ -1,6 +1,6 @@
 """Matchups: two models' answers to one prompt, and which was held better. Read by `cai elo`.
 
-Files are our own JSONL (DESIGN section 4) and the arena's: `model_a`, `model_b` with a `winner`, or with
+Files are our own JSONL, a `Matchup` a line, and the arena's: `model_a`, `model_b` with a `winner`, or with
 `winner_model_a`, `winner_model_b` and `winner_tie`; as CSV, TSV, JSONL, a JSON array or Parquet.
 """
 

@@ -19,7 +19,7 @@ def register(subparsers: Any) -> None:
     get.add_argument("name", help="`bundled` or a hub id")
     get.set_defaults(run_command=_get)
     show = actions.add_parser("show", help="where a model's weights are, and their revision")
-    show.add_argument("name", nargs="?", default="bundled")
+    show.add_argument("name", nargs="?", default="bundled", help="as --model takes it (default %(default)s)")
     show.set_defaults(run_command=_show)
 
 

@@ -46,7 +46,7 @@ def register(subparsers: Any) -> None:
         "--pairs", type=Path, help="pairs without AI labels: a file of human comparisons, or a run"
     )
     parser.add_argument("--human", type=Path, metavar="FILE", help="more judgments: a human.jsonl")
-    parser.add_argument("--form", choices=list(FORMS), required=True)
+    parser.add_argument("--form", choices=list(FORMS), required=True, help="how it is written: see above")
     parser.add_argument(
         "--by",
         choices=get_args(By),
@@ -56,7 +56,7 @@ def register(subparsers: Any) -> None:
     parser.add_argument(
         "--axis", choices=get_args(Axis), help="what people chose by (default: the run's, else harmless)"
     )
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="the file to write")
     parser.add_argument("--force", action="store_true", help="replace OUT where it is there")
     parser.set_defaults(run_command=run)
 

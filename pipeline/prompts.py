@@ -80,7 +80,10 @@ def read(path: Path, on_progress: OnProgress = silent) -> PromptFile:
         found.setdefault(prompt.id, prompt)
     on_progress(count, 1.0)
     if not found:
-        raise InputError([f"{path}: no prompts in this file", *first(problems)])
+        what = "no prompts in this file"
+        if problems and all(": not JSON: " in problem for problem in problems):
+            what += ": no line is JSON, and plain text needs a name that ends with .txt"
+        raise InputError([f"{path}: {what}", *first(problems)])
     return PromptFile(tuple(found.values()), tuple(problems), duplicates)
 
 
@@ -138,7 +141,9 @@ def find(name_or_path: str | Path) -> Iterator[Path]:
         yield WRITTEN
         return
     if name not in SETS:
-        raise UserError(f"{name_or_path}: is neither a file nor a shipped prompt set ({', '.join(SETS)})")
+        raise UserError(
+            f"{name_or_path}: is neither a file nor a shipped prompt set ({', '.join([*SETS, 'written'])})"
+        )
     split = split or "train"
     if split not in SPLITS:
         raise UserError(f"{name_or_path}: {name} has the splits {' and '.join(SPLITS)}, as {name}:heldout")

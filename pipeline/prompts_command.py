@@ -25,7 +25,9 @@ def register(subparsers: Any) -> None:
         "hh-rlhf, Alpaca, ShareGPT, MT-bench. Bad rows are told and left out, equal prompts merged.",
     )
     bring.add_argument("file", help="a prompt file, or the name of a shipped set")
-    bring.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.jsonl")
+    bring.add_argument(
+        "-o", "--output", required=True, type=Path, metavar="OUT.jsonl", help="the file to write"
+    )
     bring.add_argument("--kind", choices=list(prompts.SETS.values()), help="the kind of all of them")
     bring.add_argument("--split", choices=prompts.SPLITS, help="the split of all of them")
     bring.add_argument("--tag", action="append", default=[], help="a tag for all of them; may be repeated")
@@ -33,7 +35,11 @@ def register(subparsers: Any) -> None:
     bring.set_defaults(run_command=_import)
     actions.add_parser("list", help="the shipped sets").set_defaults(run_command=_list)
     show = actions.add_parser("show", help="print the prompts of a shipped set or a file")
-    show.add_argument("name", help="red-team, helpful, red-team:heldout … or a file")
+    show.add_argument(
+        "name",
+        help="a file, or one of the names that --prompts takes too: "
+        "red-team, red-team:heldout, red-team:train:20 (twenty of these, spread evenly), helpful …, written",
+    )
     show.add_argument("--split", choices=prompts.SPLITS, help="of a set: train if not given; of a file: all")
     show.set_defaults(run_command=_show)
 

@@ -75,6 +75,8 @@ def follow(found: Recipe, planned: Plan, folder: Path, dry_run: bool = False) ->
             print(_line(words))  # noqa: T201
         return 0
     _require_same(planned, folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; --run names a folder for the runs")
     folder.mkdir(parents=True, exist_ok=True)
     lines = [QUOTED, *(f"cai {shlex.join(words)}" for words in commands.values()), ""]
     write_atomically(folder / COMMANDS, "\n".join(lines))

@@ -31,7 +31,7 @@ def register(subparsers: Any) -> None:
         help="score chains by their number of revisions",
         description="A preference model scores each chain's first response and each of its revisions. For "
         "each run of chains: the mean score by number of revisions, the mean of the difference to the first "
-        "response, and how often the final revision scores above it; with 95%% intervals, clustered by "
+        "response, and how often the final revision scores above it; with 95% intervals, clustered by "
         "prompt. The same command again goes on with a stopped run.",
     )
     parser.add_argument(

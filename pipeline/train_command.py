@@ -259,6 +259,10 @@ def _gate(args: argparse.Namespace) -> dict[str, Any]:
 def _preferences(args: argparse.Namespace) -> tuple[list[Preference], list[dict[str, Any]]]:
     from pipeline.train import sources
 
+    if args.calibration and not args.labels:
+        raise UserError("--calibration: changes the labels of --labels, which is not there")
+    if args.reserved and not args.written:
+        raise UserError("--reserved: takes of --written the reserved pairs, and that is not there")
     preferences: list[Preference] = []
     origins = []
     for run in args.labels:

@@ -77,7 +77,7 @@ def labels(parser: argparse.ArgumentParser) -> None:
         "--axis",
         choices=get_args(Axis),
         default="harmless",
-        help="what human choices are about where a file does not say",
+        help="what human choices are about where a file does not say (default %(default)s)",
     )
     parser.add_argument(
         "--calibration",

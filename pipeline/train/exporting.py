@@ -65,7 +65,9 @@ def unfinished(to: Path) -> Path:
 
 def _require_free(to: Path, source: Path) -> None:
     try:
-        if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        if to.exists() and not to.is_dir():
+            raise UserError(f"{to}: is a file; choose a new or empty folder to export to")
+        if to.exists() and any(to.iterdir()):
             raise UserError(f"{to}: is not empty; choose another folder to export to")
         if to.resolve().is_relative_to(source.resolve()):
             raise UserError(f"{to}: lies in the checkpoint itself; choose a folder elsewhere")

@@ -213,10 +213,29 @@ def test_mistakes_are_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["agreement", "--labels", str(run), "--human", str(bad)]) == 2
     told = capsys.readouterr().err
     assert "bad.jsonl:1: axis: Field required" in told
-    assert "bad.jsonl:2: is not JSON" in told
+    assert "bad.jsonl:2: not JSON" in told
+    (tmp_path / "p.txt").write_text("why?\n")
+    assert main(["agreement", "--labels", str(run), "--human", str(tmp_path / "p.txt")]) == 2
+    assert "p.txt:1: not a JSON object" in capsys.readouterr().err
+    (run / "inputs" / "human.jsonl").write_text('{"pair_id": "p1"}\nnonsense\n')
+    assert main(["agreement", "--labels", str(run)]) == 2
+    told = capsys.readouterr().err
+    assert "human.jsonl:1: axis: Field required" in told
+    assert "human.jsonl:2: is not JSON" in told
     (run / "inputs" / "human.jsonl").unlink()
     assert main(["agreement", "--labels", str(run)]) == 2
     assert "give judgments with --human FILE" in capsys.readouterr().err
+
+
+def test_a_bad_row_of_given_judgments_is_told_and_the_others_count(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "human.jsonl", judgments())
+    file.write_text(file.read_text() + "nonsense\n")
+    assert main(["agreement", "--labels", str(run), "--human", str(file)]) == 0
+    told = capsys.readouterr()
+    assert "n = 80 judgments" in told.out
+    assert "human.jsonl:81: not JSON" in told.err
 
 
 def test_a_name_does_not_speak_to_the_terminal(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,6 +143,16 @@ def _values(draw: st.DrawFn, action: Any) -> list[str]:
     return [draw(usual if draw(st.integers(0, 9)) else texts) for _ in range(many)]
 
 
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_each_option_has_help(words: tuple[str, ...]) -> None:
+    assert [action.dest for action in LEAVES[words]._actions if not action.help] == []
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_no_help_shows_what_argparse_wants_escaped(words: tuple[str, ...]) -> None:
+    assert "%%" not in LEAVES[words].format_help()
+
+
 @counts(60)
 def test_any_command_line_is_done_or_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int

@@ -92,6 +92,14 @@ def test_nothing_is_overwritten_unasked(comparisons: Path, tmp_path: Path) -> No
     assert own.load(out).name == "mine"
 
 
+def test_a_dash_is_no_file(comparisons: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (("import", comparisons), ("export", "minimal", "--form", "paper-comparison", "--lossy")):
+        with pytest.raises(UserError, match="name a file"):
+            cai(*words, "-o", "-", "--force")
+    assert not (tmp_path / "-").exists()
+
+
 def test_export_prints_or_writes(
     comparisons: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

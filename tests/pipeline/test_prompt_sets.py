@@ -101,7 +101,7 @@ def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("harmful", r"harmful: is neither a file nor a shipped prompt set \(red-team, helpful\)"),
+        ("harmful", r"harmful: is neither a file nor a shipped prompt set \(red-team, helpful, written\)"),
         ("red-team:test", "red-team has the splits train and heldout, as red-team:heldout"),
     ],
 )

@@ -112,6 +112,16 @@ def test_a_file_without_prompts_is_refused(tmp_path: Path, content: bytes) -> No
         prompts.read(tmp_path / "p.jsonl")
 
 
+def test_plain_text_by_another_name_is_told_how_to_be_read(tmp_path: Path) -> None:
+    (tmp_path / "p.md").write_text("Why?\nWhat for?\n")
+    with pytest.raises(InputError, match=r"plain text needs a name that ends with \.txt"):
+        prompts.read(tmp_path / "p.md")
+    (tmp_path / "p.jsonl").write_text('Why?\n{"nothing": 1}\n')
+    with pytest.raises(InputError) as told:
+        prompts.read(tmp_path / "p.jsonl")
+    assert ".txt" not in str(told.value)
+
+
 def test_a_damaged_archive_is_refused_whole(tmp_path: Path) -> None:
     whole = gzip.compress("".join(f'{{"prompt": "{i}"}}\n' for i in range(999)).encode())
     for damaged in (whole[:-20], whole[:9], b"plain", whole[:50] + b"\0\0\0\0" + whole[54:]):

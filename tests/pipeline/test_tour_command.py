@@ -7,7 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pipeline import recipe, tour_command
+from pipeline.__main__ import main
 
 ROW: dict[str, Any] = {"model": "bundled", "elo": 0.0, "low": 0.0, "high": 0.0, "n": 9, "standing": "rated"}
 
@@ -24,6 +27,12 @@ def test_the_outcome_is_told_as_it_is(tmp_path: Path) -> None:
     assert told[2] == "  rl at step-5  +112, its interval has no end (n=9)"
     assert told[3].endswith("which agrees with 61% of 40 held-out pairs, which no person judged")
     assert told[5].split(maxsplit=1)[1] == "above the plain model in all 9 matchups: no number"
+
+
+def test_a_file_is_no_folder_for_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.txt").write_text("mine")
+    assert main(["tour", "--run", str(tmp_path / "p.txt")]) == 2
+    assert "p.txt: is a file; --run names a folder" in capsys.readouterr().err
 
 
 def test_the_quick_tour_is_the_tour_with_smaller_numbers() -> None:

@@ -37,6 +37,18 @@ def test_nothing_to_learn_from(stage: str, tmp_path: Path, capsys: pytest.Captur
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("stage", ["pm", "dpo"])
+@pytest.mark.parametrize(
+    ("words", "needs"), [(["--calibration", "c.json"], "--labels"), (["--reserved"], "--written")]
+)
+def test_an_option_without_what_it_is_about_is_refused(
+    stage: str, words: list[str], needs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = said([stage, *words, "--human", "pairs.jsonl", "--run", str(tmp_path / "run")], capsys)
+    assert told.startswith(f"cai: {words[0]}: ")
+    assert needs in told
+
+
 def test_a_bad_demonstration_is_named_with_its_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

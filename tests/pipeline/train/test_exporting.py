@@ -134,6 +134,8 @@ def test_a_folder_that_holds_something_is_left_alone(
     assert "not empty" in capsys.readouterr().err
     assert [path.name for path in to.iterdir()] == ["mine.txt"]
     assert main(["export", str(source), "--to", str(source / "out")]) == 2
+    assert main(["export", str(source), "--to", str(to / "mine.txt")]) == 2
+    assert "mine.txt: is a file; choose" in capsys.readouterr().err
     (to / "mine.txt").unlink()
     assert main(["export", str(source), "--to", str(to)]) == 0  # an empty one is taken
 
