@@ -13,14 +13,15 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline import recipe
-from pipeline.configs import not_typed
+from pipeline import constitution as constitutions
+from pipeline import prompts, recipe
+from pipeline.configs import from_arguments, not_typed
 from pipeline.errors import UserError
 from pipeline.events import complete
 from pipeline.growing import Stop, say
@@ -103,8 +104,8 @@ def plan(found: Recipe, files: list[str], folder: Path) -> dict[str, list[str]]:
         if not equals or name not in found.needs:
             needs = ", ".join(found.needs) or "no files"
             raise UserError(f"--with {item}: expected NAME=FILE; this recipe needs {needs}")
-        if not Path(path).exists():
-            raise UserError(f"--with {item}: {path}: no such file")
+        if not Path(path).is_file():
+            raise UserError(f"--with {item}: {path or 'an empty name'}: no such file")
         given[name] = path
     lacking = [f"{name} ({what})" for name, what in found.needs.items() if name not in given]
     if lacking:
@@ -114,16 +115,50 @@ def plan(found: Recipe, files: list[str], folder: Path) -> dict[str, list[str]]:
 
 
 def _require_known(found: Recipe, commands: Mapping[str, list[str]]) -> None:
-    """Raise UserError where a stage does not know its options: before the first one has run for hours."""
+    """Raise UserError for options that a stage does not know, values that can't be, and files that lack.
+
+    Else a mistake in the last stage is told when the first ones have run for hours.
+    """
     from pipeline.__main__ import options
 
     known = options()
+    runs = list[Path]()
     for step in found.steps:
-        parsed(commands[step.name], step.name)
+        asked = parsed(commands[step.name], step.name)
+        if not complete(asked.run / "events.jsonl"):  # what it was made of may be gone since
+            try:
+                from_arguments(asked.settings, asked)
+                _require_inputs(asked, runs)
+            except UserError as error:
+                raise UserError(f"{step.name}: {error}") from error
+        runs.append(asked.run)
         # What is false or empty is no word of the command, and so argparse has not seen it.
         for option in map(recipe.option_of, step.options):
             if option not in known[step.stage]:
                 raise UserError(f"{step.name}: {option}: {step.stage} has no such option")
+
+
+def _require_inputs(asked: argparse.Namespace, runs: Sequence[Path]) -> None:
+    """Raise UserError where a stage names a file that is not there, and comes of none of these runs."""
+    for option, value in vars(asked).items():
+        for item in value if isinstance(value, list) else [value]:
+            path = item
+            if option in ("human", "eval"):
+                path = Path(item.removeprefix("helpful=").removeprefix("harmless="))
+            if not item or option == "run" or (isinstance(path, Path) and {path, *path.parents} & set(runs)):
+                continue
+            if option in ("constitution", "under"):
+                constitutions.find(item)
+            elif option in ("prompts", "helpful"):
+                with prompts.find(item) as file:
+                    _require_there(file)
+            elif isinstance(path, Path):
+                _require_there(path)
+
+
+def _require_there(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"{path}: is not there")
 
 
 def _require_same(planned: Plan, folder: Path) -> None:

@@ -136,7 +136,55 @@ def test_another_tour_is_refused(other: list[str], capsys: pytest.CaptureFixture
 
 
 def test_what_is_shown_is_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("my chains").mkdir()
     write(sl={"stage": "sft", "chains": "my chains", "model": "a\x1b[2J\ncai rm"})
     assert main(["run", "mine.yaml", "--run", "out", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert shown == "cai sft --run out/sl --chains 'my chains' --model 'a\ufffd[2J\ufffdcai rm'\n"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"revisions": 99}, "revisions: 99 is not between"),
+        ({"constitution": "nope.yaml"}, "nope.yaml: is neither a file nor a shipped constitution"),
+        ({"prompts": "none.jsonl"}, "none.jsonl: is not there"),
+        ({"prompts": "red-tea"}, "red-tea: is neither a file nor a shipped prompt set"),
+    ],
+)
+def test_a_wrong_value_is_found_before_the_first_stage(
+    wrong: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(first=CHAINS, chains={**CHAINS, **wrong})
+    assert main(["run", "mine.yaml", "--run", "out", "--dry-run"]) == 2
+    assert f"chains: {said}" in capsys.readouterr().err
+    assert main(["run", "mine.yaml", "--run", "out"]) == 2
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ({"stage": "sft", "chains": "$chains", "learning_rate": -1}, "learning rate: -1"),
+        ({"stage": "sft", "chains": "$chains", "steps": -5}, "steps: -5"),
+        ({"stage": "pm", "human": "helpful=none.jsonl"}, "none.jsonl: is not there"),
+        ({"stage": "label", "pairs": "none", "constitution": "harmless"}, "none: is not there"),
+    ],
+)
+def test_so_is_one_of_a_later_stage(
+    stage: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(chains=CHAINS, last=stage)
+    assert main(["run", "mine.yaml", "--run", "out", "--dry-run"]) == 2
+    assert f"last: {said}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["helpful=", "helpful=."])
+def test_a_file_that_a_recipe_needs_is_a_file(given: str) -> None:
+    Path("mine.yaml").write_text("needs: {helpful: choices}\nstages: {pm: {stage: pm, human: $helpful}}\n")
+    assert main(["run", "mine.yaml", "--run", "out", "--dry-run", "--with", given]) == 2
+
+
+def test_a_tour_of_a_wrong_seed_makes_no_folder() -> None:
+    assert main(["tour", "--run", "t", "--seed", "-1"]) == 2
+    assert not Path("t").exists()
