@@ -69,7 +69,7 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     fast = fast_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
     # Weights that are themselves trained, or that an adapter is or was merged into, need fp32: steps of 1e-5,
     # and much of what an adapter adds, vanish in bf16's eight bits.
-    merged = head == "reward" and _rewards(files)
+    merged = head == "reward" and config.tuning != "qlora" and _rewards(files)
     fine = config.tuning in ("full", "head") or merged or (files.adapter and not _goes_on(config, head))
     dtype = torch.bfloat16 if fast and not fine else torch.float32
     words: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **LOCAL}
