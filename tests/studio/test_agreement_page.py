@@ -504,6 +504,16 @@ def test_a_calibrated_export_has_the_calibrated_probabilities(studio: Studio) ->
     assert plain[0].logit == pytest.approx(-(2.0 - 1.5 + 0.8 + 0.5) / 4)
 
 
+def test_an_export_says_how_many_ties_calibrating_made(studio: Studio) -> None:
+    picture, kept = look(studio), agreement_calibration.learn(look(studio))
+    pooled = replace(kept, kind="isotonic", knots_p=(0.0, 0.4, 0.6, 1.0), knots_y=(0.2, 0.5, 0.5, 0.8))
+    calibrations.keep(studio.store, picture.labeller, "harmless", pooled)
+    _, words = agreement_exports.write(studio, picture, "rows", ".jsonl", "ai", True)
+    assert words == "80 rows of 80 labelled pairs. Ties by the calibrated probabilities: 80 pairs."
+    _, words = agreement_exports.write(studio, picture, "rows", ".jsonl", "ai", False)
+    assert words == "80 rows of 80 labelled pairs."
+
+
 def test_the_command_line_counts_the_exported_judgments_as_the_page_does(
     studio: Studio, tmp_path: Path
 ) -> None:
