@@ -21,7 +21,7 @@ from pipeline import agreement, compared_run, constitution, preferences
 from pipeline import pairs as pair_files
 from pipeline.agreement import Figure
 from pipeline.errors import UserError
-from pipeline.records import Judgment, as_json
+from pipeline.records import Judgment, Message, Pair, as_json
 from studio.components import (
     agreement_asked,
     agreement_calibration,
@@ -172,6 +172,18 @@ def test_people_among_themselves_are_compared_on_the_random_share(studio: Studio
     judgments.judge(studio.store, SEEDING.judgment(70, "ben", picked_by="uncertain"))
     after, *_ = agreement_sections.among_people(studio.store, asked)
     assert (after.n, after.value) == (before.n, before.value)
+
+
+def test_people_among_themselves_are_compared_on_labelled_pairs_as_in_a_terminal(studio: Studio) -> None:
+    asked = look(studio, "").asked
+    before, *_ = agreement_sections.among_people(studio.store, asked)
+    late = Pair("late", "late", (Message("user", "Late?"),), "Yes.", "No.")
+    with studio.store.tx() as tx:
+        pairs.add(tx, [late], None)
+    for who in ("ana", "ben"):
+        judgments.judge(studio.store, replace(SEEDING.judgment(0, who), pair_id="late"))
+    after, *_ = agreement_sections.among_people(studio.store, asked)
+    assert after == before
 
 
 def test_each_count_is_the_number_of_pairs_behind_it(studio: Studio) -> None:
