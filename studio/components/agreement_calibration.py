@@ -22,8 +22,8 @@ from studio.store import calibrations
 
 KINDS = {"platt": "Platt’s logistic curve", "isotonic": "isotonic regression"}
 LEAD = """<p class="cai-muted">A labeller may be right and still too sure, or too shy. A calibration maps its
-probabilities to how often people agree; which side it takes stays as it is. “After” is cross-validated, in
-folds by prompt.</p>"""
+probabilities to how often people agree. It turns no label round; but isotonic regression makes ties of labels
+that people agree with no more often than not. “After” is cross-validated, in folds by prompt.</p>"""
 
 
 def calibration_section(studio: Studio, chosen: Sequence[Any]) -> Section:

@@ -123,11 +123,14 @@ def write(
         export_files.write([as_json(one) for one in found], path)
         return path, f"{plural(len(found), 'judgment')}, skips and those that were not blind too."
     items = gathered(studio, picture, calibrated)
+    ties = sum(item.p == 0.5 for item in items) if calibrated else 0
+    tied = f" Ties by the calibrated probabilities: {plural(ties, 'pair')}." if ties else ""
     if kind == ".json":
         time = datetime.now(UTC).isoformat(timespec="seconds")
         data = preferences.icai(items, picture.constitution, picture.labeller.model, name, time)
         export_files.put(json.dumps(data, ensure_ascii=False, indent=1) + "\n", path)
-        return path, f"{plural(len(items), 'pair')} with {plural(len(data['annotators']), 'annotator')}."
+        of = plural(len(data["annotators"]), "annotator")
+        return path, f"{plural(len(items), 'pair')} with {of}.{tied}"
     rows = preferences.trl(items, by) if form == "trl" else preferences.flat(items)
     if form == "icai":
         rows = preferences.icai_rows(items, by)
@@ -135,7 +138,7 @@ def write(
         raise UserError("no pair has a choice by these that is not a tie: there is nothing to export")
     changed = export_files.write(rows, path)
     safe = f" {plural(changed, 'cell')} got an apostrophe, lest a spreadsheet runs it." if changed else ""
-    return path, f"{plural(len(rows), 'row')} of {plural(len(items), 'labelled pair')}.{safe}"
+    return path, f"{plural(len(rows), 'row')} of {plural(len(items), 'labelled pair')}.{tied}{safe}"
 
 
 def looked_at(store: Store, asked: Asked) -> list[Judgment]:

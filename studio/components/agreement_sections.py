@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -11,7 +12,7 @@ from pipeline import agreement, annotators, baselines, bias
 from pipeline.agreement import UNCHOSEN, Figure
 from studio.components import agreement_figures as figures
 from studio.components import charts, elo_models
-from studio.components.agreement_asked import Asked, called
+from studio.components.agreement_asked import Asked, Judges, called
 from studio.components.agreement_data import BINS, Picture, compared, under
 from studio.components.agreement_figures import LabellerLine, PrincipleRow
 from studio.components.agreement_section import Section
@@ -98,12 +99,15 @@ def among_people(store: Store, asked: Asked) -> tuple[Figure, Figure, list[str]]
     """Krippendorff's alpha of the annotators of the kind that is looked at, and how often they are alike.
 
     Of the random share, as all figures: pairs that were picked because the AI is unsure are hard for people.
+    And of labelled pairs, as all figures and `cai agreement`.
     """
+    _, labelled = compared(store, replace(asked, judges=Judges(asked.judges.kind)))
+    there = set(labelled)
     choices = {"a": 1.0, "tie": 0.5, "b": 0.0}
     rows = [
         row
         for row in held_judgments.current(store, asked.axis, Whose(asked.judges.kind), blind=True)
-        if row.choice in choices and row.picked_by in UNCHOSEN
+        if row.choice in choices and row.picked_by in UNCHOSEN and row.pair_id in there
     ]
     names = sorted({row.annotator for row in rows})
     units = list(dict.fromkeys(row.pair_id for row in rows))

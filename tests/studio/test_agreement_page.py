@@ -21,7 +21,7 @@ from pipeline import agreement, compared_run, constitution, preferences
 from pipeline import pairs as pair_files
 from pipeline.agreement import Figure
 from pipeline.errors import UserError
-from pipeline.records import Judgment, as_json
+from pipeline.records import Judgment, Message, Pair, as_json
 from studio.components import (
     agreement_asked,
     agreement_calibration,
@@ -182,6 +182,18 @@ def test_people_among_themselves_are_compared_on_the_random_share(studio: Studio
     judgments.judge(studio.store, SEEDING.judgment(70, "ben", picked_by="uncertain"))
     after, *_ = agreement_sections.among_people(studio.store, asked)
     assert (after.n, after.value) == (before.n, before.value)
+
+
+def test_people_among_themselves_are_compared_on_labelled_pairs_as_in_a_terminal(studio: Studio) -> None:
+    asked = look(studio, "").asked
+    before, *_ = agreement_sections.among_people(studio.store, asked)
+    late = Pair("late", "late", (Message("user", "Late?"),), "Yes.", "No.")
+    with studio.store.tx() as tx:
+        pairs.add(tx, [late], None)
+    for who in ("ana", "ben"):
+        judgments.judge(studio.store, replace(SEEDING.judgment(0, who), pair_id="late"))
+    after, *_ = agreement_sections.among_people(studio.store, asked)
+    assert after == before
 
 
 def test_each_count_is_the_number_of_pairs_behind_it(studio: Studio) -> None:
@@ -512,6 +524,16 @@ def test_a_calibrated_export_has_the_calibrated_probabilities(studio: Studio) ->
     expected = found.apply(np.array([item.p for item in plain]))
     assert [item.p for item in calibrated] == pytest.approx(expected)
     assert plain[0].logit == pytest.approx(-(2.0 - 1.5 + 0.8 + 0.5) / 4)
+
+
+def test_an_export_says_how_many_ties_calibrating_made(studio: Studio) -> None:
+    picture, kept = look(studio), agreement_calibration.learn(look(studio))
+    pooled = replace(kept, kind="isotonic", knots_p=(0.0, 0.4, 0.6, 1.0), knots_y=(0.2, 0.5, 0.5, 0.8))
+    calibrations.keep(studio.store, picture.labeller, "harmless", pooled)
+    _, words = agreement_exports.write(studio, picture, "rows", ".jsonl", "ai", True)
+    assert words == "80 rows of 80 labelled pairs. Ties by the calibrated probabilities: 80 pairs."
+    _, words = agreement_exports.write(studio, picture, "rows", ".jsonl", "ai", False)
+    assert words == "80 rows of 80 labelled pairs."
 
 
 def test_the_command_line_counts_the_exported_judgments_as_the_page_does(
