@@ -85,6 +85,9 @@ def serve(app: FastAPI, sock: socket.socket, on_ready: Callable[[], None], leave
 
     config = uvicorn.Config(
         app,
+        # httptools, which uvicorn takes where it finds it, bounds no request's head: one without an end kept
+        # all others waiting, before anybody was asked to log in.
+        http="h11",
         log_level="warning",
         access_log=False,
         server_header=False,

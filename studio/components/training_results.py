@@ -53,9 +53,18 @@ def _closed(store: Store, run: Run) -> str:
     if run.state != "done" or last is None:
         return ""
     data = last.data
+    plain = [
+        # Of before `accuracy_first` was kept, it is of one step.
+        (
+            "accuracy, last step" if name == "accuracy_last" and "accuracy_first" not in data else label,
+            name,
+            style,
+        )
+        for label, name, style in PLAIN
+    ]
     cells = [
         (label, style.format(data[name]))
-        for label, name, style in PLAIN
+        for label, name, style in plain
         if isinstance(data.get(name), int | float)
     ]
     figures = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in cells)

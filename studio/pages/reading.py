@@ -109,7 +109,7 @@ def _act(studio: Studio, asked: Mapping[str, Any], who: str, wanted: ChainFilter
     with told() as mistake:
         if action == "undo":
             last = asked.get("last")
-            undone = verdicts.undo(studio.store, who, last if isinstance(last, str) else None)
+            undone = verdicts.undo(studio.store, who, last if isinstance(last, str) else None, id)
             if undone is None:
                 raise UserError("there is nothing of yours to undo")
             id = undone

@@ -168,14 +168,22 @@ def card_in(path: Path) -> Mapping[str, Any]:
         at = path.stat()
     except OSError:  # deleted meanwhile
         return {}
-    return _card(path, (at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns))
+    try:
+        return _card(path, (at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns))
+    except ValueError:
+        return {}
 
 
 @lru_cache(maxsize=1024)
 def _card(path: Path, version: tuple[int, ...]) -> Mapping[str, Any]:
-    """Kept while its file is the same: menus and votes ask for all of a session's cards again and again."""
+    """Kept while its file is the same: menus and votes ask for all of a session's cards again and again.
+
+    Raises ValueError where it can't be read, which may be otherwise the next time.
+    """
     card = small_json(path)
-    return MappingProxyType(card if isinstance(card, dict) else {})
+    if not isinstance(card, dict):
+        raise ValueError(path)
+    return MappingProxyType(card)
 
 
 def judges(run: Path) -> bool:

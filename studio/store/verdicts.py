@@ -66,20 +66,22 @@ def newest(store: Reader, author: str) -> str:
     return _number(store.query(NEWEST, [author]))
 
 
-def undo(store: Store, author: str, last: str | None = None) -> str | None:
+def undo(store: Store, author: str, last: str | None = None, chain: str | None = None) -> str | None:
     """Take back the author's newest judgement that stands; returns its chain, or None if there is none.
 
     `last` is what `newest` was to whoever asks: where it is not any more nothing is taken back, since a
-    second press must not take the judgement before it. Raises UserError where the author has judged since,
-    or somebody else that chain.
+    second press must not take the judgement before it; unless the newest is of `chain`, the one before them,
+    which they have judged just now. Raises UserError where the author has judged since, or somebody else
+    that chain.
     """
     with store.tx() as tx:
         found = tx.query(NEWEST, [author])
         if last not in (None, _number(found)):
             undone = tx.query(UNDONE, [last, author])
-            if not undone:
+            if undone:
+                return str(undone[0][0])
+            if not found or str(found[0][1]) != chain:
                 raise UserError("you have judged since this was shown: reload the page to take that back")
-            return str(undone[0][0])
         if not found:
             return None
         [(seq, chain)] = found

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 CHAINS = 12
 RUN = "00000000-0000-7000-9000-000000000001"
 ID = "00000000-0000-7000-8000-{:012}"
-UNREAD = 450  # ms: the page takes no verdict on a chain that came just now
+UNREAD = 600  # ms: the page takes no verdict on a chain that came just now
 SLOW = 120_000  # ms: the first branch loads the model
 
 

@@ -90,6 +90,17 @@ def test_a_card_is_read_again_once_its_file_has_changed_and_only_then(
     assert json.loads(after)["method"] == "mp"
 
 
+def test_a_card_that_could_not_be_read_once_is_tried_again(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = studio.jobs.folder / seeding.PM / "checkpoint" / "checkpoint.json"
+    card.write_text(card.read_text() + " ")  # never read before
+    with monkeypatch.context() as no:
+        no.setattr(checkpoints, "small_json", lambda path: None)  # as where no descriptor is free
+        assert checkpoints.card_in(card) == {}
+    assert checkpoints.card_in(card)["method"] == "pm"
+
+
 def test_links_torn_cards_and_hidden_folders_lead_nowhere(studio: Studio, tmp_path: Path) -> None:
     folder = studio.jobs.folder
     (folder / "link").symlink_to(folder / seeding.PM)

@@ -101,6 +101,10 @@ def test_two_undos_of_the_same_verdict_take_back_one(store: Store) -> None:
     last = verdicts.newest(store, "ana")
     with pytest.raises(UserError, match="judged since this was shown"):
         undo(store, "ana", early)
+    # Pressed before the answer to c2 had come: it names the chain that they have just judged.
+    assert undo(store, "ana", early, "c2") == "c2"
+    judge(store, "c2", "ana", "accepted")
+    last = verdicts.newest(store, "ana")
     assert undo(store, "ana", last) == undo(store, "ana", last) == "c2"
     assert [load(store, id).verdict for id in ("c1", "c2")] == ["accepted", "none"]
     assert undo(store, "ana", early) == "c1"
