@@ -53,18 +53,10 @@ def _closed(store: Store, run: Run) -> str:
     if run.state != "done" or last is None:
         return ""
     data = last.data
-    plain = [
-        # Of before `accuracy_first` was kept, it is of one step.
-        (
-            "accuracy, last step" if name == "accuracy_last" and "accuracy_first" not in data else label,
-            name,
-            style,
-        )
-        for label, name, style in PLAIN
-    ]
+    one_step = "accuracy_first" not in data  # DPO's, before it was of a tenth
     cells = [
-        (label, style.format(data[name]))
-        for label, name, style in plain
+        ("accuracy, last step" if one_step and name == "accuracy_last" else label, style.format(data[name]))
+        for label, name, style in PLAIN
         if isinstance(data.get(name), int | float)
     ]
     figures = "".join(f"<div><dt>{label}</dt><dd>{value}</dd></div>" for label, value in cells)
