@@ -6,7 +6,6 @@ Errors are raised as UserError; the caller prints them. Paper: the constitution 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import get_args
@@ -14,6 +13,7 @@ from typing import get_args
 from pipeline.constitution import dump, find, load, shipped
 from pipeline.constitution_diff import diff_text
 from pipeline.errors import UserError
+from pipeline.export_files import require_free
 from pipeline.foreign import Form, export, import_files
 from pipeline.records import Constitution
 from pipeline.rundir import write_atomically
@@ -118,8 +118,7 @@ def _say(text: str) -> None:
 def _refuse_existing(path: Path, force: bool) -> None:
     if str(path) == "-":
         raise UserError("-o -: name a file; `cai constitution export` without -o writes to the terminal")
-    if os.path.lexists(path) and not force:
-        raise UserError(f"{path}: is there already; pass --force to overwrite it")
+    require_free(path, force)
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import importlib
 import io
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ def require_free(path: Path, force: bool) -> None:
     """Raise UserError where a file can't be written here without loss; `force` lets one be replaced."""
     if not path.name:
         raise UserError(f"{str(path)!r}: names no file")
-    if path.exists() and not (force and path.is_file()):
+    if os.path.exists(path) and not (force and path.is_file()):
         raise UserError(f"{path}: is there already{'; --force replaces it' if path.is_file() else ''}")
 
 

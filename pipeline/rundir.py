@@ -6,6 +6,7 @@ renamed when whole.
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import json
 import os
@@ -185,7 +186,12 @@ def numbered_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write beside the goal and rename: a reader sees the old file or the new one, never a half."""
+    """Write beside the goal and rename: a reader sees the old file or the new one, never a half.
+
+    Raises OSError, also where the goal is a device or a pipe: the file would take its place.
+    """
+    if os.path.exists(path) and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EEXIST, "it is there already, and no file", str(path))
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("wb") as file:

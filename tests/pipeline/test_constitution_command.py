@@ -85,7 +85,7 @@ def test_import_into_a_base_adds(comparisons: Path, tmp_path: Path) -> None:
 def test_nothing_is_overwritten_unasked(comparisons: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.yaml"
     out.write_text("precious")
-    with pytest.raises(UserError, match="pass --force"):
+    with pytest.raises(UserError, match="--force replaces it"):
         cai("import", comparisons, "-o", out)
     assert out.read_text() == "precious"
     cai("import", comparisons, "-o", out, "--force")

@@ -131,7 +131,7 @@ def test_critique_takes_a_set_by_name(tmp_path: Path, monkeypatch: pytest.Monkey
         signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(critique_command, "_draw", note)
-    monkeypatch.setattr(critique_command, "revisions", lambda **named: {})
+    monkeypatch.setattr(critique_command, "writers", lambda **named: {})
     words = ["critique", "--constitution", "minimal", "--run", str(tmp_path / "run")]
     for _ in ("a run", "the same one resumed"):
         assert main([*words, "--prompts", "red-team:heldout"]) == 130
