@@ -264,6 +264,17 @@ def test_helpful_answers_are_kept_as_they_come_and_paid_by_the_run(
     assert Purse(log=tmp_path / "run" / "usage.jsonl").spent == 4
 
 
+def test_a_helpful_prompt_that_gets_no_answer_is_told_with_why(
+    tmp_path: Path, log: EventLog, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = RunDir.open(tmp_path / "run", {"stage": "sft"}, {})
+    asked = [prompts.from_text("long " * 600), prompts.from_text("Short?")]
+    helpful.sample(str(tiny_model), asked, 0, 9, folder, log, Stop())
+    assert f"prompt {asked[0].id} is left out: the prompt with its answer" in capsys.readouterr().err
+    [skipped] = [e for e in read_rows(tmp_path / "events.jsonl") if e["kind"] == "skipped"]
+    assert (skipped["prompt"], "shorten the prompt" in skipped["reason"]) == (asked[0].id, True)
+
+
 @pytest.fixture
 def helped(tmp_path: Path, tiny_model: Path) -> list[str]:
     """Words of a run of SFT that samples helpful answers before it trains."""

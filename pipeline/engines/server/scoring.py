@@ -122,7 +122,7 @@ class Scoring:
     ) -> None:
         context, texts = about
         pairs = [(context, text) for text in ([texts] if isinstance(texts, str) else texts)]
-        if pairs[0] in self.found:
+        if all(pair in self.found for pair in pairs):
             return  # left out by another sample
         try:
             await read(await self.exchange.ask(ask), about)

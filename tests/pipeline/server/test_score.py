@@ -67,6 +67,19 @@ def test_a_server_that_tells_nothing_is_asked_often(serving: Any) -> None:
     assert all(body["messages"][-1]["content"] == "The answer is: (" for _, body in serving.asked)
 
 
+@pytest.mark.parametrize("top", [True, False])
+def test_an_option_scored_before_a_failure_is_compared_anew_with_another(serving: Any, top: bool) -> None:
+    serving.echo = serving.prompts = False
+    serving.top = top
+    engine = serving.open()
+    refused = Context(messages=(Message("user", "long " * 600),), prefill="The answer is:")
+    with pytest.raises(TooLong):
+        engine.score([ASKED, ASKED, refused, refused], OPTIONS * 2)
+    serving.asked.clear()
+    assert len(engine.score([ASKED] * 2, (OPTIONS[0], " (C)"))) == 2
+    assert len(serving.asked) == (1 if top else 8)
+
+
 def test_what_no_server_without_log_probabilities_can_tell_is_refused(serving: Any) -> None:
     serving.echo = serving.prompts = False
     engine = serving.open()
