@@ -104,14 +104,20 @@ def plan(found: Recipe, files: list[str], folder: Path) -> dict[str, list[str]]:
         if not equals or name not in found.needs:
             needs = ", ".join(found.needs) or "no files"
             raise UserError(f"--with {item}: expected NAME=FILE; this recipe needs {needs}")
-        if not Path(path).is_file():
-            raise UserError(f"--with {item}: {path or 'an empty name'}: no such file")
+        if not path or not _may_be_given(Path(path)):
+            what = "is neither a file nor the folder of a run or a model"
+            raise UserError(f"--with {item}: {path or 'an empty name'}: {what}")
         given[name] = path
     lacking = [f"{name} ({what})" for name, what in found.needs.items() if name not in given]
     if lacking:
         raise UserError(f"{found.name} needs files of yours, as --with NAME=FILE: {'; '.join(lacking)}")
     places = {**given, **{step.name: str(folder / step.name) for step in found.steps}}
     return {step.name: recipe.arguments(step, places, folder / step.name) for step in found.steps}
+
+
+def _may_be_given(path: Path) -> bool:
+    """Whether this is a file, or a folder that an option may name: a run's, or a model's."""
+    return path.is_file() or any(any(path.glob(part)) for part in ("inputs", "outputs", "*config.json"))
 
 
 def _require_known(found: Recipe, commands: Mapping[str, list[str]]) -> None:

@@ -185,6 +185,14 @@ def test_a_file_that_a_recipe_needs_is_a_file(given: str) -> None:
     assert main(["run", "mine.yaml", "--run", "out", "--dry-run", "--with", given]) == 2
 
 
+@pytest.mark.parametrize("part", ["run/inputs/pairs.jsonl", "run/outputs/labels.jsonl", "run/config.json"])
+def test_or_the_folder_of_a_run_or_a_model(part: str) -> None:
+    Path(part).parent.mkdir(parents=True)
+    Path(part).touch()
+    Path("mine.yaml").write_text("needs: {helpful: choices}\nstages: {pm: {stage: pm, human: $helpful}}\n")
+    assert main(["run", "mine.yaml", "--run", "out", "--dry-run", "--with", "helpful=run"]) == 0
+
+
 def test_a_tour_of_a_wrong_seed_makes_no_folder() -> None:
     assert main(["tour", "--run", "t", "--seed", "-1"]) == 2
     assert not Path("t").exists()
