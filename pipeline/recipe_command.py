@@ -29,6 +29,7 @@ from pipeline.recipe import Recipe
 from pipeline.replay_command import command_of, parsed
 from pipeline.rundir import write_atomically
 from pipeline.terminal import shown
+from pipeline.train_command import choices_in
 
 COMMANDS = "commands.txt"
 QUOTED = "# Each line can be typed as it stands."
@@ -150,7 +151,9 @@ def _require_inputs(asked: argparse.Namespace, runs: Sequence[Path]) -> None:
         for item in value if isinstance(value, list) else [value]:
             path = item
             if option in ("human", "eval"):
-                path = Path(item.removeprefix("helpful=").removeprefix("harmless="))
+                path, _ = choices_in(item, "harmless")
+            elif item and option in ("constitution", "under"):
+                path = Path(item)
             if not item or option == "run" or (isinstance(path, Path) and {path, *path.parents} & set(runs)):
                 continue
             if option in ("constitution", "under"):
