@@ -92,8 +92,13 @@ class Work:
 
     def skip(self, id: str, reason: str, what: Literal["prompt", "pair"] = "prompt") -> None:
         """Leave something out, and say why."""
-        self.log.emit("skipped", reason=reason, **{what: id})
-        say(f"{what} {id} is left out: {reason}")
+        leave_out(self.log, id, reason, what)
+
+
+def leave_out(log: EventLog, id: str, reason: str, what: Literal["prompt", "pair"] = "prompt") -> None:
+    """Say that a prompt or a pair is left out, and why, to people and in the run's events."""
+    log.emit("skipped", reason=reason, **{what: id})
+    say(f"{what} {id} is left out: {reason}")
 
 
 def grow(

@@ -14,7 +14,7 @@ from pipeline.engines.freeing import free
 from pipeline.engines.opening import loaded
 from pipeline.engines.spending import USAGE, Purse
 from pipeline.events import EventLog
-from pipeline.growing import Growing, Stop, say
+from pipeline.growing import Growing, Stop, leave_out, say
 from pipeline.meter import Meter, Part
 from pipeline.prompt_rows import rows
 from pipeline.records import Message, Prompt, as_json, parse
@@ -105,6 +105,8 @@ def _sample(
             if outcome.finish == "stop" and outcome.text.strip():
                 answer = {"role": "assistant", "content": outcome.text.strip()}
                 said = [*map(as_json, missing[i].messages), answer]
+        else:
+            leave_out(log, missing[i].id, str(outcome))
         output.keep({"id": missing[i].id, "messages": said})
         part.more(1)
         meter.show()

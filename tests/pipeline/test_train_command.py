@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import constitution, prompts
 from pipeline.__main__ import main
-from pipeline.engines import SpentError
+from pipeline.engines import SpentError, TooLong
 from pipeline.engines.spending import Purse
 from pipeline.errors import InputError, UserError
 from pipeline.events import EventLog
@@ -262,6 +262,29 @@ def test_helpful_answers_are_kept_as_they_come_and_paid_by_the_run(
     assert [one.answer for one in lessons] == ["One.", "Three.", "Four."]
     assert len(later.requests) == 2
     assert Purse(log=tmp_path / "run" / "usage.jsonl").spent == 4
+
+
+def test_a_helpful_prompt_that_is_refused_is_left_out_aloud(
+    tmp_path: Path,
+    log: EventLog,
+    scripted: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = [prompts.from_text("One?"), prompts.from_text("Two?")]
+    engine = scripted("One.")
+
+    def flow(requests: Any, take: Callable[..., Any], *_: Any) -> None:
+        take(0, engine.generate(requests[:1])[0])
+        take(1, TooLong(1, "a.host refuses this text"))
+
+    engine.flow = flow
+    monkeypatch.setattr(helpful, "loaded", lambda name, purse: engine)
+    folder = RunDir.open(tmp_path / "run", {"stage": "sft"}, {})
+    assert len(helpful.sample("m", asked, 0, 9, folder, log, Stop())) == 1
+    [skipped] = [row for row in read_rows(tmp_path / "events.jsonl") if row["kind"] == "skipped"]
+    assert (skipped["prompt"], skipped["reason"]) == (asked[1].id, "a.host refuses this text")
+    assert f"prompt {asked[1].id} is left out: a.host refuses this text" in capsys.readouterr().err
 
 
 @pytest.fixture
