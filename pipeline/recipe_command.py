@@ -29,6 +29,7 @@ from pipeline.recipe import Recipe
 from pipeline.replay_command import command_of, parsed
 from pipeline.rundir import write_atomically
 from pipeline.terminal import shown
+from pipeline.train_command import choices_in
 
 COMMANDS = "commands.txt"
 QUOTED = "# Each line can be typed as it stands."
@@ -104,14 +105,20 @@ def plan(found: Recipe, files: list[str], folder: Path) -> dict[str, list[str]]:
         if not equals or name not in found.needs:
             needs = ", ".join(found.needs) or "no files"
             raise UserError(f"--with {item}: expected NAME=FILE; this recipe needs {needs}")
-        if not Path(path).is_file():
-            raise UserError(f"--with {item}: {path or 'an empty name'}: no such file")
+        if not path or not _may_be_given(Path(path)):
+            what = "is neither a file nor the folder of a run or a model"
+            raise UserError(f"--with {item}: {path or 'an empty name'}: {what}")
         given[name] = path
     lacking = [f"{name} ({what})" for name, what in found.needs.items() if name not in given]
     if lacking:
         raise UserError(f"{found.name} needs files of yours, as --with NAME=FILE: {'; '.join(lacking)}")
     places = {**given, **{step.name: str(folder / step.name) for step in found.steps}}
     return {step.name: recipe.arguments(step, places, folder / step.name) for step in found.steps}
+
+
+def _may_be_given(path: Path) -> bool:
+    """Whether this is a file, or a folder that an option may name: a run's, or a model's."""
+    return path.is_file() or any(any(path.glob(part)) for part in ("inputs", "outputs", "*config.json"))
 
 
 def _require_known(found: Recipe, commands: Mapping[str, list[str]]) -> None:
@@ -144,7 +151,9 @@ def _require_inputs(asked: argparse.Namespace, runs: Sequence[Path]) -> None:
         for item in value if isinstance(value, list) else [value]:
             path = item
             if option in ("human", "eval"):
-                path = Path(item.removeprefix("helpful=").removeprefix("harmless="))
+                path, _ = choices_in(item, "harmless")
+            elif item and option in ("constitution", "under"):
+                path = Path(item)
             if not item or option == "run" or (isinstance(path, Path) and {path, *path.parents} & set(runs)):
                 continue
             if option in ("constitution", "under"):

@@ -227,7 +227,7 @@ def _pair_texts(preferences: Sequence[Preference]) -> list[str]:
     ]
 
 
-def _axis(named: str, otherwise: Axis) -> tuple[Path, Axis]:
+def choices_in(named: str, otherwise: Axis) -> tuple[Path, Axis]:
     """A file, and what its human choices are about: `helpful=FILE`, or a FILE that does not say."""
     for axis in get_args(Axis):
         if named.startswith(f"{axis}="):
@@ -237,7 +237,7 @@ def _axis(named: str, otherwise: Axis) -> tuple[Path, Axis]:
 
 def _measured_on(args: argparse.Namespace) -> dict[str, tuple[Path, Axis]]:
     """The files of --eval by their names, with the folder's before it where two have the same."""
-    files = [_axis(named, args.axis) for named in args.eval]
+    files = [choices_in(named, args.axis) for named in args.eval]
     names = [path.name for path, _ in files]
     if len(set(names)) < len(names):
         names = [f"{path.absolute().parent.name}/{path.name}" for path, _ in files]
@@ -273,7 +273,7 @@ def _preferences(args: argparse.Namespace) -> tuple[list[Preference], list[dict[
         preferences += some
         origins.append(origin)
     for named in args.human:
-        some, origin = sources.from_people(*_axis(named, args.axis))
+        some, origin = sources.from_people(*choices_in(named, args.axis))
         preferences += some
         origins.append(origin)
     for name in args.written:

@@ -179,10 +179,27 @@ def test_so_is_one_of_a_later_stage(
     assert f"last: {said}" in capsys.readouterr().err
 
 
+def test_a_constitution_may_come_of_an_earlier_stage(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = "$chains/inputs/constitution.yaml"
+    pairs = {"stage": "pairs", "prompts": "red-team"}
+    judged = {"stage": "pm", "written": "said-harmless", "tuning": "head", "under": kept}
+    labels = {"stage": "label", "pairs": "$pairs", "constitution": kept}
+    write(chains=CHAINS, pairs=pairs, labels=labels, pm=judged)
+    assert main(["run", "mine.yaml", "--run", "out", "--dry-run"]) == 0, capsys.readouterr().err
+
+
 @pytest.mark.parametrize("given", ["helpful=", "helpful=."])
 def test_a_file_that_a_recipe_needs_is_a_file(given: str) -> None:
     Path("mine.yaml").write_text("needs: {helpful: choices}\nstages: {pm: {stage: pm, human: $helpful}}\n")
     assert main(["run", "mine.yaml", "--run", "out", "--dry-run", "--with", given]) == 2
+
+
+@pytest.mark.parametrize("part", ["run/inputs/pairs.jsonl", "run/outputs/labels.jsonl", "run/config.json"])
+def test_or_the_folder_of_a_run_or_a_model(part: str) -> None:
+    Path(part).parent.mkdir(parents=True)
+    Path(part).touch()
+    Path("mine.yaml").write_text("needs: {helpful: choices}\nstages: {pm: {stage: pm, human: $helpful}}\n")
+    assert main(["run", "mine.yaml", "--run", "out", "--dry-run", "--with", "helpful=run"]) == 0
 
 
 def test_a_tour_of_a_wrong_seed_makes_no_folder() -> None:
