@@ -27,7 +27,6 @@ from studio.store.runs import Figures, NewRun, State
 RUNS = "runs"
 LINE = 64 << 20
 """The most bytes of a line: rows are taken in whole lines."""
-BEGUN = "it is being imported; if its import was broken off, import its folder again"
 ONE = threading.Lock()
 """One import at a time: a second press of the button would take the same run in, over the first's folder."""
 
@@ -60,7 +59,7 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
     content = content_of(folder, stage.name)
     with ONE:
         known = runs.of_content(store, content)
-        if known and known.detail != BEGUN:
+        if known and known.detail != runs.BEGUN:
             return Imported(known.id, known.name, _made(store, known.id, stage), stage.noun, new=False)
         # From the content: an import that was killed half way is done over by the next.
         id = f"imported-{content}"
@@ -83,11 +82,12 @@ def import_run(store: Store, folder: Path, author: str = "local") -> Imported:
         with store.tx() as tx:
             # Before its rows: those of an import that is killed would count, and be of no run.
             # One that was deleted comes back as itself: what it has made stayed, and says that it is its own.
-            if not runs.set_state(tx, id, "stopped", ["deleted", "stopped"], BEGUN):
-                runs.add(tx, replace(run, total=_total(store, id)), "stopped", BEGUN)
+            if not runs.set_state(tx, id, "stopped", ["deleted", "stopped"], runs.BEGUN):
+                runs.add(tx, replace(run, total=_total(store, id)), "stopped", runs.BEGUN)
         ingest(store, run, store.folder / RUNS / id)
         with store.tx() as tx:
-            runs.set_state(tx, id, _state(store, run), ["stopped"])
+            if not runs.set_state(tx, id, _state(store, run), ["stopped"]):
+                raise UserError(f"{run.name}: it was deleted while it came in: import it again")
         back = runs.load(store, id)
         return Imported(id, back.name if back else run.name, _made(store, id, stage), stage.noun, new=True)
 

@@ -89,8 +89,13 @@ class Jobs:
         self.wake()
 
     def resume(self, id: str) -> None:
-        """Put a run that ended early at the end of the queue: it goes on where it was."""
+        """Put a run that ended early at the end of the queue: it goes on where it was.
+
+        Raises UserError for one that is not imported to its end: any other state would say that it is.
+        """
         with self._store.tx() as tx:
+            if (run := runs.load(tx, id)) and run.detail == runs.BEGUN:
+                raise UserError(f"{run.name}: {runs.BEGUN}")
             if runs.set_state(tx, id, "waiting", RESUMABLE):
                 queue.enqueue(tx, id)
         self.wake()

@@ -17,6 +17,8 @@ State = Literal[
 ]
 ACTIVE: tuple[State, ...] = ("starting", "running", "stopping")
 RESUMABLE: tuple[State, ...] = ("stopped", "failed", "lost", "cancelled")
+BEGUN = "it is being imported; if its import was broken off, import its folder again"
+"""The detail of a run whose rows are not all in yet: it stands until they are, or the run is deleted."""
 
 
 @dataclass(frozen=True, kw_only=True)

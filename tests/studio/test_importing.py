@@ -22,6 +22,7 @@ from pipeline.errors import UserError
 from studio.jobs import importing, stages
 from studio.jobs import ingest as ingesting
 from studio.jobs.importing import import_run
+from studio.jobs.jobs import Jobs
 from studio.store import chains, constitutions, matchups, runs
 from studio.store.archive import export_session
 from studio.store.chains import ChainFilter
@@ -113,6 +114,51 @@ def test_an_import_that_dies_half_way_leaves_no_row_without_its_run_and_is_done_
     assert (run.state, run.detail, run.total) == ("done", "", 2)
     assert len(store.query("SELECT 1 FROM chains")) == 2
     assert (store.folder / "runs" / run.id / "outputs" / "chains.jsonl").is_file()
+
+
+def test_one_whose_import_broke_off_is_not_resumed_and_still_comes_in(
+    store: Store, headless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def died(*_: Any) -> None:
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "ingest", died)
+        with pytest.raises(OSError, match="the disk is gone"):
+            import_run(store, headless)
+    [run] = runs.listed(store)
+    jobs = Jobs(store, store.folder / "runs")
+    with pytest.raises(UserError, match=r"headless \(imported\): .*import its folder again"):
+        jobs.resume(run.id)
+    jobs.stop(run.id)
+    assert import_run(store, headless).made == 2
+    [run] = runs.listed(store)
+    assert (run.state, run.detail) == ("done", "")
+
+
+def test_what_is_done_to_a_run_while_it_comes_in_loses_none_of_it(
+    store: Store, headless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = Jobs(store, store.folder / "runs")
+
+    def resumed(store: Store, run: Any, folder: Path) -> bool:
+        with pytest.raises(UserError, match="it is being imported"):
+            jobs.resume(run.id)
+        return ingesting.ingest(store, run, folder)
+
+    def deleted(store: Store, run: Any, folder: Path) -> bool:
+        assert jobs.delete(run.id)
+        return ingesting.ingest(store, run, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(importing, "ingest", deleted)
+        with pytest.raises(UserError, match="deleted while it came in: import it again"):
+            import_run(store, headless)
+        assert runs.listed(store) == []
+        patch.setattr(importing, "ingest", resumed)
+        assert import_run(store, headless).made == 2
+    [run] = runs.listed(store)
+    assert run.state == "done"
 
 
 def test_one_that_was_deleted_may_come_again(store: Store, headless: Path) -> None:
