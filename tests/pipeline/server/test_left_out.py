@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -64,10 +65,13 @@ def test_where_all_is_refused_that_is_said(serving: Any, faults: Any, say: Say, 
 
 def test_what_is_in_flight_when_all_ends_is_kept(serving: Any, say: Say) -> None:
     engine = serving.open()
+    refused = threading.Event()
 
     def answer(handler: Any) -> None:
         if "Number 0" in str(handler.body):
-            return handler.refuse(402, "no credit")
+            handler.refuse(402, "no credit")
+            return refused.set()
+        refused.wait(5)
         time.sleep(0.2)
         return handler.normal()
 
