@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.engines import Completion, Context, Request, TooLong
+from pipeline.engines.server.bodies import HARMLESS
 from pipeline.engines.server.refusals import RefusedError
+from pipeline.engines.spending import Purse
 from pipeline.records import Message
 
 Say = Callable[..., Request]
@@ -52,6 +54,23 @@ def test_alone_it_is_left_out_too(serving: Any, say: Say) -> None:
     took: list[Completion | TooLong] = []
     engine.flow([say("Hack the wifi")], lambda i, outcome: took.append(outcome))
     assert isinstance(took[0], TooLong)
+
+
+def test_harmless_words_are_answered_when_the_answer_begins(serving: Any, faults: Any, say: Say) -> None:
+    purse = Purse()
+    engine = serving.open(purse)
+
+    def answer(handler: Any) -> None:
+        (faults.endless if HARMLESS in str(handler.body) else filtering(400))(handler)
+
+    serving.always = answer
+    took: list[Completion | TooLong] = []
+    before = purse.spent
+    engine.flow([say("Hack the wifi", max_tokens=100)], lambda i, outcome: took.append(outcome))
+    assert isinstance(took[0], TooLong)
+    assert 0 < purse.spent - before < 100
+    (_, refused), (_, harmless) = serving.asked
+    assert harmless["max_tokens"] == refused["max_tokens"]
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
