@@ -79,10 +79,12 @@ class InTurn:
         free()
 
 
-def loaded(name: str, purse: Purse | None = None, beside: Sequence[object] = ()) -> Engine:
+def loaded(
+    name: str, purse: Purse | None = None, beside: Sequence[object] = (), cancelled: Cancelled = never
+) -> Engine:
     """The same, told to the person at the terminal, with what runs the model."""
     say(f"loading {name}")
-    engine = open_engine(name, purse, beside=beside)
+    engine = open_engine(name, purse, beside=beside, cancelled=cancelled)
     info = engine.info
     say(f"{name} runs by {info.engine} on {info.device}, in {info.dtype}")
     return engine

@@ -95,7 +95,7 @@ def _sample(
     meter = Meter(log, 0, 0, "steps")  # of training: how many, it will say itself
     part = Part("helpful answers", len(every), len(every) - len(missing))
     meter.begin(part)
-    engine = loaded(model, purse)
+    engine = loaded(model, purse, cancelled=stop.is_set)
 
     def take(i: int, outcome: Completion | TooLong) -> None:
         said: list[object] = []

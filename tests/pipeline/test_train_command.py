@@ -15,7 +15,7 @@ import pytest
 
 from pipeline import constitution, prompts
 from pipeline.__main__ import main
-from pipeline.engines import SpentError
+from pipeline.engines import Cancelled, SpentError
 from pipeline.engines.spending import Purse
 from pipeline.errors import InputError, UserError
 from pipeline.events import EventLog
@@ -251,7 +251,7 @@ def test_helpful_answers_are_kept_as_they_come_and_paid_by_the_run(
     later = scripted("Three.", "Four.")
     engines = [spent("One.", ""), later]
 
-    def load(name: str, purse: Purse) -> Any:
+    def load(name: str, purse: Purse, **_: Any) -> Any:
         purse.pay(name, 1, 1, counted=True)
         return engines.pop(0)
 
@@ -285,8 +285,9 @@ def helped(tmp_path: Path, tiny_model: Path) -> list[str]:
 def test_a_stop_while_helpful_answers_are_sampled_is_a_stop_of_the_run(
     helped: list[str], tmp_path: Path, scripted: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(name: str, purse: Purse) -> Any:
+    def load(name: str, purse: Purse, cancelled: Cancelled) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
+        assert cancelled()
         return scripted("One.", "Two.", "Three.")
 
     monkeypatch.setattr(helpful, "loaded", load)
@@ -299,7 +300,7 @@ def test_a_stop_while_helpful_answers_are_sampled_is_a_stop_of_the_run(
 def test_servers_that_may_write_no_more_helpful_answers_stop_the_run(
     helped: list[str], tmp_path: Path, spent: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(helpful, "loaded", lambda name, purse: spent("One."))
+    monkeypatch.setattr(helpful, "loaded", lambda name, purse, **_: spent("One."))
     assert main(helped) == 130
     assert read_rows(tmp_path / "run" / "events.jsonl")[-1]["reason"]
     assert len(read_rows(tmp_path / "run" / "outputs" / "helpful.jsonl.part")) == 1
@@ -308,7 +309,7 @@ def test_servers_that_may_write_no_more_helpful_answers_stop_the_run(
 def test_no_second_process_samples_helpful_answers_for_a_run(
     helped: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def load(name: str, purse: Purse) -> Any:
+    def load(name: str, purse: Purse, **_: Any) -> Any:
         assert "another process is at work on this run" in said(helped, capsys)
         raise SpentError("no more")
 
@@ -322,7 +323,7 @@ def test_of_several_processes_the_first_samples_and_the_others_read(
     folder = RunDir.open(tmp_path / "run", {"stage": "sft"}, {})
     asked = [prompts.from_text("One?")]
     engines = [scripted("One.")]
-    monkeypatch.setattr(helpful, "loaded", lambda name, purse: engines.pop())
+    monkeypatch.setattr(helpful, "loaded", lambda name, purse, **_: engines.pop())
     helpful.sample("m", asked, 0, 9, folder, log, Stop())
     following = RunDir.open(tmp_path / "scratch", {"stage": "sft"}, {})
     following.leader = folder.folder

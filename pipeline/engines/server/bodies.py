@@ -100,13 +100,13 @@ def ask(model: str, context: Context, abilities: Abilities, max_tokens: int, **m
 
 
 def harmless(ask: Ask) -> Ask:
-    """The same request with words that no filter minds, answered whole."""
-    body = {word: value for word, value in ask.body.items() if word != "stream_options"}
+    """The same request with words that no filter minds."""
+    body = {**ask.body, **({"seed": 0} if "seed" in ask.body else {})}
     if "prompt" in body:
         body["prompt"] = HARMLESS
     else:
         body["messages"] = [{**turn, "content": HARMLESS} for turn in body["messages"]]
-    return replace(ask, body={**body, "stream": False, **({"seed": 0} if "seed" in body else {})})
+    return replace(ask, body=body)
 
 
 def drawn(sampling: Sampling) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,9 +53,17 @@ class Exchange:
         return TooLong(index, f"{host} refuses this text ({refusal.status}){refusal.words}")
 
     async def _answers(self, harmless: Ask) -> bool:
+        async def begun() -> None:
+            self.afford(harmless)
+            events = self.connection.events(harmless.path, harmless.body, harmless.max_tokens)
+            async with aclosing(events):
+                async for event in events:
+                    self.pay(harmless, reading.usage(event), 1)
+                    return  # not refused: the rest would take long, and is charged for
+
         if (body := json.dumps(harmless.body)) not in self.answered:
             try:
-                await self.ask(harmless)
+                await self.connection.patiently(begun)
             except RefusedError:
                 return False
             self.answered.add(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.engines import Completion, Context, Request, TooLong
+from pipeline.engines.server.bodies import HARMLESS
 from pipeline.engines.server.refusals import RefusedError
+from pipeline.engines.spending import Purse
 from pipeline.records import Message
 
 Say = Callable[..., Request]
@@ -53,6 +56,23 @@ def test_alone_it_is_left_out_too(serving: Any, say: Say) -> None:
     assert isinstance(took[0], TooLong)
 
 
+def test_harmless_words_are_answered_when_the_answer_begins(serving: Any, faults: Any, say: Say) -> None:
+    purse = Purse()
+    engine = serving.open(purse)
+
+    def answer(handler: Any) -> None:
+        (faults.endless if HARMLESS in str(handler.body) else filtering(400))(handler)
+
+    serving.always = answer
+    took: list[Completion | TooLong] = []
+    before = purse.spent
+    engine.flow([say("Hack the wifi", max_tokens=100)], lambda i, outcome: took.append(outcome))
+    assert isinstance(took[0], TooLong)
+    assert 0 < purse.spent - before < 100
+    (_, refused), (_, harmless) = serving.asked
+    assert harmless["max_tokens"] == refused["max_tokens"]
+
+
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404])
 def test_where_all_is_refused_that_is_said(serving: Any, faults: Any, say: Say, status: int) -> None:
     engine = serving.open()
@@ -64,10 +84,13 @@ def test_where_all_is_refused_that_is_said(serving: Any, faults: Any, say: Say, 
 
 def test_what_is_in_flight_when_all_ends_is_kept(serving: Any, say: Say) -> None:
     engine = serving.open()
+    refused = threading.Event()
 
     def answer(handler: Any) -> None:
         if "Number 0" in str(handler.body):
-            return handler.refuse(402, "no credit")
+            handler.refuse(402, "no credit")
+            return refused.set()
+        refused.wait(5)
         time.sleep(0.2)
         return handler.normal()
 
