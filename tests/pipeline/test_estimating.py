@@ -73,7 +73,6 @@ def test_on_a_gpu_a_base_that_is_not_trained_takes_fewer_bytes(tuning: str, widt
         (Preferring(at_once=1), {"method": "pm"}, 0.5),
         (Preferring(at_once=1), {"method": "sft"}, 0.3),
         (Preferring(at_once=1), [], 0.3),
-        (Preferring(at_once=1, tuning="qlora"), {"method": "pm"}, 0.1),
         (Supervised(at_once=1), {"method": "pm"}, 0.3),
     ],
 )
