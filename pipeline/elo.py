@@ -149,21 +149,19 @@ def rate(
     many, prompts = _counts(votes), _prompts(votes)
     # A tie moves no resample: what an interval rests on are the others, the base's as much as the model's.
     decided = _prompts(votes, votes.won != 0.5)
-    told = {model: min(decided[i], decided[at]) for i, model in enumerate(votes.models)}
     ratings = []
     for i, model in enumerate(votes.models):
         elo = float(SCALE * point[i]) if stands[i] == "rated" else None
         low, high = interval(drawn[:, i]) if elo is not None else (None, None)
         alike = drawn[:, i].max() < drawn[:, i].min() + _TRACE
-        if model != base and (prompts[i] < 2 or not told[model] or alike):
+        if model != base and (prompts[i] < 2 or not (decided[i] and decided[at]) or alike):
             # One prompt tells nothing of the others; and where votes are all alike, so are all resamples.
             low = high = None
         ratings.append(Rating(model, elo, low, high, many[model], prompts[i], stands[i]))
     order: dict[Standing, int] = {"above": 0, "rated": 1, "below": 2, "apart": 3}
     ratings.sort(key=lambda r: (order[r.standing], -(r.elo or 0.0), r.model))
-    return Table(
-        tuple(ratings), base, rule, len(votes), count(votes.cluster), tuple(_warnings(ratings, base, told))
-    )
+    warnings = tuple(_warnings(ratings, base, dict(zip(votes.models, decided, strict=True))))
+    return Table(tuple(ratings), base, rule, len(votes), count(votes.cluster), warnings)
 
 
 def fitted(votes: Votes, base: int) -> tuple[Floats, Floats]:
@@ -244,8 +242,8 @@ def _prompts(votes: Votes, some: Bools | slice = slice(None)) -> list[int]:
     return [int(many) for many in seen.sum(0)]
 
 
-def _warnings(ratings: Sequence[Rating], base: str, told: Mapping[str, int]) -> Iterable[str]:
-    """What the ratings can't bear, a sentence each; `told` are the prompts with votes that are no tie."""
+def _warnings(ratings: Sequence[Rating], base: str, decided: Mapping[str, int]) -> Iterable[str]:
+    """What the ratings can't bear, a sentence each; `decided` are prompts with votes that are no tie."""
 
     def named(standing: Standing) -> str:
         return ", ".join(r.model for r in ratings if r.standing == standing)
@@ -261,13 +259,19 @@ def _warnings(ratings: Sequence[Rating], base: str, told: Mapping[str, int]) -> 
     rated = [r for r in ratings if r.standing == "rated" and r.model != base]
     if few := [f"{r.model} ({r.prompts})" for r in rated if r.prompts < FEW]:
         yield f"too few prompts for an interval to be relied on, below {FEW}: {', '.join(few)}"
-    if tied := ", ".join(r.model for r in rated if not told[r.model]):
+    if tied := ", ".join(r.model for r in rated if not decided[r.model]):
         yield (
             f"nothing but ties, so no interval: this judge told {tied} from no other; ask another judge, "
             "or compare on other prompts"
         )
-    rated = [r for r in rated if told[r.model]]
-    if few := [f"{r.model} ({told[r.model]})" for r in rated if told[r.model] < FEW <= r.prompts]:
+    rated = [r for r in rated if decided[r.model]]
+    if rated and not decided[base]:
+        against = ", ".join(r.model for r in rated)
+        yield f"{base} has nothing but ties, so no interval against it: {against}; choose another base"
+        return
+    # The fewer of both are what a difference rests on.
+    fewer = dict.fromkeys(min(r.model, base, key=decided.__getitem__) for r in rated if r.prompts >= FEW)
+    if few := [f"{model} ({decided[model]})" for model in fewer if decided[model] < FEW]:
         yield (
             f"too few prompts with a vote that is no tie for an interval to be relied on, below {FEW}: "
             f"{', '.join(few)}"

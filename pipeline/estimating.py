@@ -22,7 +22,7 @@ import psutil
 from pipeline import bounded, gpus, models
 from pipeline.engines.wanting import SHARE, has_vllm
 from pipeline.models import ModelFiles
-from pipeline.train import ranks
+from pipeline.train import loading, ranks
 from pipeline.training_configs import Direct, Preferring, Reinforcing, Training
 
 BASE = 0.9e9
@@ -130,7 +130,9 @@ def foresee(
     none here.
     """
     try:
-        sizes = shape(models.weights(config.model, download=download))
+        files = models.weights(config.model, download=download)
+        sizes = shape(files)
+        fine = loading.fine(config, "reward" if isinstance(config, Preferring) else "language", files)
     except (OSError, ValueError, KeyError) as error:
         words = [f"no estimate of memory and time: {config.model} does not say its sizes ({error})"]
         return replace(config, at_once=config.at_once or 1), words
@@ -141,8 +143,8 @@ def foresee(
         free, room = free * (1 - SHARE), room * (1 - SHARE)
     rate = None if cuda else matrix_rate()
     if not config.at_once:
-        config = replace(config, at_once=_at_once(config, sizes, lengths, room, cuda, judges))
-    return config, estimate(config, sizes, lengths, steps, free, rate, cuda, judges).lines()
+        config = replace(config, at_once=_at_once(config, sizes, lengths, room, cuda, judges, fine))
+    return config, estimate(config, sizes, lengths, steps, free, rate, cuda, judges, fine).lines()
 
 
 def memory() -> tuple[float, bool]:
@@ -164,14 +166,20 @@ ENOUGH = 4
 
 
 def _at_once(
-    config: Training, sizes: Shape, lengths: Sequence[float], free: float, cuda: bool, judges: int
+    config: Training,
+    sizes: Shape,
+    lengths: Sequence[float],
+    free: float,
+    cuda: bool,
+    judges: int,
+    fine: bool,
 ) -> int:
     """The most examples at once that take up to half of what is free, and divide the batch."""
     for many in range(
         config.batch if cuda or isinstance(config, Reinforcing) else min(config.batch, ENOUGH), 1, -1
     ):
         tried = replace(config, at_once=many)
-        found = estimate(tried, sizes, lengths, 1, free, None, cuda, judges)
+        found = estimate(tried, sizes, lengths, 1, free, None, cuda, judges, fine)
         if config.batch % many == 0 and found.total < 0.5 * free:
             return many
     return 1
@@ -186,18 +194,20 @@ def estimate(
     rate: float | None,
     cuda: bool = False,
     judges: int = 0,
+    fine: bool = False,
 ) -> Estimate:
     """For examples of these lengths in tokens (prompt and answer), at `rate` multiply-adds a second.
 
     Memory is that of the batch with the longest ones; time is that of a mean one. In a preference model's
-    batch, and in DPO's, each example is two sequences.
+    batch, and in DPO's, each example is two sequences. `fine`: LoRA stands on weights in fp32.
     """
     tokens = sum(lengths) / max(1, len(lengths))
     width = 4.0  # bytes: fp32, in which preference models are, and on a processor without fast bf16
     sides = 2 if isinstance(config, Preferring | Direct) else 1
     full, head = config.tuning == "full", config.tuning == "head"
     # A base that LoRA's matrices stand on is in bf16 on a GPU, or in four bits.
-    kept = width if full or head or not cuda else FOUR_BITS if config.tuning == "qlora" else 2.0
+    lora = FOUR_BITS if config.tuning == "qlora" else width if fine else 2.0
+    kept = width if full or head or not cuda else lora
     trained = model.hidden if head else model.parameters if full else model.lora(config.rank)
     at_once = min(config.at_once or config.batch, config.batch)
     longest = max(lengths, default=0.0)

@@ -67,11 +67,7 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     from pipeline.engines.transformers import LOCAL, fast_in_bf16
 
     fast = fast_in_bf16("cuda" if torch.cuda.is_available() else "cpu")
-    # Weights that are themselves trained, or that an adapter is or was merged into, need fp32: steps of 1e-5,
-    # and much of what an adapter adds, vanish in bf16's eight bits.
-    merged = head == "reward" and config.tuning != "qlora" and _rewards(files)
-    fine = config.tuning in ("full", "head") or merged or (files.adapter and not _goes_on(config, head))
-    dtype = torch.bfloat16 if fast and not fine else torch.float32
+    dtype = torch.bfloat16 if fast and not fine(config, head, files) else torch.float32
     words: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, **LOCAL}
     if config.tuning == "qlora":
         words["quantization_config"] = _four_bits(dtype)
@@ -89,10 +85,22 @@ def _weights(files: models.ModelFiles, config: Training, head: Head, pad: int) -
     return model
 
 
+def fine(config: Training, head: Head, files: models.ModelFiles) -> bool:
+    """Whether the weights that training starts from need fp32, on any machine.
+
+    Those do that are themselves trained, or that an adapter is or was merged into: steps of 1e-5, and much
+    of what an adapter adds, vanish in bf16's eight bits.
+    """
+    merged = head == "reward" and config.tuning != "qlora" and _rewards(files)
+    adapted = files.adapter is not None and not _goes_on(config, head)
+    return config.tuning in ("full", "head") or merged or adapted
+
+
 def _rewards(files: models.ModelFiles) -> bool:
     """Whether this is a preference model that was trained here, and so was written in fp32."""
-    card = files.own / bases.CARD
-    return card.is_file() and bounded.json_of(card).get("method") == "pm"
+    path = files.own / bases.CARD
+    card = bounded.json_of(path) if path.is_file() else None
+    return isinstance(card, dict) and card.get("method") == "pm"
 
 
 def _keep_lower_half(model: Any) -> None:

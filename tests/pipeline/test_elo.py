@@ -267,6 +267,21 @@ def test_nothing_but_ties_has_no_interval() -> None:
     assert len(table.warnings) == 1
 
 
+def test_a_base_of_nothing_but_ties_is_said_to_be_so() -> None:
+    compared = [matchup("sl", "rl", p) for p in [1.0] * 25 + [0.0] * 15]
+    votes = elo.votes(ties("bundled", "sl", 40) + ties("bundled", "rl", 40) + compared)
+    table = elo.rate(votes)
+    assert (of(table, "sl").low, of(table, "rl").low) == (None, None)
+    assert table.warnings == (
+        "bundled has nothing but ties, so no interval against it: sl, rl; choose another base",
+    )
+    few = [matchup("bundled", "sl", p) for p in [1.0] * 3 + [0.0] * 2]
+    table = elo.rate(elo.votes(ties("bundled", "sl", 40) + ties("bundled", "rl", 40) + compared + few))
+    assert table.warnings == (
+        "too few prompts with a vote that is no tie for an interval to be relied on, below 20: bundled (5)",
+    )
+
+
 def test_few_votes_besides_ties_are_too_few() -> None:
     some = ties("a", "b", 40) + [matchup("a", "b", p) for p in [1.0] * 3 + [0.0] * 2]
     table = elo.rate(elo.votes(some), "b")

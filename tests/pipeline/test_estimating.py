@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline import configs, estimating, gpus, models
 from pipeline.estimating import Shape
-from pipeline.training_configs import Preferring, Reinforcing, Supervised
+from pipeline.training_configs import Preferring, Reinforcing, Supervised, Training
 
 SMOL = Shape(layers=30, hidden=576, inner=1536, key_value=192, vocabulary=49152, parameters=134_515_008)
 
@@ -64,6 +65,36 @@ def test_on_a_gpu_a_base_that_is_not_trained_takes_fewer_bytes(tuning: str, widt
     found = estimating.estimate(config, SMOL, [100.0], 10, 8e9, None, cuda=True)
     assert found.weights == pytest.approx(width * SMOL.parameters)
     assert found.trained == pytest.approx(12 * (SMOL.parameters if tuning == "full" else SMOL.lora(16)))
+
+
+@pytest.mark.parametrize(
+    ("config", "card", "weights"),
+    [
+        (Preferring(at_once=1), {"method": "pm"}, 0.5),
+        (Preferring(at_once=1), {"method": "sft"}, 0.3),
+        (Preferring(at_once=1), [], 0.3),
+        (Supervised(at_once=1), {"method": "pm"}, 0.3),
+    ],
+)
+def test_a_preference_model_that_lora_goes_on_from_is_held_in_four_bytes(
+    config: Training, card: object, weights: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").touch()
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "checkpoint.json").write_text(json.dumps(card))
+    monkeypatch.setattr(estimating, "shape", lambda files: SMOL)
+    monkeypatch.setattr(estimating, "memory", lambda: (8e9, True))
+    _, [said] = estimating.foresee(replace(config, model=str(tmp_path)), [9.0], 1)
+    assert f"(weights {weights}, " in said
+
+
+def test_so_is_what_an_adapter_is_merged_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = models.ModelFiles("a", "adapter", tmp_path, "r", adapter=tmp_path)
+    monkeypatch.setattr(models, "weights", lambda name, download: files)
+    monkeypatch.setattr(estimating, "shape", lambda files: SMOL)
+    monkeypatch.setattr(estimating, "memory", lambda: (8e9, True))
+    assert "(weights 0.5, " in estimating.foresee(Preferring(model="a", at_once=1), [9.0], 1)[1][0]
+    assert "(weights 0.3, " in estimating.foresee(Supervised(model="a", at_once=1), [9.0], 1)[1][0]
 
 
 def test_a_judge_is_a_model_more() -> None:
