@@ -20,7 +20,7 @@ import psutil
 from pipeline.errors import UserError
 from studio.store import lock, migrate
 from studio.store.database import LOCK, Store, require_writable
-from studio.store.migrate import BACKUPS, COPY, FILE, STAMP
+from studio.store.migrate import BACKUPS, FILE, STAMP
 
 KEEP = 10  # copies asked for; and as many that restores put aside
 WHY = {"": "asked for", "-replaced": "replaced"}
@@ -78,13 +78,10 @@ def snapshot(store: Store) -> Path:
 
 def list_backups(folder: Path) -> list[Backup]:
     """All copies of the session in `folder`, the newest first."""
-    found = []
-    for file in (folder / BACKUPS).glob("session-*.duckdb"):
-        if parts := COPY.fullmatch(file.name):
-            made = datetime.strptime(parts["stamp"], STAMP).replace(tzinfo=UTC)
-            why = parts["why"] or ""
-            found.append(Backup(file, made, WHY.get(why, "before an upgrade"), file.stat().st_size))
-    return sorted(found, key=lambda backup: backup.file.name, reverse=True)
+    return [
+        Backup(file, made, WHY.get(why, "before an upgrade"), file.stat().st_size)
+        for file, made, why in reversed(migrate.copies(folder))
+    ]
 
 
 def find_backup(folder: Path, name: str | None) -> Path:

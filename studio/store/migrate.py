@@ -135,7 +135,7 @@ def back_up(folder: Path, before: int) -> Path:
             f"Can't copy the session to {copy} before its tables are brought up to date: "
             f"{error.strerror or error}. The session is as it was; make room for the copy, and open it again."
         ) from error
-    for old in _backups(folder)[:-KEEP]:
+    for old in [file for file, _, why in copies(folder) if why.startswith("-before-")][:-KEEP]:
         old.unlink()
     return copy
 
@@ -145,17 +145,25 @@ def stamp(folder: Path) -> str:
 
     By the stamp the oldest are removed. Where the clock went back, that would be each new one.
     """
-    found = [parts["stamp"] for file in (folder / BACKUPS).glob("*") if (parts := COPY.fullmatch(file.name))]
-    last = [datetime.strptime(one, STAMP).replace(tzinfo=UTC) + timedelta(microseconds=1) for one in found]
+    last = [made + timedelta(microseconds=1) for _, made, _ in copies(folder)]
     return max([datetime.now(UTC), *last]).strftime(STAMP)
 
 
 def newest_backup(folder: Path) -> Path | None:
     """The last copy that was made of the session, before a migration or on request, if any."""
-    # The stamp comes first in the name. What a restore put aside may be broken: it is no way back.
-    copies = (folder / BACKUPS).glob("session-*.duckdb")
-    return max((copy for copy in copies if not copy.stem.endswith("-replaced")), default=None)
+    # What a restore put aside may be broken: it is no way back.
+    return next((file for file, _, why in reversed(copies(folder)) if why != "-replaced"), None)
 
 
-def _backups(folder: Path) -> list[Path]:
-    return sorted((folder / BACKUPS).glob("session-*-before-*.duckdb"))
+def copies(folder: Path) -> list[tuple[Path, datetime, str]]:
+    """The copies of the session in `folder`, the oldest first: the file, when it was made, and `why` of COPY.
+
+    What only looks like one is somebody's own file: a copy's name says a time.
+    """
+    found = []
+    for file in sorted((folder / BACKUPS).glob("session-*.duckdb")):  # the stamp comes first in the name
+        if parts := COPY.fullmatch(file.name):
+            with suppress(ValueError):  # digits that are no time
+                made = datetime.strptime(parts["stamp"], STAMP).replace(tzinfo=UTC)
+                found.append((file, made, parts["why"] or ""))
+    return found

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.errors import UserError
 from studio.store import settings
+from studio.store.backups import list_backups
 from studio.store.database import MigrationFailed, SessionBroken, SessionNewer, Store
 from studio.store.migrate import Migration, apply, back_up, newest_backup, shipped
 
@@ -172,6 +173,22 @@ def test_where_the_clock_went_back_the_new_copy_is_kept_all_the_same(folder: Pat
     new = back_up(folder, 7)
     assert new.exists()
     assert newest_backup(folder) == new
+
+
+def test_a_file_that_is_named_almost_like_a_copy_is_none_and_is_left_alone(folder: Path) -> None:
+    (folder / "backups").mkdir()
+    own = [
+        folder / "backups" / f"session-{name}-before-002.duckdb"
+        for name in ("mine", *(f"20269999T00000000000{number}" for number in range(5)))
+    ]
+    for file in own:
+        file.write_bytes(b"mine")
+    Store.open(folder, [FIRST, SECOND]).close()
+    copy = newest_backup(folder)
+    assert copy
+    assert [backup.file for backup in list_backups(folder)] == [copy]
+    assert read(copy, "SELECT text FROM notes") == [("mine",)]
+    assert all(file.read_bytes() == b"mine" for file in own)
 
 
 def test_the_way_back_that_the_error_tells_works(tmp_path: Path) -> None:
