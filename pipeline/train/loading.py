@@ -91,7 +91,7 @@ def fine(config: Training, head: Head, files: models.ModelFiles) -> bool:
     Those do that are themselves trained, or that an adapter is or was merged into: steps of 1e-5, and much
     of what an adapter adds, vanish in bf16's eight bits.
     """
-    merged = head == "reward" and config.tuning != "qlora" and _rewards(files)
+    merged = head == "reward" and _rewards(files)
     adapted = files.adapter is not None and not _goes_on(config, head)
     return config.tuning in ("full", "head") or merged or adapted
 
