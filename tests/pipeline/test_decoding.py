@@ -79,8 +79,10 @@ def whole(tokenizer: Any, tokens: list[int]) -> str:
 def test_any_tokens_stream_as_they_decode_at_once(byte_level: Any, tokens: list[int]) -> None:
     pieces, done = stream(byte_level, [*tokens, EOS])
     assert "".join(pieces) == done.text == done.completion().text
-    # Half a character at the end is never shown.
-    assert done.text.rstrip("\ufffd") == whole(byte_level, tokens).rstrip("\ufffd")
+    # Half a character at the end is never shown, nor a blank that is of one token with it.
+    at_once = whole(byte_level, tokens)
+    kept = at_once.rstrip("\ufffd")
+    assert done.text.rstrip("\ufffd") in ({kept} if kept == at_once else {kept, kept.rstrip(" ")})
 
 
 @settings(max_examples=100, deadline=None)
@@ -204,8 +206,10 @@ def test_a_token_that_can_not_come_never_comes(
     [token] = sample(torch.tensor([logits]), [sampling], [torch.Generator().manual_seed(seed)]).tolist()
     chance = torch.softmax((torch.tensor(logits).double() - max(logits)) / max(temperature, 1e-300), 0)
     assert chance[token] > 0
-    if temperature == 0 or top_p == 0:
+    if temperature == 0:
         assert logits[token] == max(logits)
+    if top_p == 0:  # of those whose chance is the same in fp32 any may come
+        assert float(chance[token]) == pytest.approx(float(chance.max()), rel=1e-6)
 
 
 def test_a_row_draws_the_same_in_any_company() -> None:

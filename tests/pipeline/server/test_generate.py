@@ -201,7 +201,8 @@ def test_silence_is_not_waited_for_for_ever(serving: Any, faults: Any, say: Say)
     from pipeline.engines.server.connection import Patience
     from pipeline.engines.server.settings import Settings
 
-    engine = serving.open(settings=Settings(patience=Patience(tries=2, first=0.01, silence=0.2)))
+    engine = serving.open()
+    engine.settings = Settings(patience=Patience(tries=2, first=0.01, silence=0.2))  # it is reached by then
     serving.always = faults.slow
     with pytest.raises(EngineError, match="said nothing for 0 s"):
         engine.generate([say("Hi")])
