@@ -13,10 +13,9 @@ from typing import get_args
 from pipeline.constitution import dump, find, load, shipped
 from pipeline.constitution_diff import diff_text
 from pipeline.errors import UserError
-from pipeline.export_files import require_free
+from pipeline.export_files import put, require_free
 from pipeline.foreign import Form, export, import_files
 from pipeline.records import Constitution
-from pipeline.rundir import write_atomically
 from pipeline.terminal import shown, shown_in_line
 
 
@@ -82,7 +81,7 @@ def run_import(args: argparse.Namespace) -> int:
     _refuse_existing(args.output, args.force)
     base = load(find(args.into)) if args.into else None
     imported = import_files(args.files, base)
-    _write(args.output, dump(imported))
+    put(dump(imported), args.output)
     _say(f"{args.output}: {summary(imported)}")
     return 0
 
@@ -93,7 +92,7 @@ def run_export(args: argparse.Namespace) -> int:
         _refuse_existing(args.output, args.force)
     text = export(load(find(args.file)), args.form, args.lossy)
     if args.output:
-        _write(args.output, text)
+        put(text, args.output)
     else:
         sys.stdout.write(text)
     return 0
@@ -119,11 +118,3 @@ def _refuse_existing(path: Path, force: bool) -> None:
     if str(path) == "-":
         raise UserError("-o -: name a file; `cai constitution export` without -o writes to the terminal")
     require_free(path, force)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_atomically(path, text)
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{path}: can't be written: {reason}") from error

@@ -54,8 +54,9 @@ def put(content: str | bytes, path: Path) -> None:
     """Write a file whole or not at all. Raises UserError."""
     try:
         write_atomically(path, content)
-    except OSError as error:
-        raise UserError(f"{path}: can't be written: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path}: can't be written: {reason}") from error
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> tuple[str, int]:
